@@ -1,0 +1,28 @@
+package shoal.codec.base;
+
+/** Checks of a record's own invariants: our mistake, so {@link IllegalArgumentException}, with found and allowed. */
+public final class Bounds {
+    private Bounds() {}
+
+    /** Returns value if min ≤ value ≤ max. */
+    public static long requireRange(String name, long value, long min, long max) {
+        if (value < min || value > max) {
+            throw new IllegalArgumentException(name + " is " + value + ", allowed " + min + ".." + max);
+        }
+        return value;
+    }
+
+    /** The int form of {@link #requireRange(String, long, long, long)}. */
+    public static int requireRange(String name, int value, int min, int max) {
+        return (int) requireRange(name, (long) value, min, max);
+    }
+
+    /** Refuses text whose UTF-8 form is longer than maxBytes. */
+    public static String requireText(String name, String value, int maxBytes) {
+        int size = value.getBytes(java.nio.charset.StandardCharsets.UTF_8).length;
+        if (size > maxBytes) {
+            throw new IllegalArgumentException(name + " has " + size + " bytes, allowed 0.." + maxBytes);
+        }
+        return value;
+    }
+}
