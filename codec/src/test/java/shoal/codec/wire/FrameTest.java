@@ -142,7 +142,7 @@ class FrameTest {
     void anActivationsHeaderHas32Bytes() {
         var frame = new Frame.Activation(1, Epoch.FIRST, 0, 0, 1, ActivationType.F16, false, 2048, buffer(4096));
         byte[] bytes = FrameEncoder.toBytes(frame);
-        assertEquals(1 + 4 + Frame.Activation.HEADER_BYTES + 2 * 2048, bytes.length);
+        assertEquals(1 + 2 + Frame.Activation.HEADER_BYTES + 2 * 2048, bytes.length);
         assertTrue(bytes.length <= 2048 * 2 + 64, "the bound per token and hop");
     }
 
