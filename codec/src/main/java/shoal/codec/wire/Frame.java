@@ -56,6 +56,7 @@ public sealed interface Frame {
      *
      * @param observed the address that the connection came from
      * @param busMembers TCP addresses through which the cluster's event bus is joined; empty for a stranger to the cluster
+     * @param secretProof as in {@link Hello}, with the ids in the other order
      */
     record Welcome(
             String software,
@@ -63,7 +64,8 @@ public sealed interface Frame {
             String cluster,
             List<Endpoint> endpoints,
             Endpoint observed,
-            List<Endpoint> busMembers)
+            List<Endpoint> busMembers,
+            Hash256 secretProof)
             implements Frame {
         public static final int MAX_BUS_MEMBERS = 32;
 

@@ -114,7 +114,8 @@ public final class FrameDecoder {
                         c.readText("cluster", Frame.MAX_TEXT_BYTES),
                         readEndpoints(c, Contact.MAX_ENDPOINTS),
                         readEndpoint(c),
-                        readEndpoints(c, Frame.Welcome.MAX_BUS_MEMBERS));
+                        readEndpoints(c, Frame.Welcome.MAX_BUS_MEMBERS),
+                        c.readHash("secret proof"));
             case REFUSED ->
                 new Frame.Refused(
                         ErrorCode.ofNumber(c.readVarint("error code", 0, Varint.MAX)),

@@ -57,6 +57,7 @@ public final class FrameEncoder {
                 putEndpoints(w, f.endpoints());
                 putEndpoint(w, f.observed());
                 putEndpoints(w, f.busMembers());
+                w.putHash(f.secretProof());
             }
             case Frame.Refused f -> w.putVarint(f.code().number()).putText(f.message());
             case Frame.Ping() -> {}
