@@ -15,13 +15,13 @@ public final class Availability {
             new int[8]; // where in order the pieces of each count begin; one more entry than counts in use
     private int wholes;
 
-    /** Pieces of equal count stand in the given order, which must name each piece once. */
-    public Availability(int[] initialOrder) {
-        order = initialOrder.clone();
-        counts = new int[order.length];
-        places = new int[order.length];
-        for (int i = 0; i < order.length; i++) {
-            places[order[i]] = i;
+    public Availability(int pieceCount) {
+        order = new int[pieceCount];
+        counts = new int[pieceCount];
+        places = new int[pieceCount];
+        for (int i = 0; i < pieceCount; i++) {
+            order[i] = i;
+            places[i] = i;
         }
         Arrays.fill(starts, 1, starts.length, order.length);
     }

@@ -276,6 +276,8 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
 
     private boolean started;
     private boolean over;
+    private final int secondCopiesAllowed;
+    private int secondCopies;
     private long heldBytes; // pieces asked for or being hashed: what the caller's buffers take
     private long verifiedBytes;
     private long startNanos;
@@ -308,6 +310,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         wantedBytes = shape.bytesOf(wanted);
         verifiedBytes = shape.bytesOf(wanted.and(verified));
         lastProgressBytes = verifiedBytes;
+        secondCopiesAllowed = 2 + wanted.count() / 200;
         picker = new PiecePicker(wanted.minus(verified), random);
     }
 
@@ -771,7 +774,10 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         }
     }
 
-    /** Nothing is left to ask this source for: may it take over the piece that would come last from somebody slower? */
+    /**
+     * Nothing is left to ask this source for: may it take over the piece that would come last from somebody slower? A copy
+     * from somebody who still sends is thrown away in part, so there are only a few of those.
+     */
     private void endgame(Peer peer, BitSet not, long nowNanos) {
         if (nowNanos - peer.lastEndgameNanos < ENDGAME_INTERVAL_NANOS || claimed.isEmpty()) {
             return;
@@ -782,6 +788,10 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         for (List<Claim> claims : claimed.values()) {
             Claim claim = claims.getFirst();
             if (claims.size() > 1 || claim.peer == peer || !peer.has.get(claim.piece) || not.get(claim.piece)) {
+                continue;
+            }
+            boolean stuck = nowNanos - claim.peer.waitingSinceNanos > settings.stallNanos / 8;
+            if (!stuck && (picker.hasOpen() || secondCopies >= secondCopiesAllowed)) {
                 continue;
             }
             double expected = expectedNanos(claim, nowNanos);
@@ -798,6 +808,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                 ? peer.score.delay() + (peer.owedBytes + shape.bytesOf(slowest.piece)) / rate * 1e9
                 : GUESSED_DELAY_NANOS;
         if (slowestNanos > 2 * here + ENDGAME_SLACK_NANOS) {
+            secondCopies++;
             ask(peer, slowest.piece, 1, nowNanos);
         }
     }

@@ -102,7 +102,8 @@ public final class PeerScore {
 
     /**
      * Bytes to have asked for: twice what the path holds at the best rate of the last rounds, so that a rate held down by
-     * the window doubles each round, and first on top. After a failure only one piece.
+     * the window doubles each round; at least half of first, and all of it while nothing is measured. More would lie in
+     * the source's queue, and be asked of it by others too. After a failure only one piece.
      */
     public long window(long first, long max, long piece) {
         if (failures > 0) {
@@ -112,7 +113,9 @@ public final class PeerScore {
         for (double rate : rounds) {
             best = Math.max(best, rate);
         }
-        return (long) Math.min(Math.max(max, piece), first + 2 * best * Math.max(delay(), MIN_DELAY_NANOS) / 1e9);
+        double path = 2 * best * Math.max(delay(), MIN_DELAY_NANOS) / 1e9;
+        double least = best == 0 ? first : Math.max(piece, first / 2);
+        return (long) Math.min(Math.max(max, piece), Math.max(least, path));
     }
 
     private double forgotten(long nowNanos) {

@@ -29,12 +29,7 @@ public final class PiecePicker {
     public PiecePicker(Bitfield wanted, RandomGenerator random) {
         this.random = random;
         pieceCount = wanted.size();
-        int shift = pieceCount == 0 ? 0 : random.nextInt(pieceCount);
-        int[] order = new int[pieceCount];
-        for (int i = 0; i < pieceCount; i++) {
-            order[i] = (i + shift) % pieceCount;
-        }
-        availability = new Availability(order);
+        availability = new Availability(pieceCount);
         open.or(wanted.toBitSet());
     }
 
@@ -100,33 +95,31 @@ public final class PiecePicker {
         return extend(start, pieceCount, has, not, maxPieces);
     }
 
+    /** A random one of the rarest pieces, or -1: two who follow the same order would ask for the same pieces. */
     private int rarest(BitSet has, BitSet not) {
-        BitSet few = (BitSet) open.clone();
-        few.and(has);
-        few.andNot(not);
-        int candidates = few.cardinality();
-        if (candidates == 0) {
+        BitSet able = (BitSet) open.clone();
+        able.and(has);
+        able.andNot(not);
+        if (able.isEmpty()) {
             return -1;
         }
-        if (candidates > pieceCount / 32) { // the order soon meets one of many
-            int place = 0;
-            while (!few.get(availability.pieceAt(place))) {
-                place++;
-            }
-            return availability.pieceAt(place);
+        int place = 0;
+        while (!able.get(availability.pieceAt(place))) {
+            place++;
         }
-        int best = -1;
-        int equals = 0;
-        for (int p = few.nextSetBit(0); p >= 0; p = few.nextSetBit(p + 1)) {
-            int count = availability.count(p);
-            if (best < 0 || count < availability.count(best)) {
-                best = p;
-                equals = 1;
-            } else if (count == availability.count(best) && random.nextInt(++equals) == 0) {
-                best = p;
+        int rarity = availability.count(availability.pieceAt(place));
+        int from = random.nextInt(pieceCount);
+        int piece = able.nextSetBit(from);
+        while (piece >= 0 && availability.count(piece) != rarity) {
+            piece = able.nextSetBit(piece + 1);
+        }
+        if (piece < 0) {
+            piece = able.nextSetBit(0);
+            while (availability.count(piece) != rarity) {
+                piece = able.nextSetBit(piece + 1);
             }
         }
-        return best;
+        return piece;
     }
 
     private Run extend(int start, int end, BitSet has, BitSet not, int maxPieces) {
