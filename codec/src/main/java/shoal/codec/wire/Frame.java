@@ -56,6 +56,7 @@ public sealed interface Frame {
      *
      * @param observed the address that the connection came from
      * @param busMembers TCP addresses through which the cluster's event bus is joined; empty for a stranger to the cluster
+     * @param secretProof as in {@link Hello}, with the ids in the other order
      */
     record Welcome(
             String software,
@@ -63,7 +64,8 @@ public sealed interface Frame {
             String cluster,
             List<Endpoint> endpoints,
             Endpoint observed,
-            List<Endpoint> busMembers)
+            List<Endpoint> busMembers,
+            Hash256 secretProof)
             implements Frame {
         public static final int MAX_BUS_MEMBERS = 32;
 
@@ -353,7 +355,9 @@ public sealed interface Frame {
     /**
      * What one stage hands to the next. Its payload is a header of 32 bytes and the values: session (8), epoch (4),
      * micro-batch (4), first position (4), token count (2), activation type (1), flags (1; bit 0: sample), hidden size (4),
-     * reserved (4, zero); then token count × hidden size values, little-endian, row-major.
+     * stage (4); then token count × hidden size values, little-endian, row-major.
+     *
+     * @param stage index in the pipeline of who is to work on it; one machine may run several
      */
     record Activation(
             long session,
@@ -364,6 +368,7 @@ public sealed interface Frame {
             ActivationType activationType,
             boolean sample,
             int hiddenSize,
+            int stage,
             ByteBuffer values)
             implements Frame {
         public static final int HEADER_BYTES = 32;
@@ -376,6 +381,7 @@ public sealed interface Frame {
             requireRange("first position", firstPosition, 0, MAX_POSITION);
             requireRange("token count", tokenCount, 1, TokenBatch.MAX_TOKENS);
             requireRange("hidden size", hiddenSize, 1, MAX_HIDDEN);
+            requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
             long size = (long) tokenCount * activationType.sizeBytes(hiddenSize);
             requireRange("values", values.remaining(), size, size);
             requireRange("values", size, 1, MAX_VALUES_BYTES);

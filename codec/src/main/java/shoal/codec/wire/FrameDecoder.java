@@ -114,7 +114,8 @@ public final class FrameDecoder {
                         c.readText("cluster", Frame.MAX_TEXT_BYTES),
                         readEndpoints(c, Contact.MAX_ENDPOINTS),
                         readEndpoint(c),
-                        readEndpoints(c, Frame.Welcome.MAX_BUS_MEMBERS));
+                        readEndpoints(c, Frame.Welcome.MAX_BUS_MEMBERS),
+                        c.readHash("secret proof"));
             case REFUSED ->
                 new Frame.Refused(
                         ErrorCode.ofNumber(c.readVarint("error code", 0, Varint.MAX)),
@@ -238,9 +239,7 @@ public final class FrameDecoder {
         ActivationType type = ActivationType.ofNumber(c.readUnsignedByte("activation type"));
         boolean sample = readFlag(c, "flags");
         int hidden = c.readInt("hidden size");
-        if (c.readInt("reserved") != 0) {
-            throw new MalformedException("the reserved field of an activation is not zero");
-        }
+        int stage = c.readInt("stage");
         return new Frame.Activation(
                 session,
                 epoch,
@@ -250,6 +249,7 @@ public final class FrameDecoder {
                 type,
                 sample,
                 hidden,
+                stage,
                 c.readSlice("values", c.remaining()));
     }
 

@@ -57,6 +57,7 @@ public final class FrameEncoder {
                 putEndpoints(w, f.endpoints());
                 putEndpoint(w, f.observed());
                 putEndpoints(w, f.busMembers());
+                w.putHash(f.secretProof());
             }
             case Frame.Refused f -> w.putVarint(f.code().number()).putText(f.message());
             case Frame.Ping() -> {}
@@ -111,7 +112,7 @@ public final class FrameEncoder {
                         .putInt(f.microBatch())
                         .putInt(f.firstPosition());
                 w.putShort(f.tokenCount()).putByte(f.activationType().number()).putByte(f.sample() ? 1 : 0);
-                w.putInt(f.hiddenSize()).putInt(0);
+                w.putInt(f.hiddenSize()).putInt(f.stage());
             }
             case Frame.TokenSampled f -> {
                 w.putLong(f.session())
