@@ -33,8 +33,7 @@ final class Child {
      *
      * @param events gets each event, on a thread of the child's own
      */
-    static Child start(
-            String name, List<String> command, Path directory, Path log, BiConsumer<Child, JsonNode> events)
+    static Child start(String name, List<String> command, Path directory, Path log, BiConsumer<Child, JsonNode> events)
             throws IOException {
         Process process = new ProcessBuilder(new ArrayList<>(command))
                 .directory(directory.toFile())
