@@ -7,6 +7,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.SequencedMap;
 import shoal.codec.base.ByteWriter;
+import shoal.codec.base.MalformedException;
 
 /** Makes the header of a GGUF file, little-endian, and says where its tensors go. Touches no file. */
 public final class GgufWriter {
@@ -35,12 +36,18 @@ public final class GgufWriter {
      * (32 where it has none); their offsets are not looked at.
      *
      * @param version 2 or 3
-     * @throws IllegalArgumentException if two tensors have one name, or the reader would refuse the metadata
+     * @throws IllegalArgumentException if two tensors have one name
+     * @throws MalformedException if the reader would refuse the alignment, or so many keys or tensors
      */
     public static Written write(
             int version, SequencedMap<String, MetadataValue> metadata, Collection<TensorInfo> tensors) {
         if (version != 2 && version != 3) {
             throw new IllegalArgumentException("version is " + version + ", allowed 2..3");
+        }
+        if (metadata.size() > GgufReader.MAX_KEYS || tensors.size() > GgufReader.MAX_TENSORS) {
+            throw new MalformedException("a file of " + metadata.size() + " keys and " + tensors.size()
+                    + " tensors can't be written, allowed are " + GgufReader.MAX_KEYS + " and "
+                    + GgufReader.MAX_TENSORS);
         }
         int alignment = GgufReader.alignment(metadata);
         List<TensorInfo> placed = place(tensors, alignment);

@@ -24,23 +24,26 @@ public final class VocabularyFile {
     public static ModelManifest manifest(Gguf vocabulary) {
         String[] names = vocabulary.requiredTexts(ShardKeys.MANIFEST_NAMES);
         int count = names.length;
-        String[] roots =
-                sized(ShardKeys.MANIFEST_PIECES_ROOTS, vocabulary, count).texts();
-        String[] infoHashes =
-                sized(ShardKeys.MANIFEST_INFO_HASHES, vocabulary, count).texts();
-        long[] sizes = sized(ShardKeys.MANIFEST_SIZES, vocabulary, count).longs();
-        long[] first = sized(ShardKeys.MANIFEST_FIRST_LAYERS, vocabulary, count).longs();
-        long[] last = sized(ShardKeys.MANIFEST_LAST_LAYERS, vocabulary, count).longs();
+        String[] roots = vocabulary.requiredTexts(ShardKeys.MANIFEST_PIECES_ROOTS);
+        String[] infoHashes = vocabulary.requiredTexts(ShardKeys.MANIFEST_INFO_HASHES);
+        long[] sizes = vocabulary.requiredLongs(ShardKeys.MANIFEST_SIZES);
+        int[] first = vocabulary.requiredInts(ShardKeys.MANIFEST_FIRST_LAYERS);
+        int[] last = vocabulary.requiredInts(ShardKeys.MANIFEST_LAST_LAYERS);
         int layerCount = vocabulary.requiredInt(ShardKeys.MANIFEST_TOTAL_LAYERS);
-        long[] layerBytes =
-                sized(ShardKeys.MANIFEST_LAYER_BYTES, vocabulary, layerCount).longs();
+        long[] layerBytes = vocabulary.requiredLongs(ShardKeys.MANIFEST_LAYER_BYTES);
+        checkCount(ShardKeys.MANIFEST_PIECES_ROOTS, roots.length, count);
+        checkCount(ShardKeys.MANIFEST_INFO_HASHES, infoHashes.length, count);
+        checkCount(ShardKeys.MANIFEST_SIZES, sizes.length, count);
+        checkCount(ShardKeys.MANIFEST_FIRST_LAYERS, first.length, count);
+        checkCount(ShardKeys.MANIFEST_LAST_LAYERS, last.length, count);
+        checkCount(ShardKeys.MANIFEST_LAYER_BYTES, layerBytes.length, layerCount);
         try {
             var shards = new ArrayList<ModelManifest.Shard>();
             for (int i = 0; i < count; i++) {
                 shards.add(new ModelManifest.Shard(
                         i,
                         names[i],
-                        new LayerRange(Math.toIntExact(first[i]), Math.toIntExact(last[i])),
+                        new LayerRange(first[i], last[i]),
                         Hash256.parse(roots[i]),
                         InfoHash.parse(infoHashes[i]),
                         sizes[i]));
@@ -51,7 +54,7 @@ public final class VocabularyFile {
                     vocabulary.requiredLong(ShardKeys.MODEL_SIZE),
                     Arrays.stream(layerBytes).boxed().toList(),
                     shards);
-        } catch (IllegalArgumentException | ArithmeticException refused) {
+        } catch (IllegalArgumentException refused) {
             throw new MalformedException("the vocabulary file's manifest is wrong: " + refused.getMessage(), refused);
         }
     }
@@ -90,12 +93,9 @@ public final class VocabularyFile {
         return MetadataValue.Array.ofTexts(texts.toList());
     }
 
-    private static MetadataValue.Array sized(String key, Gguf vocabulary, int count) {
-        MetadataValue.Array array = vocabulary.array(key);
-        if (array == null || array.size() != count) {
-            throw new MalformedException("metadata key " + key + " has " + (array == null ? "no" : array.size())
-                    + " entries, expected " + count);
+    private static void checkCount(String key, int found, int expected) {
+        if (found != expected) {
+            throw new MalformedException("metadata key " + key + " has " + found + " entries, expected " + expected);
         }
-        return array;
     }
 }

@@ -8,7 +8,8 @@ import shoal.codec.base.LayerRange;
 import shoal.codec.base.MalformedException;
 
 /**
- * Which shards a model has been split into. Checked: the shards follow one another and cover every layer.
+ * Which shards a model has been split into. It stands in the model's vocabulary file, whose own hashes it therefore can't
+ * name. Checked: the shards follow one another and cover every layer.
  *
  * @param modelRoot the pieces root of the whole, unsplit file
  * @param modelName shown to people; at most {@link #MAX_NAME_BYTES} as UTF-8
@@ -24,7 +25,7 @@ public record ModelManifest(
     public record Shard(int index, String name, LayerRange layers, Hash256 piecesRoot, InfoHash infoHash, long size) {
         public Shard {
             Bounds.requireRange("shard index", index, 0, LayerRange.MAX_LAYERS - 1);
-            Bounds.requireText("shard name", name, MAX_NAME_BYTES);
+            Metainfo.checkName(name);
             Bounds.requireRange("shard size", size, 1, Long.MAX_VALUE);
         }
     }
