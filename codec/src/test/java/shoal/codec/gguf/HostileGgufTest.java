@@ -3,6 +3,7 @@ package shoal.codec.gguf;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
@@ -256,6 +257,18 @@ class HostileGgufTest {
         SplitTest.refused("metadata key t is", () -> gguf.requiredInt("t"));
         SplitTest.refused("metadata key t: array of TEXT found, expected integers", () -> gguf.requiredInts("t"));
         SplitTest.refused("metadata key a is", () -> gguf.requiredFloat("a"));
+    }
+
+    @Test
+    void namesInMessagesAreHarmless() {
+        String name = "a\n\u001b[2J\u202eb" + "x".repeat(900);
+        byte[] file = oneTensor(0, name, 0, 0, 1);
+        var refused = assertThrows(MalformedException.class, () -> GgufReader.read(MemorySegment.ofArray(file)));
+        assertTrue(String.valueOf(refused.getMessage()).startsWith("tensor a??[2J?bxxx"), refused.getMessage());
+        assertTrue(String.valueOf(refused.getMessage()).length() < 600);
+        Gguf gguf =
+                GgufReader.read(MemorySegment.ofArray(oneKey(raw -> raw.u32(8).text("long text".repeat(100)))));
+        SplitTest.refused("metadata key k is text, expected an integer", () -> gguf.requiredInt("k"));
     }
 
     /** Any start of a file is whole, or says how far to read on; and gets there. */

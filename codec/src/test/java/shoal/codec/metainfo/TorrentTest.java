@@ -245,10 +245,37 @@ class TorrentTest {
             try {
                 Torrent.parse(bad);
                 Metainfo.parse(bad);
+                Metainfo.ofInfo(bad, new byte[32 * random.nextInt(4)]);
             } catch (MalformedException refused) {
                 assertTrue(refused.getMessage() != null, "seed " + seed);
             }
         }
+    }
+
+    @Test
+    void damagedInfoFromAPeerIsRefusedOrRead() {
+        long seed = Long.getLong("shoal.seed", 9);
+        var random = new Random(seed);
+        Metainfo good = Metainfo.of("model.gguf", hash(content(100_000), 16_384, 16_384));
+        int refused = 0;
+        for (int round = 0; round < 5_000; round++) {
+            byte[] info = good.infoBytes();
+            byte[] layer = good.pieceLayer();
+            for (int i = random.nextInt(3); i >= 0; i--) {
+                info[random.nextInt(info.length)] =
+                        (byte) (random.nextBoolean() ? '0' + random.nextInt(10) : random.nextInt());
+            }
+            if (random.nextInt(4) == 0) {
+                layer = Arrays.copyOf(layer, random.nextInt(layer.length));
+            }
+            try {
+                Metainfo read = Metainfo.ofInfo(info, layer);
+                assertEquals(InfoHash.ofInfo(info), read.infoHash());
+            } catch (MalformedException expected) {
+                refused++;
+            }
+        }
+        assertTrue(refused > 3_000, refused + " refused, seed " + seed);
     }
 
     @Test
