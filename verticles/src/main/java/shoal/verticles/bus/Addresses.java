@@ -46,6 +46,12 @@ public final class Addresses {
     /** {@link Local.AskLoaded} → {@link Local.Loaded}; answered by the shard loader. */
     public static final String LOADED = "local.loaded";
 
+    /** {@link Local.Step}, published by who takes one of the 19 steps from a file to a ready swarm. */
+    public static final String STEP = "local.step";
+
+    /** {@link Local.SwarmReady}, published by the coordinator. */
+    public static final String SWARM_READY = "local.swarm-ready";
+
     private Addresses() {}
 
     /** Where a node takes envelopes that are meant for it. */

@@ -7,6 +7,7 @@ import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
+import shoal.codec.base.NodeId;
 import shoal.codec.wire.SignedRecord;
 
 /** What verticles of one process say to each other; passed as they are, without a copy. */
@@ -82,4 +83,17 @@ public sealed interface Local {
             long memoryBytes,
             String kernels)
             implements Local {}
+
+    /**
+     * One of the 19 steps on the way from a file at the rendezvous to a swarm that is ready.
+     *
+     * @param number 1..19
+     */
+    record Step(int number, String text) implements Local {}
+
+    /** A token has passed through every stage. */
+    record SwarmReady(String model, List<StageOf> stages, List<StageOf> spares) implements Local {}
+
+    /** Which node runs which layers. */
+    record StageOf(NodeId node, LayerRange layers) {}
 }

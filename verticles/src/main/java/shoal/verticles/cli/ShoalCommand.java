@@ -12,7 +12,7 @@ import picocli.CommandLine.Spec;
         description = "Ordinary machines share a language model.",
         mixinStandardHelpOptions = true,
         versionProvider = ShoalCommand.Version.class,
-        subcommands = {})
+        subcommands = {GenerateCommand.class, TokenizeCommand.class, LogitsCommand.class})
 final class ShoalCommand implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init")
