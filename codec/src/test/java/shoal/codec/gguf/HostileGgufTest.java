@@ -301,7 +301,7 @@ class HostileGgufTest {
         var random = new Random(seed);
         var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         int refused = 0;
-        for (int round = 0; round < 20_000; round++) {
+        for (int round = 0; round < 8_000; round++) {
             byte[] file = good();
             for (int i = random.nextInt(3); i >= 0; i--) {
                 file[random.nextInt(file.length - 96)] =
@@ -319,7 +319,7 @@ class HostileGgufTest {
                 assertEquals(gguf.metadata(), again.gguf().metadata());
             }
         }
-        assertTrue(refused > 1_000, refused + " refused, seed " + seed);
+        assertTrue(refused > 500, refused + " refused, seed " + seed);
     }
 
     private static Gguf readOrNull(byte[] file) {
