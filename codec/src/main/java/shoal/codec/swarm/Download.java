@@ -13,6 +13,7 @@ import java.util.TreeMap;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Machine;
+import shoal.codec.metainfo.Pieces;
 
 /**
  * Fetches the wanted pieces of one file from many sources at once. A piece comes whole from one source, so that a wrong
@@ -54,6 +55,10 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                 throw new IllegalArgumentException("piece length is " + pieceBytes + ", allowed powers of two");
             }
             requireRange("size", size, 0, (long) pieceBytes * Bitfield.MAX_PIECES);
+        }
+
+        public static Shape of(Pieces pieces) {
+            return new Shape(pieces.length(), pieces.pieceLength());
         }
 
         public int pieceCount() {
