@@ -251,6 +251,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         long waitingSinceNanos; // the last block, or the first request after idleness
         long lastEndgameNanos = Long.MIN_VALUE / 2;
         long unaskedBlocks;
+        long betterAreSlowSinceNanos = Long.MAX_VALUE; // for an origin: a window that still grows is no slow peer
         int near = -1;
 
         Peer(PeerKey key, SourceClass sourceClass, BitSet has, PeerScore score) {
@@ -731,8 +732,12 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         }
         boolean tooEarly = untried && nowNanos - peersJoinedNanos < settings.originPauseNanos;
         double own = peer.score.measured() ? peer.score.rate(nowNanos) : 0;
-        boolean help = !tooEarly && betterRate * ORIGIN_MUST_BE_FASTER_BY < Math.max(own, GUESSED_ORIGIN_RATE);
-        return help ? nothing : better;
+        if (tooEarly || betterRate * ORIGIN_MUST_BE_FASTER_BY >= Math.max(own, GUESSED_ORIGIN_RATE)) {
+            peer.betterAreSlowSinceNanos = Long.MAX_VALUE;
+            return better;
+        }
+        peer.betterAreSlowSinceNanos = Math.min(peer.betterAreSlowSinceNanos, nowNanos);
+        return nowNanos - peer.betterAreSlowSinceNanos < 2 * settings.originPauseNanos ? better : nothing;
     }
 
     private void fill(Peer peer, BitSet not, long nowNanos) {

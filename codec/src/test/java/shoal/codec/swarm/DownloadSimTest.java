@@ -153,7 +153,7 @@ class DownloadSimTest {
         node.connect(half);
         assertTrue(world.runUntil(node::finished, 60 * SECOND), "seed " + seed);
         assertWhole(node, world);
-        assertTrue(origin.sentBytes < 0.7 * world.shape.size(), "origin sent " + origin.sentBytes + ", seed " + seed);
+        assertTrue(origin.sentBytes < 0.55 * world.shape.size(), "origin sent " + origin.sentBytes + ", seed " + seed);
     }
 
     @Test
