@@ -355,7 +355,9 @@ public sealed interface Frame {
     /**
      * What one stage hands to the next. Its payload is a header of 32 bytes and the values: session (8), epoch (4),
      * micro-batch (4), first position (4), token count (2), activation type (1), flags (1; bit 0: sample), hidden size (4),
-     * reserved (4, zero); then token count × hidden size values, little-endian, row-major.
+     * stage (4); then token count × hidden size values, little-endian, row-major.
+     *
+     * @param stage index in the pipeline of who is to work on it; one machine may run several
      */
     record Activation(
             long session,
@@ -366,6 +368,7 @@ public sealed interface Frame {
             ActivationType activationType,
             boolean sample,
             int hiddenSize,
+            int stage,
             ByteBuffer values)
             implements Frame {
         public static final int HEADER_BYTES = 32;
@@ -378,6 +381,7 @@ public sealed interface Frame {
             requireRange("first position", firstPosition, 0, MAX_POSITION);
             requireRange("token count", tokenCount, 1, TokenBatch.MAX_TOKENS);
             requireRange("hidden size", hiddenSize, 1, MAX_HIDDEN);
+            requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
             long size = (long) tokenCount * activationType.sizeBytes(hiddenSize);
             requireRange("values", values.remaining(), size, size);
             requireRange("values", size, 1, MAX_VALUES_BYTES);

@@ -239,9 +239,7 @@ public final class FrameDecoder {
         ActivationType type = ActivationType.ofNumber(c.readUnsignedByte("activation type"));
         boolean sample = readFlag(c, "flags");
         int hidden = c.readInt("hidden size");
-        if (c.readInt("reserved") != 0) {
-            throw new MalformedException("the reserved field of an activation is not zero");
-        }
+        int stage = c.readInt("stage");
         return new Frame.Activation(
                 session,
                 epoch,
@@ -251,6 +249,7 @@ public final class FrameDecoder {
                 type,
                 sample,
                 hidden,
+                stage,
                 c.readSlice("values", c.remaining()));
     }
 

@@ -112,7 +112,7 @@ public final class FrameEncoder {
                         .putInt(f.microBatch())
                         .putInt(f.firstPosition());
                 w.putShort(f.tokenCount()).putByte(f.activationType().number()).putByte(f.sample() ? 1 : 0);
-                w.putInt(f.hiddenSize()).putInt(0);
+                w.putInt(f.hiddenSize()).putInt(f.stage());
             }
             case Frame.TokenSampled f -> {
                 w.putLong(f.session())

@@ -68,7 +68,8 @@ class FrameTest {
                 new Frame.PieceRefused(HASH, 8, ErrorCode.BUSY),
                 new Frame.CancelRequest(HASH, 8, 4),
                 new Frame.TokenBatch(-7, new Epoch(2), 3, 511, true, List.of(1, 31_999, 128_255)),
-                new Frame.Activation(Long.MIN_VALUE, new Epoch(1), 9, 77, 3, ActivationType.F16, true, 8, buffer(48)),
+                new Frame.Activation(
+                        Long.MIN_VALUE, new Epoch(1), 9, 77, 3, ActivationType.F16, true, 8, 2, buffer(48)),
                 new Frame.TokenSampled(5, Epoch.FIRST, 78, 521, -0.25f),
                 new Frame.StageFailed(5, Epoch.FIRST, ErrorCode.CONTEXT, "513 tokens, the context has 512"),
                 new Frame.Generate("Once upon a time 🐟", 48, new Sampling(0.8f, 40, 0.95f, 0.05f, -1)),
@@ -141,7 +142,7 @@ class FrameTest {
 
     @Test
     void anActivationsHeaderHas32Bytes() {
-        var frame = new Frame.Activation(1, Epoch.FIRST, 0, 0, 1, ActivationType.F16, false, 2048, buffer(4096));
+        var frame = new Frame.Activation(1, Epoch.FIRST, 0, 0, 1, ActivationType.F16, false, 2048, 1, buffer(4096));
         byte[] bytes = FrameEncoder.toBytes(frame);
         assertEquals(1 + 2 + Frame.Activation.HEADER_BYTES + 2 * 2048, bytes.length);
         assertTrue(bytes.length <= 2048 * 2 + 64, "the bound per token and hop");

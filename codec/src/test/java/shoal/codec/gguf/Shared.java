@@ -1,0 +1,30 @@
+package shoal.codec.gguf;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Assumptions;
+
+/** The data that lies beside a checkout, in ../shared; a test that needs it is skipped where it is missing. */
+public final class Shared {
+    private Shared() {}
+
+    /** A file or folder there. */
+    public static Path path(String relative) {
+        String given = System.getenv("SHOAL_SHARED");
+        Path root =
+                given != null ? Path.of(given) : Path.of(System.getProperty("shoal.repository", "."), "..", "shared");
+        Path path = root.resolve(relative);
+        Assumptions.assumeTrue(Files.exists(path), () -> path + " is not here (SHOAL_SHARED names its folder)");
+        return path;
+    }
+
+    public static byte[] bytes(String relative) {
+        try {
+            return Files.readAllBytes(path(relative));
+        } catch (IOException failed) {
+            throw new UncheckedIOException(failed);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+package shoal.bridge.kernel;
+
+/** A {@link StageProgram} ready to run. One batch at a time; further callers wait. */
+public interface CompiledStage extends AutoCloseable {
+    /** Memory for one sequence of at most capacity positions; the caller closes it. */
+    SequenceMemory openSequence(int capacity);
+
+    /**
+     * Runs the batch and fills its output. The result of a token depends on its own sequence alone, to the last bit: not on
+     * the other slices, on how a prompt was cut into batches, or on the number of threads.
+     *
+     * @throws IllegalArgumentException if a shape, a position or a token id does not fit; nothing was computed then
+     */
+    void run(StageBatch batch);
+
+    @Override
+    void close();
+}

@@ -1,0 +1,24 @@
+package shoal.bridge.kernel;
+
+/** Found by {@link java.util.ServiceLoader}; its class must load anywhere, even where its kernels can't run. */
+public interface KernelProvider {
+    /** One word, as a user would name it: {@code scalar}, {@code vector}. */
+    String name();
+
+    /** Higher is faster; the highest that is ready is taken. */
+    int speed();
+
+    /** Whether the kernels run here. Does not throw. */
+    Readiness readiness();
+
+    /** Starts the kernels; the caller closes them. */
+    Kernels open(KernelSettings settings);
+
+    /** Whether a provider can run. */
+    sealed interface Readiness {
+        record Ready() implements Readiness {}
+
+        /** @param reason why not; @param remedy what would change it, such as a JVM flag */
+        record Missing(String reason, String remedy) implements Readiness {}
+    }
+}

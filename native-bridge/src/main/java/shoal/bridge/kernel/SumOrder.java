@@ -1,0 +1,43 @@
+package shoal.bridge.kernel;
+
+/**
+ * The one order in which CPU kernels add F32 numbers. Any vector of 4, 8 or 16 lanes can follow it at full speed, and so can plain
+ * loops.
+ *
+ * <ul>
+ *   <li>A sum over columns has {@link #LANES} partial sums, all starting at 0; column c goes to lane c mod 16, in rising order,
+ *       by one fused multiply-add: {@code lane = fma(w, x, lane)}.
+ *   <li>With quantised weights the step is a block of 32 columns: lane j takes the exact integer p_j of columns j and j + 16 of
+ *       the block (each product times its integer sub-block scale where the type has those), by
+ *       {@code lane = fma((float) p_j, dw * dx, lane)}; dw and dx are the block's scales, their product rounded to F32. Where a
+ *       type adds a constant per block, its lane adds that in a second fma right after.
+ *   <li>At the end the lanes are added as a tree: lane i += lane i + 8, then + 4, + 2, + 1.
+ *   <li>Attention: a score is such a sum over the head's values. Sums over positions are: the softmax's in lanes by position
+ *       mod 16 and the same tree; the values' one fma per position, in rising order.
+ *   <li>Everything else is element by element. exp is {@link Exponential}.
+ * </ul>
+ */
+public final class SumOrder {
+    public static final int LANES = 16;
+
+    private SumOrder() {}
+
+    /** Adds 16 lanes from offset on, as a tree. */
+    public static float tree(float[] lanes, int offset) {
+        float a0 = lanes[offset] + lanes[offset + 8];
+        float a1 = lanes[offset + 1] + lanes[offset + 9];
+        float a2 = lanes[offset + 2] + lanes[offset + 10];
+        float a3 = lanes[offset + 3] + lanes[offset + 11];
+        float a4 = lanes[offset + 4] + lanes[offset + 12];
+        float a5 = lanes[offset + 5] + lanes[offset + 13];
+        float a6 = lanes[offset + 6] + lanes[offset + 14];
+        float a7 = lanes[offset + 7] + lanes[offset + 15];
+        float b0 = a0 + a4;
+        float b1 = a1 + a5;
+        float b2 = a2 + a6;
+        float b3 = a3 + a7;
+        float c0 = b0 + b2;
+        float c1 = b1 + b3;
+        return c0 + c1;
+    }
+}

@@ -1,0 +1,91 @@
+package shoal.bridge.kernel.host;
+
+import shoal.bridge.kernel.Exponential;
+
+/**
+ * Activations: rows of width F32 values, and on demand the same rows quantised to 8 bits as {@link shoal.bridge.kernel.Kernels}
+ * says. Grows, never shrinks.
+ */
+public final class HostBuffer {
+    /** Values that share a scale. */
+    public static final int BLOCK = 32;
+
+    private static final float TINY = 1e-30f;
+
+    private final int width;
+    private float[] values = new float[0];
+    private float[] levels = new float[0];
+    private float[] scales = new float[0];
+    private int quantisedRows;
+
+    public HostBuffer(int width) {
+        this.width = width;
+    }
+
+    public int width() {
+        return width;
+    }
+
+    /** Makes room for so many rows; what they held is lost, and so is the quantised form. */
+    float[] overwrite(int rows) {
+        quantisedRows = 0;
+        int size = Math.multiplyExact(rows, width);
+        if (values.length < size) {
+            values = new float[size];
+        }
+        return values;
+    }
+
+    /** The rows, to be changed in place. */
+    float[] change() {
+        quantisedRows = 0;
+        return values;
+    }
+
+    /** Row-major (rows, width). */
+    public float[] values() {
+        return values;
+    }
+
+    /** -127..127 as F32, laid out as {@link #values}. Valid after {@link #quantise}. */
+    public float[] levels() {
+        return levels;
+    }
+
+    /** One per 32 values, row after row. Valid after {@link #quantise}. */
+    public float[] scales() {
+        return scales;
+    }
+
+    /** Fills levels and scales of the first rows, unless they are there already. Width is a multiple of 32. */
+    void quantise(int rows) {
+        if (rows <= quantisedRows) {
+            return;
+        }
+        int size = rows * width;
+        if (levels.length < size) {
+            levels = new float[size];
+            scales = new float[size / BLOCK];
+        }
+        for (int block = 0; block < size / BLOCK; block++) {
+            scales[block] = quantiseBlock(values, block * BLOCK, levels);
+        }
+        quantisedRows = rows;
+    }
+
+    private static float quantiseBlock(float[] values, int offset, float[] levels) {
+        float max = 0;
+        for (int i = 0; i < BLOCK; i++) {
+            max = Math.max(max, Math.abs(values[offset + i]));
+        }
+        if (max < TINY) {
+            java.util.Arrays.fill(levels, offset, offset + BLOCK, 0f);
+            return 0;
+        }
+        float inverse = 127f / max;
+        for (int i = 0; i < BLOCK; i++) {
+            levels[offset + i] = (values[offset + i] * inverse + Exponential.ROUND) - Exponential.ROUND;
+        }
+        return max / 127f;
+    }
+}

@@ -1,0 +1,500 @@
+package shoal.bridge.kernel.host;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.CompiledStage;
+import shoal.bridge.kernel.Exponential;
+import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.PreparedWeights;
+import shoal.bridge.kernel.RopeTable;
+import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.Slot;
+import shoal.bridge.kernel.StageBatch;
+import shoal.bridge.kernel.StageProgram;
+
+/** Interprets a program, one operation after another. Large operations are split over the pool by output, never within a sum. */
+final class HostStage implements CompiledStage {
+    private static final ValueLayout.OfFloat FLOAT =
+            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    /** Multiplications below which waking another thread costs more than it saves. */
+    private static final long WORTH_A_THREAD = 400_000;
+
+    private static final int PIECES_PER_THREAD = 4;
+
+    private final StageProgram program;
+    private final HostOperations operations;
+    private final ComputePool pool;
+    private final HostBuffer[] buffers;
+    private final Map<RopeTable, float[]> angles = new IdentityHashMap<>();
+    private final Map<Op.Experts, ExpertBuffers> expertBuffers = new IdentityHashMap<>();
+
+    // Of the batch that runs now: per token its position and its slice's sequence.
+    private int[] positions = new int[0];
+    private HostSequence[] sequences = new HostSequence[0];
+
+    HostStage(StageProgram program, HostOperations operations, ComputePool pool) {
+        this.program = program;
+        this.operations = operations;
+        this.pool = pool;
+        buffers = program.slots().stream()
+                .map(slot -> new HostBuffer(slot.width()))
+                .toArray(HostBuffer[]::new);
+    }
+
+    @Override
+    public SequenceMemory openSequence(int capacity) {
+        return new HostSequence(program.cache(), capacity);
+    }
+
+    @Override
+    public void close() {
+        // buffers are on the heap
+    }
+
+    @Override
+    public synchronized void run(StageBatch batch) {
+        int tokens = batch.tokenCount();
+        check(batch, tokens);
+        if (tokens == 0) {
+            return;
+        }
+        placeTokens(batch, tokens);
+        angles.clear();
+        if (!program.readsTokens()) {
+            MemorySegment input = present(batch.input());
+            float[] values = buffer(program.input()).overwrite(tokens);
+            MemorySegment.copy(
+                    input, FLOAT, 0, values, 0, tokens * program.input().width());
+        }
+        for (Op op : program.body()) {
+            execute(op, tokens, batch);
+        }
+        int rows = tokens;
+        if (program.givesLogits()) {
+            rows = batch.logitRows().length;
+            if (rows == 0) {
+                return;
+            }
+            for (Op op : program.head()) {
+                execute(op, rows, batch);
+            }
+        }
+        Slot output = program.output();
+        MemorySegment.copy(buffer(output).values(), 0, batch.output(), FLOAT, 0, rows * output.width());
+    }
+
+    private void check(StageBatch batch, int tokens) {
+        for (int i = 0; i < batch.slices().size(); i++) {
+            StageBatch.Slice slice = batch.slices().get(i);
+            if (!(slice.sequence() instanceof HostSequence sequence)
+                    || !sequence.shape().equals(program.cache())) {
+                throw new IllegalArgumentException("slice " + i + " has a sequence that another stage opened");
+            }
+            if (slice.tokenCount() < 1 || slice.firstPosition() < 0 || slice.firstPosition() > sequence.length()) {
+                throw new IllegalArgumentException(
+                        "slice " + i + " has " + slice.tokenCount() + " tokens from position " + slice.firstPosition()
+                                + " on, its sequence holds " + sequence.length());
+            }
+            if ((long) slice.firstPosition() + slice.tokenCount() > sequence.capacity()) {
+                throw new IllegalArgumentException("slice " + i + " ends at position "
+                        + ((long) slice.firstPosition() + slice.tokenCount()) + ", its sequence has room for "
+                        + sequence.capacity());
+            }
+            for (int j = 0; j < i; j++) {
+                if (batch.slices().get(j).sequence() == sequence) {
+                    throw new IllegalArgumentException("slices " + j + " and " + i + " are of one sequence");
+                }
+            }
+        }
+        if (program.readsTokens()) {
+            int[] ids = batch.tokenIds();
+            if (ids == null || ids.length != tokens) {
+                throw new IllegalArgumentException("this stage takes " + tokens + " token ids");
+            }
+            Op.Embed embed = (Op.Embed) program.body().getFirst();
+            for (int id : ids) {
+                if (id < 0 || id >= embed.table().rows()) {
+                    throw new IllegalArgumentException("token id " + id + " is not in the vocabulary of "
+                            + embed.table().rows());
+                }
+            }
+        } else {
+            checkSize("input", batch.input(), tokens, program.input().width());
+        }
+        if (program.givesLogits()) {
+            for (int row : batch.logitRows()) {
+                if (row < 0 || row >= tokens) {
+                    throw new IllegalArgumentException("logits of token " + row + " of " + tokens + " are wanted");
+                }
+            }
+            checkSize(
+                    "output",
+                    batch.output(),
+                    batch.logitRows().length,
+                    program.output().width());
+        } else {
+            checkSize("output", batch.output(), tokens, program.output().width());
+        }
+    }
+
+    private static void checkSize(String name, @Nullable MemorySegment segment, int rows, int width) {
+        long expected = (long) rows * width * Float.BYTES;
+        if (segment == null || segment.byteSize() < expected) {
+            throw new IllegalArgumentException(name + " has " + (segment == null ? 0 : segment.byteSize()) + " bytes, "
+                    + rows + " rows of " + width + " values take " + expected);
+        }
+        if (expected > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException(rows + " rows of " + width + " values in one batch are too many");
+        }
+    }
+
+    private void placeTokens(StageBatch batch, int tokens) {
+        if (positions.length < tokens) {
+            positions = new int[tokens];
+            sequences = new HostSequence[tokens];
+        }
+        int token = 0;
+        for (StageBatch.Slice slice : batch.slices()) {
+            HostSequence sequence = (HostSequence) slice.sequence();
+            sequence.setLength(slice.firstPosition() + slice.tokenCount());
+            for (int i = 0; i < slice.tokenCount(); i++) {
+                positions[token] = slice.firstPosition() + i;
+                sequences[token++] = sequence;
+            }
+        }
+    }
+
+    private void execute(Op op, int rows, StageBatch batch) {
+        switch (op) {
+            case Op.Embed(PreparedWeights table, Slot out) ->
+                embed((HostWeights) table, present(batch.tokenIds()), out, rows);
+            case Op.RmsNorm norm -> rmsNorm(norm, rows);
+            case Op.MatMul(PreparedWeights weights, float @Nullable [] bias, Slot in, Slot out) ->
+                multiply((HostWeights) weights, bias, buffer(in), buffer(out), rows);
+            case Op.Rope rope -> rope(rope, rows);
+            case Op.Store(int layer, Slot keys, Slot values) -> store(layer, keys, values, rows);
+            case Op.Attention attention -> attention(attention, rows);
+            case Op.SwiGlu(Slot gate, Slot up) -> swiGlu(buffer(gate), buffer(up), rows);
+            case Op.Add(Slot term, Slot sum) ->
+                add(buffer(term).values(), buffer(sum).change(), rows * sum.width());
+            case Op.SelectRows(Slot in, Slot out) -> select(buffer(in), buffer(out), batch.logitRows());
+            case Op.Experts experts -> experts(experts, rows);
+        }
+    }
+
+    private void embed(HostWeights table, int[] ids, Slot out, int rows) {
+        float[] values = buffer(out).overwrite(rows);
+        for (int t = 0; t < rows; t++) {
+            operations.dequantiseRow(table, ids[t], values, t * out.width());
+        }
+    }
+
+    private void rmsNorm(Op.RmsNorm norm, int rows) {
+        int width = norm.in().width();
+        float[] in = buffer(norm.in()).values();
+        float[] out = buffer(norm.out()).overwrite(rows);
+        float[] weight = norm.weight();
+        pool.ranges(rows, pieces((long) rows * width), (from, to) -> {
+            for (int t = from; t < to; t++) {
+                int base = t * width;
+                float mean = operations.sumOfSquares(in, base, width) / width;
+                float scale = 1f / (float) Math.sqrt(mean + norm.epsilon());
+                for (int c = 0; c < width; c++) {
+                    out[base + c] = in[base + c] * scale * weight[c];
+                }
+            }
+        });
+    }
+
+    private void multiply(HostWeights weights, float @Nullable [] bias, HostBuffer in, HostBuffer out, int rows) {
+        float[] values = out.overwrite(rows);
+        int width = out.width();
+        multiplyRows(weights, 0, weights.rows(), in, rows, values, width);
+        if (bias != null) {
+            for (int t = 0; t < rows; t++) {
+                for (int c = 0; c < width; c++) {
+                    values[t * width + c] += bias[c];
+                }
+            }
+        }
+    }
+
+    private void multiplyRows(
+            HostWeights weights, int firstRow, int rowCount, HostBuffer in, int tokens, float[] out, int outStride) {
+        if (weights.type().blockValues() > 1) {
+            in.quantise(tokens);
+        }
+        pool.ranges(
+                rowCount,
+                pieces((long) rowCount * weights.columns() * tokens),
+                (from, to) ->
+                        operations.multiply(weights, firstRow + from, to - from, in, tokens, out, outStride, from));
+    }
+
+    private void rope(Op.Rope rope, int rows) {
+        RopeTable table = rope.table();
+        float[] turns = angles.computeIfAbsent(table, key -> turns(key, rows));
+        float[] values = buffer(rope.values()).change();
+        int pairs = table.pairs();
+        boolean neighbours = switch (table.pairing()) {
+            case NEIGHBOURS -> true;
+            case HALVES -> false;
+        };
+        int step = neighbours ? 2 : 1;
+        int distance = neighbours ? 1 : pairs;
+        for (int t = 0; t < rows; t++) {
+            for (int head = 0; head < rope.heads(); head++) {
+                int base = t * rope.values().width() + head * rope.headSize();
+                for (int i = 0; i < pairs; i++) {
+                    float cos = turns[2 * (t * pairs + i)];
+                    float sin = turns[2 * (t * pairs + i) + 1];
+                    int first = base + i * step;
+                    float a = values[first];
+                    float b = values[first + distance];
+                    values[first] = a * cos - b * sin;
+                    values[first + distance] = a * sin + b * cos;
+                }
+            }
+        }
+    }
+
+    /** Per token and pair cosine and sine. StrictMath, since Math may differ in the last bit from machine to machine. */
+    private float[] turns(RopeTable table, int rows) {
+        int pairs = table.pairs();
+        float[] turns = new float[2 * rows * pairs];
+        for (int t = 0; t < rows; t++) {
+            for (int i = 0; i < pairs; i++) {
+                double angle = positions[t] * table.frequencies()[i];
+                turns[2 * (t * pairs + i)] = (float) StrictMath.cos(angle) * table.magnitude();
+                turns[2 * (t * pairs + i) + 1] = (float) StrictMath.sin(angle) * table.magnitude();
+            }
+        }
+        return turns;
+    }
+
+    private void store(int layer, Slot keys, Slot values, int rows) {
+        float[] k = buffer(keys).values();
+        float[] v = buffer(values).values();
+        for (int t = 0; t < rows; t++) {
+            sequences[t].store(layer, positions[t], k, v, t * keys.width());
+        }
+    }
+
+    private void attention(Op.Attention attention, int rows) {
+        int heads = attention.heads();
+        int headSize = program.cache().headSize();
+        int group = heads / program.cache().kvHeads();
+        float[] queries = buffer(attention.queries()).values();
+        float[] out = buffer(attention.out()).overwrite(rows);
+        int longest = 0;
+        long work = 0;
+        for (int t = 0; t < rows; t++) {
+            longest = Math.max(longest, positions[t] + 1);
+            work += positions[t] + 1;
+        }
+        int room = longest;
+        pool.ranges(rows * heads, pieces(2 * work * heads * headSize), (from, to) -> {
+            float[] scores = new float[room];
+            for (int i = from; i < to; i++) {
+                int t = i / heads;
+                int head = i % heads;
+                int offset = i * headSize;
+                operations.attend(
+                        sequences[t],
+                        attention.layer(),
+                        head / group,
+                        positions[t] + 1,
+                        queries,
+                        offset,
+                        attention.scale(),
+                        scores,
+                        out,
+                        offset);
+            }
+        });
+    }
+
+    private void swiGlu(HostBuffer gate, HostBuffer up, int rows) {
+        float[] g = gate.change();
+        float[] u = up.values();
+        int size = rows * gate.width();
+        pool.ranges(size, pieces(8L * size), (from, to) -> {
+            for (int i = from; i < to; i++) {
+                g[i] = Exponential.silu(g[i]) * u[i];
+            }
+        });
+    }
+
+    private static void add(float[] term, float[] sum, int size) {
+        for (int i = 0; i < size; i++) {
+            sum[i] += term[i];
+        }
+    }
+
+    private static void select(HostBuffer in, HostBuffer out, int[] rows) {
+        float[] values = out.overwrite(rows.length);
+        for (int i = 0; i < rows.length; i++) {
+            System.arraycopy(in.values(), rows[i] * in.width(), values, i * in.width(), in.width());
+        }
+    }
+
+    private void experts(Op.Experts op, int rows) {
+        ExpertBuffers room = expertBuffers.computeIfAbsent(op, ExpertBuffers::new);
+        HostBuffer in = buffer(op.in());
+        int hidden = op.in().width();
+        int used = op.used();
+        multiply((HostWeights) op.router(), null, in, room.probabilities, rows);
+        int[] chosen = new int[rows * used];
+        float[] shares = new float[rows * used];
+        for (int t = 0; t < rows; t++) {
+            route(
+                    room.probabilities.change(),
+                    t * op.experts(),
+                    op.experts(),
+                    used,
+                    op.normalise(),
+                    chosen,
+                    shares,
+                    t * used);
+        }
+        float[] parts = room.parts.overwrite(rows * used);
+        List<Integer> members = new ArrayList<>();
+        for (int expert = 0; expert < op.experts(); expert++) {
+            members.clear();
+            for (int i = 0; i < chosen.length; i++) {
+                if (chosen[i] == expert) {
+                    members.add(i);
+                }
+            }
+            if (members.isEmpty()) {
+                continue;
+            }
+            int count = members.size();
+            float[] gathered = room.gathered.overwrite(count);
+            for (int i = 0; i < count; i++) {
+                System.arraycopy(in.values(), members.get(i) / used * hidden, gathered, i * hidden, hidden);
+            }
+            int width = room.gate.width();
+            multiplyRows(
+                    (HostWeights) op.gate(),
+                    expert * width,
+                    width,
+                    room.gathered,
+                    count,
+                    room.gate.overwrite(count),
+                    width);
+            multiplyRows(
+                    (HostWeights) op.up(),
+                    expert * width,
+                    width,
+                    room.gathered,
+                    count,
+                    room.up.overwrite(count),
+                    width);
+            swiGlu(room.gate, room.up, count);
+            float[] down = room.down.overwrite(count);
+            multiplyRows((HostWeights) op.down(), expert * hidden, hidden, room.gate, count, down, hidden);
+            for (int i = 0; i < count; i++) {
+                System.arraycopy(down, i * hidden, parts, members.get(i) * hidden, hidden);
+            }
+        }
+        float[] out = buffer(op.out()).overwrite(rows);
+        for (int t = 0; t < rows; t++) {
+            for (int c = 0; c < hidden; c++) {
+                float sum = 0;
+                for (int rank = 0; rank < used; rank++) {
+                    int i = t * used + rank;
+                    sum = Math.fma(shares[i], parts[i * hidden + c], sum);
+                }
+                out[t * hidden + c] = sum;
+            }
+        }
+    }
+
+    /** Softmax over experts in place, then the used highest and their shares. */
+    private static void route(
+            float[] logits,
+            int offset,
+            int experts,
+            int used,
+            boolean normalise,
+            int[] chosen,
+            float[] shares,
+            int at) {
+        float max = Float.NEGATIVE_INFINITY;
+        for (int e = 0; e < experts; e++) {
+            max = Math.max(max, logits[offset + e]);
+        }
+        float sum = 0;
+        for (int e = 0; e < experts; e++) {
+            float p = Exponential.exp(logits[offset + e] - max);
+            logits[offset + e] = p;
+            sum += p;
+        }
+        float chosenSum = 0;
+        for (int rank = 0; rank < used; rank++) {
+            int best = -1;
+            for (int e = 0; e < experts; e++) {
+                if (logits[offset + e] >= 0 && (best < 0 || logits[offset + e] > logits[offset + best])) {
+                    best = e;
+                }
+            }
+            if (best < 0) {
+                throw new IllegalStateException("the router's output is not a number; the model's weights are damaged");
+            }
+            chosen[at + rank] = best;
+            shares[at + rank] = logits[offset + best] / sum;
+            chosenSum += shares[at + rank];
+            logits[offset + best] = -1;
+        }
+        if (normalise) {
+            float divisor = Math.max(chosenSum, 6.103515625e-5f); // the least normal F16, as llama.cpp bounds it
+            for (int rank = 0; rank < used; rank++) {
+                shares[at + rank] /= divisor;
+            }
+        }
+    }
+
+    private HostBuffer buffer(Slot slot) {
+        return buffers[slot.index()];
+    }
+
+    private int pieces(long work) {
+        return work < WORTH_A_THREAD || pool.threads() == 1 ? 1 : pool.threads() * PIECES_PER_THREAD;
+    }
+
+    private static <T> T present(@Nullable T value) {
+        if (value == null) {
+            throw new IllegalStateException("checked before, yet missing");
+        }
+        return value;
+    }
+
+    /** What an experts operation needs beside the program's slots. */
+    private static final class ExpertBuffers {
+        private final HostBuffer probabilities;
+        private final HostBuffer gathered;
+        private final HostBuffer gate;
+        private final HostBuffer up;
+        private final HostBuffer down;
+        private final HostBuffer parts;
+
+        ExpertBuffers(Op.Experts op) {
+            int hidden = op.in().width();
+            int width = op.gate().rows() / op.experts();
+            probabilities = new HostBuffer(op.experts());
+            gathered = new HostBuffer(hidden);
+            gate = new HostBuffer(width);
+            up = new HostBuffer(width);
+            down = new HostBuffer(hidden);
+            parts = new HostBuffer(hidden);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+package shoal.bridge.kernel.scalar;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import shoal.bridge.kernel.SumOrder;
+import shoal.bridge.kernel.host.HostBuffer;
+import shoal.codec.gguf.GgmlType;
+
+/** What one tensor type's bytes mean. Adding a type is adding one class here, and its line in {@link ScalarOperations}. */
+public sealed interface Dequantizer {
+    ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    GgmlType type();
+
+    /** Writes count values, whole blocks, that start at a byte of the segment, as ggml's to_float does. */
+    void dequantise(MemorySegment bytes, long offset, int count, float[] out, int outOffset);
+
+    /** The row that starts at a byte, times row token of x, in the order of {@link SumOrder}. lanes: room for 16. */
+    float dot(MemorySegment bytes, long offset, int columns, HostBuffer x, int token, float[] lanes);
+
+    /** A type whose values stand alone. */
+    non-sealed interface Plain extends Dequantizer {
+        float value(MemorySegment bytes, long offset);
+
+        @Override
+        default void dequantise(MemorySegment bytes, long offset, int count, float[] out, int outOffset) {
+            int size = type().blockBytes();
+            for (int i = 0; i < count; i++) {
+                out[outOffset + i] = value(bytes, offset + (long) i * size);
+            }
+        }
+
+        @Override
+        default float dot(MemorySegment bytes, long offset, int columns, HostBuffer x, int token, float[] lanes) {
+            int size = type().blockBytes();
+            java.util.Arrays.fill(lanes, 0, SumOrder.LANES, 0f);
+            for (int c = 0; c < columns; c++) {
+                int lane = c % SumOrder.LANES;
+                float weight = value(bytes, offset + (long) c * size);
+                lanes[lane] = Math.fma(weight, x.values()[token * columns + c], lanes[lane]);
+            }
+            return SumOrder.tree(lanes, 0);
+        }
+    }
+
+    /** A type of blocks: 32 values at a time are an integer level each, times one scale. */
+    non-sealed interface Blocks extends Dequantizer {
+        /**
+         * Unpacks 32 values, sub-block index (of 32 values each) of the block that starts at a byte. Fills levels with integers
+         * (sub-block scales multiplied in) and returns the scale; value i is scale * levels[i].
+         */
+        float unpack(MemorySegment bytes, long blockOffset, int index, int[] levels);
+
+        @Override
+        default void dequantise(MemorySegment bytes, long offset, int count, float[] out, int outOffset) {
+            int[] levels = new int[HostBuffer.BLOCK];
+            for (int part = 0; part < count / HostBuffer.BLOCK; part++) {
+                float scale = unpackPart(bytes, offset, part, levels);
+                for (int i = 0; i < HostBuffer.BLOCK; i++) {
+                    out[outOffset + part * HostBuffer.BLOCK + i] = scale * levels[i];
+                }
+            }
+        }
+
+        @Override
+        default float dot(MemorySegment bytes, long offset, int columns, HostBuffer x, int token, float[] lanes) {
+            java.util.Arrays.fill(lanes, 0, SumOrder.LANES, 0f);
+            int[] levels = new int[HostBuffer.BLOCK];
+            int parts = columns / HostBuffer.BLOCK;
+            for (int part = 0; part < parts; part++) {
+                float scale = unpackPart(bytes, offset, part, levels) * x.scales()[token * parts + part];
+                int base = token * columns + part * HostBuffer.BLOCK;
+                for (int j = 0; j < SumOrder.LANES; j++) {
+                    int product = levels[j] * (int) x.levels()[base + j]
+                            + levels[j + SumOrder.LANES] * (int) x.levels()[base + j + SumOrder.LANES];
+                    lanes[j] = Math.fma((float) product, scale, lanes[j]);
+                }
+            }
+            return SumOrder.tree(lanes, 0);
+        }
+
+        private float unpackPart(MemorySegment bytes, long offset, int part, int[] levels) {
+            int perBlock = type().blockValues() / HostBuffer.BLOCK;
+            return unpack(bytes, offset + (long) (part / perBlock) * type().blockBytes(), part % perBlock, levels);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+package shoal.bridge.kernel.scalar;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import shoal.bridge.kernel.Exponential;
+import shoal.bridge.kernel.SumOrder;
+import shoal.bridge.kernel.host.HostBuffer;
+import shoal.bridge.kernel.host.HostOperations;
+import shoal.bridge.kernel.host.HostSequence;
+import shoal.bridge.kernel.host.HostWeights;
+import shoal.codec.gguf.GgmlType;
+
+/** Every operation as its formula says; other CPU kernels fall back on it for what they have no faster loop for. */
+public final class ScalarOperations implements HostOperations {
+    private static final Map<GgmlType, Dequantizer> TYPES = new EnumMap<>(GgmlType.class);
+
+    static {
+        for (Dequantizer dequantizer : List.of(
+                new PlainTypes.F32(),
+                new PlainTypes.F16(),
+                new PlainTypes.BF16(),
+                new Q8_0(),
+                new Q4_0(),
+                new Q6_K())) {
+            TYPES.put(dequantizer.type(), dequantizer);
+        }
+    }
+
+    @Override
+    public Set<GgmlType> types() {
+        return Collections.unmodifiableSet(TYPES.keySet());
+    }
+
+    /** @throws IllegalArgumentException if the type is not among {@link #types} */
+    public static Dequantizer dequantizer(GgmlType type) {
+        Dequantizer dequantizer = TYPES.get(type);
+        if (dequantizer == null) {
+            throw new IllegalArgumentException(
+                    "tensor type " + type + " is not supported; supported are " + TYPES.keySet());
+        }
+        return dequantizer;
+    }
+
+    @Override
+    public void multiply(
+            HostWeights w,
+            int firstRow,
+            int rowCount,
+            HostBuffer x,
+            int tokens,
+            float[] out,
+            int outStride,
+            int outColumn) {
+        Dequantizer dequantizer = dequantizer(w.type());
+        float[] lanes = new float[SumOrder.LANES];
+        for (int t = 0; t < tokens; t++) {
+            for (int r = 0; r < rowCount; r++) {
+                out[t * outStride + outColumn + r] =
+                        dequantizer.dot(w.bytes(), (firstRow + r) * w.rowBytes(), w.columns(), x, t, lanes);
+            }
+        }
+    }
+
+    @Override
+    public void dequantiseRow(HostWeights w, int row, float[] out, int outOffset) {
+        dequantizer(w.type()).dequantise(w.bytes(), row * w.rowBytes(), w.columns(), out, outOffset);
+    }
+
+    @Override
+    public float sumOfSquares(float[] values, int offset, int size) {
+        float[] lanes = new float[SumOrder.LANES];
+        for (int c = 0; c < size; c++) {
+            float value = values[offset + c];
+            lanes[c % SumOrder.LANES] = Math.fma(value, value, lanes[c % SumOrder.LANES]);
+        }
+        return SumOrder.tree(lanes, 0);
+    }
+
+    @Override
+    public void attend(
+            HostSequence sequence,
+            int layer,
+            int kvHead,
+            int positions,
+            float[] query,
+            int queryOffset,
+            float scale,
+            float[] scores,
+            float[] out,
+            int outOffset) {
+        int size = sequence.shape().headSize();
+        float[] lanes = new float[SumOrder.LANES];
+        for (int p = 0; p < positions; p++) {
+            MemorySegment page = sequence.page(p);
+            long key = sequence.keyOffset(layer, kvHead, p);
+            java.util.Arrays.fill(lanes, 0f);
+            for (int c = 0; c < size; c++) {
+                float value = page.get(ValueLayout.JAVA_FLOAT, key + (long) c * Float.BYTES);
+                lanes[c % SumOrder.LANES] = Math.fma(value, query[queryOffset + c], lanes[c % SumOrder.LANES]);
+            }
+            scores[p] = SumOrder.tree(lanes, 0) * scale;
+        }
+        float total = softmax(scores, positions, lanes);
+        java.util.Arrays.fill(out, outOffset, outOffset + size, 0f);
+        for (int p = 0; p < positions; p++) {
+            MemorySegment page = sequence.page(p);
+            long value = sequence.valueOffset(layer, kvHead, p);
+            for (int c = 0; c < size; c++) {
+                out[outOffset + c] = Math.fma(
+                        scores[p],
+                        page.get(ValueLayout.JAVA_FLOAT, value + (long) c * Float.BYTES),
+                        out[outOffset + c]);
+            }
+        }
+        float inverse = 1f / total;
+        for (int c = 0; c < size; c++) {
+            out[outOffset + c] *= inverse;
+        }
+    }
+
+    /** scores[p] = exp(scores[p] - max); returns their sum. lanes: room for 16. */
+    private static float softmax(float[] scores, int positions, float[] lanes) {
+        float max = Float.NEGATIVE_INFINITY;
+        for (int p = 0; p < positions; p++) {
+            max = Math.max(max, scores[p]);
+        }
+        java.util.Arrays.fill(lanes, 0f);
+        for (int p = 0; p < positions; p++) {
+            scores[p] = Exponential.exp(scores[p] - max);
+            lanes[p % SumOrder.LANES] += scores[p];
+        }
+        return SumOrder.tree(lanes, 0);
+    }
+}

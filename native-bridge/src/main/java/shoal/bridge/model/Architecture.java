@@ -1,0 +1,21 @@
+package shoal.bridge.model;
+
+import shoal.bridge.kernel.StageProgram;
+import shoal.codec.base.LayerRange;
+import shoal.codec.gguf.Gguf;
+
+/** One family of models: how its metadata is read, and what its layers compute. */
+public interface Architecture {
+    /** As {@code general.architecture} has it. */
+    String name();
+
+    /** Reads and bounds the measures. @throws shoal.codec.base.MalformedException naming the key */
+    ModelConfig config(Gguf header);
+
+    /**
+     * What the layers of a range compute; with the embedding before layer 0 and the head behind the last one.
+     *
+     * @throws shoal.codec.base.MalformedException naming a tensor that is missing or has another shape or type
+     */
+    StageProgram program(ModelConfig config, LayerRange range, Weights weights);
+}

@@ -1,0 +1,99 @@
+package shoal.bridge.model;
+
+import java.lang.foreign.MemorySegment;
+import shoal.bridge.kernel.CompiledStage;
+import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.StageBatch;
+import shoal.codec.base.LayerRange;
+
+/**
+ * A range of a model's layers, ready to run. Opened by {@link shoal.bridge.model.arch.Architectures}; the tensor source and the
+ * kernels must outlive it. Batches run one at a time, further callers wait; a sequence is used by one caller at a time.
+ */
+public final class Stage implements AutoCloseable {
+    private final ModelConfig config;
+    private final LayerRange range;
+    private final CompiledStage compiled;
+    private final int contextLength;
+    private final StageMemory memory;
+
+    public Stage(ModelConfig config, LayerRange range, CompiledStage compiled, int contextLength, StageMemory memory) {
+        this.config = config;
+        this.range = range;
+        this.compiled = compiled;
+        this.contextLength = contextLength;
+        this.memory = memory;
+    }
+
+    public ModelConfig config() {
+        return config;
+    }
+
+    public LayerRange range() {
+        return range;
+    }
+
+    /** Takes token ids rather than activations. */
+    public boolean isFirst() {
+        return range.first() == 0;
+    }
+
+    /** Gives logits rather than activations. */
+    public boolean isLast() {
+        return range.last() == config.layers() - 1;
+    }
+
+    /** Most positions per sequence. */
+    public int contextLength() {
+        return contextLength;
+    }
+
+    public StageMemory memory() {
+        return memory;
+    }
+
+    /** F32 values per row of output: hidden, or the vocabulary's size from a last stage. */
+    public int outputWidth() {
+        return isLast() ? config.vocabulary() : config.hidden();
+    }
+
+    /** Bytes that {@link #run} writes for this batch. */
+    public long outputBytes(Batch batch) {
+        return (long) Float.BYTES * outputWidth() * (isLast() ? batch.wantedCount() : batch.tokenCount());
+    }
+
+    /** Keys and values of a new sequence, empty; the caller closes it. */
+    public SequenceMemory openSequence() {
+        return compiled.openSequence(contextLength);
+    }
+
+    /**
+     * Runs a batch. output: {@link #outputBytes} of the caller's, filled with (T, hidden) activations, or with (wanted, vocabulary)
+     * logits by a last stage; F32 little-endian.
+     *
+     * @throws IllegalArgumentException past the context length, naming both numbers, and if anything does not fit
+     */
+    public void run(Batch batch, MemorySegment output) {
+        for (Batch.Slice slice : batch.slices()) {
+            long end = (long) slice.firstPosition() + slice.tokenCount();
+            if (end > contextLength) {
+                throw new IllegalArgumentException(
+                        "the request reaches position " + end + ", but the context length is " + contextLength
+                                + "; shorten the prompt or ask for fewer tokens");
+            }
+        }
+        compiled.run(new StageBatch(
+                batch.slices().stream()
+                        .map(slice -> new StageBatch.Slice(slice.sequence(), slice.firstPosition(), slice.tokenCount()))
+                        .toList(),
+                batch.input() instanceof Batch.Input.Tokens(int[] ids) ? ids : null,
+                batch.input() instanceof Batch.Input.Activations(MemorySegment values) ? values : null,
+                batch.wantedRows(),
+                output));
+    }
+
+    @Override
+    public void close() {
+        compiled.close();
+    }
+}

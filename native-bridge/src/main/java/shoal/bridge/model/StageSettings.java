@@ -1,0 +1,21 @@
+package shoal.bridge.model;
+
+import shoal.bridge.kernel.Kernels;
+import shoal.codec.base.Bounds;
+
+/**
+ * How a stage is to run.
+ *
+ * @param kernels the caller's; closed by the caller after the stage
+ * @param maxContext most positions per sequence; the model's own limit if that is less
+ */
+public record StageSettings(Kernels kernels, int maxContext) {
+    public StageSettings {
+        Bounds.requireRange("maxContext", maxContext, 1, Integer.MAX_VALUE);
+    }
+
+    /** As much context as the model has. */
+    public static StageSettings of(Kernels kernels) {
+        return new StageSettings(kernels, ModelConfig.MAX_CONTEXT);
+    }
+}

@@ -1,0 +1,98 @@
+package shoal.bridge.model;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.Kernels;
+import shoal.bridge.kernel.PreparedWeights;
+import shoal.codec.base.MalformedException;
+import shoal.codec.gguf.GgmlType;
+import shoal.codec.gguf.Gguf;
+import shoal.codec.gguf.TensorInfo;
+
+/** Hands a source's tensors to kernels, each checked by name, shape and type first. */
+public final class Weights {
+    private static final ValueLayout.OfFloat FLOAT =
+            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private final TensorSource source;
+    private final Kernels kernels;
+
+    public Weights(TensorSource source, Kernels kernels) {
+        this.source = source;
+        this.kernels = kernels;
+    }
+
+    public Gguf header() {
+        return source.header();
+    }
+
+    public boolean has(String name) {
+        return source.header().tensor(name) != null;
+    }
+
+    /** A matrix (rows, columns), which a file writes as [columns, rows]. */
+    public PreparedWeights matrix(String name, int rows, int columns) {
+        return prepare(name, rows, columns, List.of((long) columns, (long) rows));
+    }
+
+    /** Experts' matrices one after another: (experts * rows, columns), which a file writes as [columns, rows, experts]. */
+    public PreparedWeights stackedMatrix(String name, int experts, int rows, int columns) {
+        int all;
+        try {
+            all = Math.multiplyExact(experts, rows);
+        } catch (ArithmeticException tooMany) {
+            throw new MalformedException(
+                    "tensor " + name + ": " + experts + " experts of " + rows + " rows are too many", tooMany);
+        }
+        return prepare(name, all, columns, List.of((long) columns, (long) rows, (long) experts));
+    }
+
+    /** An F32 vector. */
+    public float[] vector(String name, int size) {
+        TensorInfo tensor = checked(name, List.of((long) size));
+        if (tensor.type() != GgmlType.F32) {
+            throw new MalformedException("tensor " + name + " has type " + tensor.type() + ", supported is F32");
+        }
+        return source.tensor(tensor).toArray(FLOAT);
+    }
+
+    /** As {@link #vector}, null if there is no such tensor. */
+    public float @Nullable [] optionalVector(String name, int size) {
+        return has(name) ? vector(name, size) : null;
+    }
+
+    private PreparedWeights prepare(String name, int rows, int columns, List<Long> dimensions) {
+        TensorInfo tensor = checked(name, dimensions);
+        if (!kernels.supportedTypes().contains(tensor.type())) {
+            throw new MalformedException(
+                    "tensor " + name + " has type " + tensor.type() + ", which is not supported; supported are "
+                            + kernels.supportedTypes().stream()
+                                    .sorted()
+                                    .map(GgmlType::name)
+                                    .collect(Collectors.joining(", ")));
+        }
+        MemorySegment bytes = source.tensor(tensor);
+        return kernels.prepare(tensor.type(), rows, columns, bytes);
+    }
+
+    private TensorInfo checked(String name, List<Long> dimensions) {
+        TensorInfo tensor = source.header().requiredTensor(name);
+        if (!withoutTrailingOnes(tensor.dimensions()).equals(withoutTrailingOnes(dimensions))) {
+            throw new MalformedException(
+                    "tensor " + name + " has shape " + tensor.dimensions() + ", expected " + dimensions);
+        }
+        return tensor;
+    }
+
+    private static List<Long> withoutTrailingOnes(List<Long> dimensions) {
+        int size = dimensions.size();
+        while (size > 1 && dimensions.get(size - 1) == 1) {
+            size--;
+        }
+        return dimensions.subList(0, size);
+    }
+}

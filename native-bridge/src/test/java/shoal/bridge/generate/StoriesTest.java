@@ -1,0 +1,55 @@
+package shoal.bridge.generate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+import shoal.bridge.SharedData;
+import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelSettings;
+import shoal.bridge.kernel.Kernels;
+import shoal.bridge.model.ModelFile;
+import shoal.bridge.model.StageSettings;
+import shoal.bridge.model.sampling.SamplingParameters;
+import tools.jackson.databind.JsonNode;
+
+/** Greedy continuations of the trained models equal llama.cpp's, token for token. */
+class StoriesTest {
+    @TestFactory
+    Stream<DynamicTest> continuesAsLlamaCppDoes() {
+        JsonNode models = SharedData.json("models/references.json").get("models");
+        return Stream.of("stories-q8_0.gguf", "stories-f16.gguf", "stories-q4_0.gguf", "stories-moe-q8_0.gguf")
+                .map(file -> dynamicTest(file, () -> check(file, models.get(file))));
+    }
+
+    private static void check(String file, JsonNode cases) throws Exception {
+        KernelSettings settings = KernelSettings.defaults();
+        try (Kernels kernels = KernelChoice.of(settings).provider().open(settings);
+                ModelFile model = ModelFile.open(SharedData.file("models/" + file));
+                LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(kernels))) {
+            assertEquals(12, cases.size());
+            for (JsonNode expected : cases) {
+                String prompt = expected.get("prompt").asString();
+                List<Integer> tokens = SharedData.list(expected.get("tokens"));
+                boolean ends = expected.get("stopped").asString().equals("eos");
+                StringBuilder streamed = new StringBuilder();
+                List<Integer> heard = new ArrayList<>();
+                Generation got = generator.generate(
+                        prompt, tokens.size() + (ends ? 1 : 0), SamplingParameters.GREEDY, 0, (id, text) -> {
+                            heard.add(id);
+                            streamed.append(text);
+                        });
+                assertEquals(SharedData.list(expected.get("prompt_tokens")), got.promptTokens(), prompt);
+                assertEquals(tokens, got.tokens(), prompt);
+                assertEquals(expected.get("text").asString(), got.text(), prompt);
+                assertEquals(ends ? Generation.Stop.EOS : Generation.Stop.LENGTH, got.stop(), prompt);
+                assertEquals(got.tokens(), heard);
+                assertEquals(got.text(), streamed.toString());
+            }
+        }
+    }
+}
