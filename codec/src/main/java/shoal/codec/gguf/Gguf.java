@@ -212,6 +212,15 @@ public final class Gguf {
         }
     }
 
+    /** As {@link #requiredInts}; an unsigned number past 2^63 - 1 becomes negative. */
+    public long[] requiredLongs(String key) {
+        try {
+            return requiredArray(key).longs();
+        } catch (MalformedException refused) {
+            throw named(key, refused);
+        }
+    }
+
     private MetadataValue.Array requiredArray(String key) {
         MetadataValue.Array array = array(key);
         if (array == null) {

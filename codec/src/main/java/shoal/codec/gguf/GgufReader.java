@@ -36,7 +36,7 @@ public final class GgufReader {
 
     public static final int MAX_ALIGNMENT = 1 << 20;
 
-    private static final int MAGIC = 0x46554747; // "GGUF" read as little-endian
+    static final int MAGIC = 0x46554747; // "GGUF" read as little-endian
     private static final String AGAIN = ". Download it again.";
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -184,7 +184,7 @@ public final class GgufReader {
         return new MetadataValue.Array(type, count, payload, List.of());
     }
 
-    private static int alignment(SequencedMap<String, MetadataValue> metadata) {
+    static int alignment(SequencedMap<String, MetadataValue> metadata) {
         return switch (metadata.get("general.alignment")) {
             case null -> Gguf.DEFAULT_ALIGNMENT;
             case MetadataValue.UInt32(long value)

@@ -1,0 +1,170 @@
+package shoal.codec.pipeline;
+
+import static shoal.codec.base.Bounds.requireRange;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import shoal.codec.base.Epoch;
+import shoal.codec.base.Machine;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Frame;
+
+/**
+ * One generation, as the coordinator sees it. The prompt goes to the first stage in micro-batches, so that stages overlap; the
+ * last stage's token comes straight back and is the next input. The token ids kept here are the truth about the sequence.
+ */
+public final class Session implements Machine<Session.Input, Session.Effect> {
+    /** What can happen. */
+    public sealed interface Input {
+        /** The stages are ready. */
+        record Start() implements Input {}
+
+        record Sampled(Frame.TokenSampled token) implements Input {}
+
+        /** A stage, or the way to it, failed. */
+        record Failed(ErrorCode code, String message) implements Input {}
+
+        /** Whoever asked is gone. */
+        record Cancel() implements Input {}
+
+        record Tick() implements Input {}
+    }
+
+    /** What the session wants. */
+    public sealed interface Effect {
+        /** To the first stage. */
+        record Send(Frame.TokenBatch batch) implements Effect {}
+
+        /** One more token for whoever asked. */
+        record Emit(int token, float logProbability) implements Effect {}
+
+        /** The generation is over; the stages may drop the sequence. */
+        record Finish(Frame.StopReason reason) implements Effect {}
+
+        /** The generation can't go on; the stages may drop the sequence. */
+        record Fail(ErrorCode code, String message) implements Effect {}
+    }
+
+    private enum State {
+        WAITING,
+        RUNNING,
+        OVER
+    }
+
+    private final long id;
+    private final Epoch epoch;
+    private final List<Integer> tokens;
+    private final int promptSize;
+    private final int maxTokens;
+    private final Set<Integer> endTokens;
+    private final int chunk;
+    private final long stallNanos;
+    private final List<Effect> effects = new ArrayList<>();
+    private State state = State.WAITING;
+    private int microBatch;
+    private long deadlineNanos = Long.MAX_VALUE;
+
+    /**
+     * @param prompt token ids, at least one
+     * @param maxTokens how many may be generated
+     * @param endTokens ids that end the generation; they are not emitted
+     * @param chunk tokens in one micro-batch of the prompt
+     * @param stall how long a token may take
+     */
+    public Session(
+            long id,
+            Epoch epoch,
+            List<Integer> prompt,
+            int maxTokens,
+            Set<Integer> endTokens,
+            int chunk,
+            Duration stall) {
+        requireRange("prompt tokens", prompt.size(), 1, Frame.Activation.MAX_POSITION);
+        requireRange("max tokens", maxTokens, 1, Frame.Generate.MAX_TOKENS);
+        requireRange("chunk", chunk, 1, Frame.TokenBatch.MAX_TOKENS);
+        this.id = id;
+        this.epoch = epoch;
+        this.tokens = new ArrayList<>(prompt);
+        this.promptSize = prompt.size();
+        this.maxTokens = maxTokens;
+        this.endTokens = Set.copyOf(endTokens);
+        this.chunk = chunk;
+        this.stallNanos = stall.toNanos();
+    }
+
+    public long id() {
+        return id;
+    }
+
+    @Override
+    public List<Effect> handle(Input input, long nowNanos) {
+        effects.clear();
+        switch (input) {
+            case Input.Start() -> start(nowNanos);
+            case Input.Sampled(Frame.TokenSampled token) -> sampled(token, nowNanos);
+            case Input.Failed(ErrorCode code, String message) -> fail(code, message);
+            case Input.Cancel() -> fail(ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
+            case Input.Tick() -> {
+                if (state == State.RUNNING && nowNanos >= deadlineNanos) {
+                    fail(
+                            ErrorCode.LOST,
+                            "No token came back within "
+                                    + Duration.ofNanos(stallNanos).toSeconds() + " s; a stage may be gone. Ask again.");
+                }
+            }
+        }
+        return effects;
+    }
+
+    @Override
+    public long deadlineNanos() {
+        return state == State.RUNNING ? deadlineNanos : Long.MAX_VALUE;
+    }
+
+    private void start(long nowNanos) {
+        if (state != State.WAITING) {
+            return;
+        }
+        state = State.RUNNING;
+        for (int from = 0; from < promptSize; from += chunk) {
+            int to = Math.min(promptSize, from + chunk);
+            send(from, to, to == promptSize);
+        }
+        deadlineNanos = nowNanos + stallNanos;
+    }
+
+    private void send(int from, int to, boolean sample) {
+        var part = List.copyOf(tokens.subList(from, to));
+        effects.add(new Effect.Send(new Frame.TokenBatch(id, epoch, microBatch++, from, sample, part)));
+    }
+
+    private void sampled(Frame.TokenSampled sampled, long nowNanos) {
+        boolean isNext = sampled.epoch().equals(epoch) && sampled.position() == tokens.size();
+        if (state != State.RUNNING || sampled.session() != id || !isNext) {
+            return; // an older epoch's, or a repeated one
+        }
+        if (endTokens.contains(sampled.token())) {
+            state = State.OVER;
+            effects.add(new Effect.Finish(Frame.StopReason.EOS));
+            return;
+        }
+        tokens.add(sampled.token());
+        effects.add(new Effect.Emit(sampled.token(), sampled.logProbability()));
+        if (tokens.size() - promptSize == maxTokens) {
+            state = State.OVER;
+            effects.add(new Effect.Finish(Frame.StopReason.LENGTH));
+            return;
+        }
+        send(tokens.size() - 1, tokens.size(), true);
+        deadlineNanos = nowNanos + stallNanos;
+    }
+
+    private void fail(ErrorCode code, String message) {
+        if (state != State.OVER) {
+            state = State.OVER;
+            effects.add(new Effect.Fail(code, message));
+        }
+    }
+}

@@ -1,0 +1,494 @@
+package shoal.codec.wire;
+
+import static shoal.codec.base.Bounds.requireRange;
+import static shoal.codec.base.Bounds.requireText;
+
+import java.nio.ByteBuffer;
+import java.util.List;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Endpoint;
+import shoal.codec.base.Epoch;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.NodeId;
+
+/**
+ * One message on a stream. The record's components stand on the wire in this order. A text is its UTF-8 size and bytes, a
+ * list its count and elements, a hash 32 bytes, an address its host (text) and port, a contact its id and addresses.
+ */
+public sealed interface Frame {
+    /** A text that a person reads: a name, a reason. */
+    int MAX_TEXT_BYTES = 1024;
+
+    int MAX_CONTACTS = 64;
+    int MAX_RECORDS = 64;
+
+    /** The kind of message. */
+    FrameType type();
+
+    // ---------------------------------------------------------------------------------------------- CONTROL
+
+    /**
+     * The first frame of a connection, from who opened it.
+     *
+     * @param software name and version, for the reader of a log
+     * @param cluster the cluster it belongs to; empty for a tool that belongs to none
+     * @param endpoints where it takes connections, none if it doesn't
+     * @param secretProof HMAC-SHA256 of the cluster's secret over both node ids; {@link Hash256#ZERO} without a secret
+     */
+    record Hello(String software, Role role, String cluster, List<Endpoint> endpoints, Hash256 secretProof)
+            implements Frame {
+        public Hello {
+            requireText("software", software, MAX_TEXT_BYTES);
+            requireText("cluster", cluster, MAX_TEXT_BYTES);
+            requireRange("endpoints", endpoints.size(), 0, Contact.MAX_ENDPOINTS);
+            endpoints = List.copyOf(endpoints);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.HELLO;
+        }
+    }
+
+    /**
+     * The answer to {@link Hello}.
+     *
+     * @param observed the address that the connection came from
+     * @param busMembers TCP addresses through which the cluster's event bus is joined; empty for a stranger to the cluster
+     * @param secretProof as in {@link Hello}, with the ids in the other order
+     */
+    record Welcome(
+            String software,
+            Role role,
+            String cluster,
+            List<Endpoint> endpoints,
+            Endpoint observed,
+            List<Endpoint> busMembers,
+            Hash256 secretProof)
+            implements Frame {
+        public static final int MAX_BUS_MEMBERS = 32;
+
+        public Welcome {
+            requireText("software", software, MAX_TEXT_BYTES);
+            requireText("cluster", cluster, MAX_TEXT_BYTES);
+            requireRange("endpoints", endpoints.size(), 0, Contact.MAX_ENDPOINTS);
+            requireRange("bus members", busMembers.size(), 0, MAX_BUS_MEMBERS);
+            endpoints = List.copyOf(endpoints);
+            busMembers = List.copyOf(busMembers);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.WELCOME;
+        }
+    }
+
+    /** The answer to any question that can't be answered; the last frame of its stream where the stream is one question. */
+    record Refused(ErrorCode code, String message) implements Frame {
+        public Refused {
+            requireText("message", message, MAX_TEXT_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.REFUSED;
+        }
+    }
+
+    // -------------------------------------------------------------------------------------------------- DHT
+
+    /** Are you there? */
+    record Ping() implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.PING;
+        }
+    }
+
+    /** I am. */
+    record Pong() implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.PONG;
+        }
+    }
+
+    /** Asks for the contacts closest to a target (Kademlia paper, section 2.3). */
+    record FindNode(Hash256 target) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.FIND_NODE;
+        }
+    }
+
+    /** The closest contacts that the answerer knows, closest first. */
+    record Nodes(List<Contact> contacts) implements Frame {
+        public Nodes {
+            requireRange("contacts", contacts.size(), 0, MAX_CONTACTS);
+            contacts = List.copyOf(contacts);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.NODES;
+        }
+    }
+
+    /** Asks who provides a key. */
+    record FindProviders(Hash256 key) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.FIND_PROVIDERS;
+        }
+    }
+
+    /** The records under the key, and contacts closer to it. */
+    record Providers(List<SignedRecord> records, List<Contact> closer) implements Frame {
+        public Providers {
+            requireRange("records", records.size(), 0, MAX_RECORDS);
+            requireRange("contacts", closer.size(), 0, MAX_CONTACTS);
+            records = List.copyOf(records);
+            closer = List.copyOf(closer);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.PROVIDERS;
+        }
+    }
+
+    /** Asks to keep a record until it expires. */
+    record AddProvider(SignedRecord record) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.ADD_PROVIDER;
+        }
+    }
+
+    /** Whether the record is kept now. */
+    record ProviderAdded(boolean kept) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.PROVIDER_ADDED;
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------------- PIECES
+
+    /** Asks which files the peer seeds. */
+    record ListFiles() implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.LIST_FILES;
+        }
+    }
+
+    /** One seeded file. */
+    record FileEntry(Hash256 infoHash, Hash256 piecesRoot, String name, long size) {
+        public FileEntry {
+            requireText("file name", name, 255);
+            requireRange("size", size, 0, 1L << 60);
+        }
+    }
+
+    /** What the peer seeds. */
+    record FileList(List<FileEntry> files) implements Frame {
+        public static final int MAX_FILES = 4096;
+
+        public FileList {
+            requireRange("files", files.size(), 0, MAX_FILES);
+            files = List.copyOf(files);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.FILE_LIST;
+        }
+    }
+
+    /** Asks for a file's metadata by its info-hash or its pieces root. */
+    record RequestMetadata(Hash256 hash) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.REQUEST_METADATA;
+        }
+    }
+
+    /**
+     * A file's metadata (BEP 52).
+     *
+     * @param info the bencoded info dictionary, whose SHA-256 is the info-hash
+     * @param pieceLayer the hashes of all pieces, 32 bytes each; empty for a file of one piece
+     */
+    record Metadata(ByteBuffer info, ByteBuffer pieceLayer) implements Frame {
+        public static final int MAX_INFO_BYTES = 64 * 1024;
+        public static final int MAX_PIECE_LAYER_BYTES = 2 * 1024 * 1024;
+
+        public Metadata {
+            requireRange("info size", info.remaining(), 1, MAX_INFO_BYTES);
+            requireRange("piece layer size", pieceLayer.remaining(), 0, MAX_PIECE_LAYER_BYTES);
+            info = info.asReadOnlyBuffer();
+            pieceLayer = pieceLayer.asReadOnlyBuffer();
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.METADATA;
+        }
+    }
+
+    /** Asks which pieces of a file the peer holds, and to be told of each further one on this stream. */
+    record Follow(Hash256 piecesRoot) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.FOLLOW;
+        }
+    }
+
+    /** The verified pieces that the sender holds: one bit a piece, the first piece in the highest bit of the first byte. */
+    record Holding(Hash256 piecesRoot, ByteBuffer bitfield) implements Frame {
+        public static final int MAX_BITFIELD_BYTES = Metadata.MAX_PIECE_LAYER_BYTES / 32 / 8;
+
+        public Holding {
+            requireRange("bitfield size", bitfield.remaining(), 0, MAX_BITFIELD_BYTES);
+            bitfield = bitfield.asReadOnlyBuffer();
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.HOLDING;
+        }
+    }
+
+    /** The sender has just verified these pieces too. */
+    record Have(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Frame {
+        public Have {
+            requireRange("first piece", firstPiece, 0, 8 * Holding.MAX_BITFIELD_BYTES);
+            requireRange("piece count", pieceCount, 1, 8 * Holding.MAX_BITFIELD_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.HAVE;
+        }
+    }
+
+    /** Asks for neighbouring blocks. Blocks are 16 KiB and counted over the whole file; the last may be shorter (BEP 52). */
+    record RequestPiece(Hash256 piecesRoot, long firstBlock, int blockCount) implements Frame {
+        /** 4 MiB: one request must not fill a peer's send buffer. */
+        public static final int MAX_BLOCKS = 256;
+
+        public RequestPiece {
+            requireRange("first block", firstBlock, 0, 1L << 46);
+            requireRange("block count", blockCount, 1, MAX_BLOCKS);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.REQUEST_PIECE;
+        }
+    }
+
+    /** The blocks asked for, all of them. */
+    record PieceData(Hash256 piecesRoot, long firstBlock, ByteBuffer data) implements Frame {
+        public static final int MAX_DATA_BYTES = RequestPiece.MAX_BLOCKS * 16 * 1024;
+
+        public PieceData {
+            requireRange("first block", firstBlock, 0, 1L << 46);
+            requireRange("data size", data.remaining(), 1, MAX_DATA_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.PIECE_DATA;
+        }
+    }
+
+    /** The blocks asked for won't come. */
+    record PieceRefused(Hash256 piecesRoot, long firstBlock, ErrorCode code) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.PIECE_REFUSED;
+        }
+    }
+
+    /** Withdraws a {@link RequestPiece} that may not have been answered yet. */
+    record CancelRequest(Hash256 piecesRoot, long firstBlock, int blockCount) implements Frame {
+        public CancelRequest {
+            requireRange("first block", firstBlock, 0, 1L << 46);
+            requireRange("block count", blockCount, 1, RequestPiece.MAX_BLOCKS);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.CANCEL_REQUEST;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ STAGE
+
+    /**
+     * Token ids from the coordinator to the first stage.
+     *
+     * @param firstPosition of the first token in its sequence, from 0
+     * @param sample whether a token is to be chosen behind the last one
+     */
+    record TokenBatch(
+            long session, Epoch epoch, int microBatch, int firstPosition, boolean sample, List<Integer> tokens)
+            implements Frame {
+        public static final int MAX_TOKENS = 4096;
+
+        public TokenBatch {
+            requireRange("micro-batch", microBatch, 0, Integer.MAX_VALUE);
+            requireRange("first position", firstPosition, 0, Activation.MAX_POSITION);
+            requireRange("tokens", tokens.size(), 1, MAX_TOKENS);
+            tokens = List.copyOf(tokens);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.TOKEN_BATCH;
+        }
+    }
+
+    /**
+     * What one stage hands to the next. Its payload is a header of 32 bytes and the values: session (8), epoch (4),
+     * micro-batch (4), first position (4), token count (2), activation type (1), flags (1; bit 0: sample), hidden size (4),
+     * stage (4); then token count × hidden size values, little-endian, row-major.
+     *
+     * @param stage index in the pipeline of who is to work on it; one machine may run several
+     */
+    record Activation(
+            long session,
+            Epoch epoch,
+            int microBatch,
+            int firstPosition,
+            int tokenCount,
+            ActivationType activationType,
+            boolean sample,
+            int hiddenSize,
+            int stage,
+            ByteBuffer values)
+            implements Frame {
+        public static final int HEADER_BYTES = 32;
+        public static final int MAX_POSITION = 1 << 27;
+        public static final int MAX_HIDDEN = 1 << 17;
+        public static final int MAX_VALUES_BYTES = 64 * 1024 * 1024;
+
+        public Activation {
+            requireRange("micro-batch", microBatch, 0, Integer.MAX_VALUE);
+            requireRange("first position", firstPosition, 0, MAX_POSITION);
+            requireRange("token count", tokenCount, 1, TokenBatch.MAX_TOKENS);
+            requireRange("hidden size", hiddenSize, 1, MAX_HIDDEN);
+            requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
+            long size = (long) tokenCount * activationType.sizeBytes(hiddenSize);
+            requireRange("values", values.remaining(), size, size);
+            requireRange("values", size, 1, MAX_VALUES_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.ACTIVATION;
+        }
+    }
+
+    /** The token chosen behind position, from the last stage straight to the coordinator. */
+    record TokenSampled(long session, Epoch epoch, int position, int token, float logProbability) implements Frame {
+        public TokenSampled {
+            requireRange("position", position, 0, Activation.MAX_POSITION);
+            requireRange("token", token, 0, Integer.MAX_VALUE);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.TOKEN_SAMPLED;
+        }
+    }
+
+    /** A stage cannot go on with a session; to the coordinator. */
+    record StageFailed(long session, Epoch epoch, ErrorCode code, String message) implements Frame {
+        public StageFailed {
+            requireText("message", message, MAX_TEXT_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.STAGE_FAILED;
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------- GENERATE
+
+    /** Asks the coordinator to go on with a text. The prompt is taken raw, special tokens in it are recognised. */
+    record Generate(String prompt, int maxTokens, Sampling sampling) implements Frame {
+        public static final int MAX_PROMPT_BYTES = 4 * 1024 * 1024;
+        public static final int MAX_TOKENS = 1 << 20;
+
+        public Generate {
+            requireText("prompt", prompt, MAX_PROMPT_BYTES);
+            requireRange("max tokens", maxTokens, 1, MAX_TOKENS);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.GENERATE;
+        }
+    }
+
+    /** One stage of a running generation. */
+    record StageEntry(NodeId node, LayerRange layers) {}
+
+    /** The generation has begun: the prompt's token ids, and who answers. */
+    record GenerationStarted(List<Integer> promptTokens, List<StageEntry> stages) implements Frame {
+        public static final int MAX_STAGES = 1024;
+
+        public GenerationStarted {
+            requireRange("prompt tokens", promptTokens.size(), 0, Generate.MAX_PROMPT_BYTES);
+            requireRange("stages", stages.size(), 1, MAX_STAGES);
+            promptTokens = List.copyOf(promptTokens);
+            stages = List.copyOf(stages);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.GENERATION_STARTED;
+        }
+    }
+
+    /** One more token. The text is what can be shown now: it may be empty while a character is not whole yet. */
+    record GeneratedToken(int token, String text) implements Frame {
+        public GeneratedToken {
+            requireText("text", text, MAX_TEXT_BYTES * 16);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.GENERATED_TOKEN;
+        }
+    }
+
+    /** Why a generation ended. */
+    enum StopReason {
+        LENGTH,
+        EOS
+    }
+
+    /**
+     * The end of a generation.
+     *
+     * @param text what was held back of the last characters
+     * @param firstTokenMicros from the request's arrival to the first token
+     * @param totalMicros from the request's arrival to the last token
+     */
+    record GenerationDone(StopReason stopped, String text, long firstTokenMicros, long totalMicros) implements Frame {
+        public GenerationDone {
+            requireText("text", text, MAX_TEXT_BYTES * 16);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.GENERATION_DONE;
+        }
+    }
+}

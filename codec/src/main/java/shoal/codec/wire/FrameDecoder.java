@@ -1,0 +1,308 @@
+package shoal.codec.wire;
+
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.ByteCursor;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Endpoint;
+import shoal.codec.base.Epoch;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.MalformedException;
+import shoal.codec.base.NodeId;
+import shoal.codec.base.Varint;
+
+/**
+ * Bytes of one stream to frames, as they come in. Holds at most one frame that is not whole yet, and nothing is allocated for
+ * it before its announced size was checked against its type's bound. After a {@link MalformedException} the stream is dead.
+ */
+public final class FrameDecoder {
+    private static final int MAX_HEAD_BYTES = 2 * Varint.MAX_SIZE_BYTES;
+
+    private final StreamKind kind;
+    private final byte[] head = new byte[MAX_HEAD_BYTES];
+    private int headSize;
+    private @Nullable FrameType type;
+    private byte[] payload = new byte[0];
+    private int payloadSize;
+
+    /** Reads frames behind the stream's kind, which the caller has read. */
+    public FrameDecoder(StreamKind kind) {
+        this.kind = kind;
+    }
+
+    /**
+     * Takes the stream's next bytes and hands on each frame that is whole. A frame's bulk buffer is its own; the input may be
+     * reused.
+     *
+     * @throws MalformedException if the bytes are no frame that is allowed here
+     */
+    public void feed(ByteBuffer input, Consumer<Frame> frames) {
+        while (input.hasRemaining()) {
+            FrameType current = type;
+            if (current == null) {
+                head[headSize++] = input.get();
+                current = parseHead();
+                if (current == null) {
+                    continue;
+                }
+            }
+            int count = Math.min(input.remaining(), payload.length - payloadSize);
+            input.get(payload, payloadSize, count);
+            payloadSize += count;
+            if (payloadSize == payload.length) {
+                byte[] whole = payload;
+                type = null;
+                payload = new byte[0];
+                payloadSize = 0;
+                frames.accept(decode(current, ByteBuffer.wrap(whole)));
+            }
+        }
+    }
+
+    /** Whether the stream may end here: no frame is half read. */
+    public boolean isBetweenFrames() {
+        return type == null && headSize == 0;
+    }
+
+    private @Nullable FrameType parseHead() {
+        int typeSize = Varint.sizeFromFirstByte(head[0]);
+        if (headSize <= typeSize || headSize < typeSize + Varint.sizeFromFirstByte(head[typeSize])) {
+            return null;
+        }
+        var cursor = new ByteCursor(ByteBuffer.wrap(head, 0, headSize));
+        FrameType parsed = FrameType.ofNumber(cursor.readVarint("frame type", 0, Varint.MAX));
+        if (!parsed.isAllowedOn(kind)) {
+            throw new MalformedException("frame " + parsed + " is not allowed on a stream of kind " + kind);
+        }
+        long size = cursor.readVarint(parsed + " size", 0, parsed.maxPayloadBytes());
+        payload = new byte[(int) size];
+        payloadSize = 0;
+        headSize = 0;
+        type = parsed;
+        return parsed;
+    }
+
+    /** Reads one payload. @throws MalformedException with the field and what is allowed */
+    public static Frame decode(FrameType type, ByteBuffer payload) {
+        var cursor = new ByteCursor(payload);
+        try {
+            Frame frame = readFields(type, cursor);
+            cursor.expectEnd("frame " + type);
+            return frame;
+        } catch (IllegalArgumentException refused) {
+            throw new MalformedException("frame " + type + ": " + refused.getMessage(), refused);
+        }
+    }
+
+    private static Frame readFields(FrameType type, ByteCursor c) {
+        return switch (type) {
+            case HELLO ->
+                new Frame.Hello(
+                        c.readText("software", Frame.MAX_TEXT_BYTES),
+                        Role.ofNumber(c.readVarint("role", 0, 255)),
+                        c.readText("cluster", Frame.MAX_TEXT_BYTES),
+                        readEndpoints(c, Contact.MAX_ENDPOINTS),
+                        c.readHash("secret proof"));
+            case WELCOME ->
+                new Frame.Welcome(
+                        c.readText("software", Frame.MAX_TEXT_BYTES),
+                        Role.ofNumber(c.readVarint("role", 0, 255)),
+                        c.readText("cluster", Frame.MAX_TEXT_BYTES),
+                        readEndpoints(c, Contact.MAX_ENDPOINTS),
+                        readEndpoint(c),
+                        readEndpoints(c, Frame.Welcome.MAX_BUS_MEMBERS),
+                        c.readHash("secret proof"));
+            case REFUSED ->
+                new Frame.Refused(
+                        ErrorCode.ofNumber(c.readVarint("error code", 0, Varint.MAX)),
+                        c.readText("message", Frame.MAX_TEXT_BYTES));
+            case PING -> new Frame.Ping();
+            case PONG -> new Frame.Pong();
+            case FIND_NODE -> new Frame.FindNode(c.readHash("target"));
+            case NODES -> new Frame.Nodes(readContacts(c));
+            case FIND_PROVIDERS -> new Frame.FindProviders(c.readHash("key"));
+            case PROVIDERS ->
+                new Frame.Providers(readList(c, "records", Frame.MAX_RECORDS, 3, () -> readRecord(c)), readContacts(c));
+            case ADD_PROVIDER -> new Frame.AddProvider(readRecord(c));
+            case PROVIDER_ADDED -> new Frame.ProviderAdded(readFlag(c, "kept"));
+            case LIST_FILES -> new Frame.ListFiles();
+            case FILE_LIST ->
+                new Frame.FileList(readList(
+                        c,
+                        "files",
+                        Frame.FileList.MAX_FILES,
+                        66,
+                        () -> new Frame.FileEntry(
+                                c.readHash("info-hash"),
+                                c.readHash("pieces root"),
+                                c.readText("file name", 255),
+                                c.readVarint("size", 0, Varint.MAX))));
+            case REQUEST_METADATA -> new Frame.RequestMetadata(c.readHash("hash"));
+            case METADATA -> {
+                int size = (int) c.readVarint("info size", 1, Frame.Metadata.MAX_INFO_BYTES);
+                yield new Frame.Metadata(c.readSlice("info", size), c.readSlice("piece layer", c.remaining()));
+            }
+            case FOLLOW -> new Frame.Follow(c.readHash("pieces root"));
+            case HOLDING -> {
+                var root = c.readHash("pieces root");
+                int size = (int) c.readVarint("bitfield size", 0, Frame.Holding.MAX_BITFIELD_BYTES);
+                yield new Frame.Holding(root, c.readSlice("bitfield", size));
+            }
+            case HAVE ->
+                new Frame.Have(c.readHash("pieces root"), (int) c.readVarint("first piece", 0, Integer.MAX_VALUE), (int)
+                        c.readVarint("piece count", 1, Integer.MAX_VALUE));
+            case REQUEST_PIECE ->
+                new Frame.RequestPiece(c.readHash("pieces root"), c.readVarint("first block", 0, Varint.MAX), (int)
+                        c.readVarint("block count", 1, Frame.RequestPiece.MAX_BLOCKS));
+            case PIECE_DATA ->
+                new Frame.PieceData(
+                        c.readHash("pieces root"),
+                        c.readVarint("first block", 0, Varint.MAX),
+                        c.readSlice("data", c.remaining()));
+            case PIECE_REFUSED ->
+                new Frame.PieceRefused(
+                        c.readHash("pieces root"),
+                        c.readVarint("first block", 0, Varint.MAX),
+                        ErrorCode.ofNumber(c.readVarint("error code", 0, Varint.MAX)));
+            case CANCEL_REQUEST ->
+                new Frame.CancelRequest(c.readHash("pieces root"), c.readVarint("first block", 0, Varint.MAX), (int)
+                        c.readVarint("block count", 1, Frame.RequestPiece.MAX_BLOCKS));
+            case TOKEN_BATCH ->
+                new Frame.TokenBatch(
+                        c.readLong("session"),
+                        readEpoch(c),
+                        c.readInt("micro-batch"),
+                        c.readInt("first position"),
+                        readFlag(c, "sample"),
+                        readTokens(c, "tokens", Frame.TokenBatch.MAX_TOKENS));
+            case ACTIVATION -> readActivation(c);
+            case TOKEN_SAMPLED ->
+                new Frame.TokenSampled(
+                        c.readLong("session"),
+                        readEpoch(c),
+                        c.readInt("position"),
+                        c.readInt("token"),
+                        Float.intBitsToFloat(c.readInt("log probability")));
+            case STAGE_FAILED ->
+                new Frame.StageFailed(
+                        c.readLong("session"),
+                        readEpoch(c),
+                        ErrorCode.ofNumber(c.readVarint("error code", 0, Varint.MAX)),
+                        c.readText("message", Frame.MAX_TEXT_BYTES));
+            case GENERATE -> {
+                String prompt = c.readText("prompt", Frame.Generate.MAX_PROMPT_BYTES);
+                int maxTokens = (int) c.readVarint("max tokens", 1, Frame.Generate.MAX_TOKENS);
+                float temperature = Float.intBitsToFloat(c.readInt("temperature"));
+                int topK = (int) c.readVarint("top-k", 0, Sampling.MAX_TOP_K);
+                float topP = Float.intBitsToFloat(c.readInt("top-p"));
+                float minP = Float.intBitsToFloat(c.readInt("min-p"));
+                var sampling = new Sampling(temperature, topK, topP, minP, c.readLong("seed"));
+                yield new Frame.Generate(prompt, maxTokens, sampling);
+            }
+            case GENERATION_STARTED ->
+                new Frame.GenerationStarted(
+                        readTokens(c, "prompt tokens", Frame.Generate.MAX_PROMPT_BYTES),
+                        readList(
+                                c,
+                                "stages",
+                                Frame.GenerationStarted.MAX_STAGES,
+                                34,
+                                () -> new Frame.StageEntry(new NodeId(c.readHash("node")), readLayers(c))));
+            case GENERATED_TOKEN ->
+                new Frame.GeneratedToken(
+                        (int) c.readVarint("token", 0, Integer.MAX_VALUE), c.readText("text", 32 * 1024));
+            case GENERATION_DONE -> {
+                int reason = c.readUnsignedByte("stop reason");
+                Frame.StopReason[] reasons = Frame.StopReason.values();
+                if (reason >= reasons.length) {
+                    throw new MalformedException("stop reason is " + reason + ", allowed 0.." + (reasons.length - 1));
+                }
+                yield new Frame.GenerationDone(
+                        reasons[reason],
+                        c.readText("text", 32 * 1024),
+                        c.readVarint("first token micros", 0, Varint.MAX),
+                        c.readVarint("total micros", 0, Varint.MAX));
+            }
+        };
+    }
+
+    private static Frame.Activation readActivation(ByteCursor c) {
+        long session = c.readLong("session");
+        Epoch epoch = readEpoch(c);
+        int microBatch = c.readInt("micro-batch");
+        int firstPosition = c.readInt("first position");
+        int tokenCount = c.readUnsignedShort("token count");
+        ActivationType type = ActivationType.ofNumber(c.readUnsignedByte("activation type"));
+        boolean sample = readFlag(c, "flags");
+        int hidden = c.readInt("hidden size");
+        int stage = c.readInt("stage");
+        return new Frame.Activation(
+                session,
+                epoch,
+                microBatch,
+                firstPosition,
+                tokenCount,
+                type,
+                sample,
+                hidden,
+                stage,
+                c.readSlice("values", c.remaining()));
+    }
+
+    static Endpoint readEndpoint(ByteCursor c) {
+        return new Endpoint(c.readText("host", Endpoint.MAX_HOST_BYTES), (int) c.readVarint("port", 0, 65_535));
+    }
+
+    static Contact readContact(ByteCursor c) {
+        return new Contact(new NodeId(c.readHash("node id")), readEndpoints(c, Contact.MAX_ENDPOINTS));
+    }
+
+    private static List<Endpoint> readEndpoints(ByteCursor c, int max) {
+        return readList(c, "endpoints", max, 2, () -> readEndpoint(c));
+    }
+
+    private static List<Contact> readContacts(ByteCursor c) {
+        return readList(c, "contacts", Frame.MAX_CONTACTS, 33, () -> readContact(c));
+    }
+
+    private static SignedRecord readRecord(ByteCursor c) {
+        return new SignedRecord(
+                ProviderRecord.parse(c.readSizedBytes("record", SignedRecord.MAX_RECORD_BYTES)),
+                c.readSizedBytes("public key", SignedRecord.MAX_KEY_BYTES),
+                c.readSizedBytes("signature", SignedRecord.MAX_SIGNATURE_BYTES));
+    }
+
+    private static List<Integer> readTokens(ByteCursor c, String field, int max) {
+        return readList(c, field, max, 1, () -> (int) c.readVarint("token", 0, Integer.MAX_VALUE));
+    }
+
+    private static LayerRange readLayers(ByteCursor c) {
+        return new LayerRange((int) c.readVarint("first layer", 0, LayerRange.MAX_LAYERS), (int)
+                c.readVarint("last layer", 0, LayerRange.MAX_LAYERS));
+    }
+
+    private static Epoch readEpoch(ByteCursor c) {
+        return new Epoch(c.readInt("epoch"));
+    }
+
+    private static boolean readFlag(ByteCursor c, String field) {
+        int value = c.readUnsignedByte(field);
+        if (value > 1) {
+            throw new MalformedException(field + " is " + value + ", allowed 0..1");
+        }
+        return value == 1;
+    }
+
+    private static <T> List<T> readList(ByteCursor c, String field, int max, int minSizeEach, Supplier<T> element) {
+        int count = c.readCount(field, max, minSizeEach);
+        var list = new ArrayList<T>(count);
+        for (int i = 0; i < count; i++) {
+            list.add(element.get());
+        }
+        return list;
+    }
+}

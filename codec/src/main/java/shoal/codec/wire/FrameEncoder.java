@@ -1,0 +1,177 @@
+package shoal.codec.wire;
+
+import java.nio.ByteBuffer;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.ByteWriter;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Endpoint;
+
+/** Frames to bytes. Bulk bytes are not copied: they come back as a buffer of their own, to be sent behind the first. */
+public final class FrameEncoder {
+    private FrameEncoder() {}
+
+    /** One or two buffers to send in this order; the second is the frame's own bulk buffer. */
+    public static List<ByteBuffer> encode(Frame frame) {
+        ByteBuffer bulk = bulkOf(frame);
+        var payload = new ByteWriter();
+        writeFields(payload, frame);
+        int bulkSize = bulk == null ? 0 : bulk.remaining();
+        int size = payload.size() + bulkSize;
+        if (size > frame.type().maxPayloadBytes()) {
+            throw new IllegalArgumentException(frame.type() + " has " + size + " bytes, allowed 0.."
+                    + frame.type().maxPayloadBytes());
+        }
+        var head = new ByteWriter(payload.size() + 16);
+        head.putVarint(frame.type().number()).putVarint(size).putBytes(payload.asBuffer());
+        return bulk == null ? List.of(head.asBuffer()) : List.of(head.asBuffer(), bulk.duplicate());
+    }
+
+    /** The whole frame in one array. */
+    public static byte[] toBytes(Frame frame) {
+        var writer = new ByteWriter();
+        for (ByteBuffer part : encode(frame)) {
+            writer.putBytes(part);
+        }
+        return writer.toBytes();
+    }
+
+    private static @Nullable ByteBuffer bulkOf(Frame frame) {
+        return switch (frame) {
+            case Frame.PieceData data -> data.data();
+            case Frame.Activation activation -> activation.values();
+            case Frame.Metadata metadata -> metadata.pieceLayer();
+            default -> null;
+        };
+    }
+
+    private static void writeFields(ByteWriter w, Frame frame) {
+        switch (frame) {
+            case Frame.Hello f -> {
+                w.putText(f.software()).putVarint(f.role().number()).putText(f.cluster());
+                putEndpoints(w, f.endpoints());
+                w.putHash(f.secretProof());
+            }
+            case Frame.Welcome f -> {
+                w.putText(f.software()).putVarint(f.role().number()).putText(f.cluster());
+                putEndpoints(w, f.endpoints());
+                putEndpoint(w, f.observed());
+                putEndpoints(w, f.busMembers());
+                w.putHash(f.secretProof());
+            }
+            case Frame.Refused f -> w.putVarint(f.code().number()).putText(f.message());
+            case Frame.Ping() -> {}
+            case Frame.Pong() -> {}
+            case Frame.FindNode f -> w.putHash(f.target());
+            case Frame.Nodes f -> putContacts(w, f.contacts());
+            case Frame.FindProviders f -> w.putHash(f.key());
+            case Frame.Providers f -> {
+                w.putVarint(f.records().size());
+                f.records().forEach(record -> putRecord(w, record));
+                putContacts(w, f.closer());
+            }
+            case Frame.AddProvider f -> putRecord(w, f.record());
+            case Frame.ProviderAdded f -> w.putByte(f.kept() ? 1 : 0);
+            case Frame.ListFiles() -> {}
+            case Frame.FileList f -> {
+                w.putVarint(f.files().size());
+                for (Frame.FileEntry file : f.files()) {
+                    w.putHash(file.infoHash())
+                            .putHash(file.piecesRoot())
+                            .putText(file.name())
+                            .putVarint(file.size());
+                }
+            }
+            case Frame.RequestMetadata f -> w.putHash(f.hash());
+            case Frame.Metadata f -> w.putVarint(f.info().remaining()).putBytes(f.info());
+            case Frame.Follow f -> w.putHash(f.piecesRoot());
+            case Frame.Holding f ->
+                w.putHash(f.piecesRoot()).putVarint(f.bitfield().remaining()).putBytes(f.bitfield());
+            case Frame.Have f ->
+                w.putHash(f.piecesRoot()).putVarint(f.firstPiece()).putVarint(f.pieceCount());
+            case Frame.RequestPiece f ->
+                w.putHash(f.piecesRoot()).putVarint(f.firstBlock()).putVarint(f.blockCount());
+            case Frame.PieceData f -> w.putHash(f.piecesRoot()).putVarint(f.firstBlock());
+            case Frame.PieceRefused f ->
+                w.putHash(f.piecesRoot())
+                        .putVarint(f.firstBlock())
+                        .putVarint(f.code().number());
+            case Frame.CancelRequest f ->
+                w.putHash(f.piecesRoot()).putVarint(f.firstBlock()).putVarint(f.blockCount());
+            case Frame.TokenBatch f -> {
+                w.putLong(f.session())
+                        .putInt(f.epoch().number())
+                        .putInt(f.microBatch())
+                        .putInt(f.firstPosition());
+                w.putByte(f.sample() ? 1 : 0).putVarint(f.tokens().size());
+                f.tokens().forEach(w::putVarint);
+            }
+            case Frame.Activation f -> {
+                w.putLong(f.session())
+                        .putInt(f.epoch().number())
+                        .putInt(f.microBatch())
+                        .putInt(f.firstPosition());
+                w.putShort(f.tokenCount()).putByte(f.activationType().number()).putByte(f.sample() ? 1 : 0);
+                w.putInt(f.hiddenSize()).putInt(f.stage());
+            }
+            case Frame.TokenSampled f -> {
+                w.putLong(f.session())
+                        .putInt(f.epoch().number())
+                        .putInt(f.position())
+                        .putInt(f.token());
+                w.putInt(Float.floatToRawIntBits(f.logProbability()));
+            }
+            case Frame.StageFailed f -> {
+                w.putLong(f.session()).putInt(f.epoch().number());
+                w.putVarint(f.code().number()).putText(f.message());
+            }
+            case Frame.Generate f -> {
+                w.putText(f.prompt()).putVarint(f.maxTokens());
+                w.putInt(Float.floatToRawIntBits(f.sampling().temperature()))
+                        .putVarint(f.sampling().topK());
+                w.putInt(Float.floatToRawIntBits(f.sampling().topP()));
+                w.putInt(Float.floatToRawIntBits(f.sampling().minP()))
+                        .putLong(f.sampling().seed());
+            }
+            case Frame.GenerationStarted f -> {
+                w.putVarint(f.promptTokens().size());
+                f.promptTokens().forEach(w::putVarint);
+                w.putVarint(f.stages().size());
+                for (Frame.StageEntry stage : f.stages()) {
+                    w.putHash(stage.node().hash());
+                    w.putVarint(stage.layers().first()).putVarint(stage.layers().last());
+                }
+            }
+            case Frame.GeneratedToken f -> w.putVarint(f.token()).putText(f.text());
+            case Frame.GenerationDone f -> {
+                w.putByte(f.stopped().ordinal()).putText(f.text());
+                w.putVarint(f.firstTokenMicros()).putVarint(f.totalMicros());
+            }
+        }
+    }
+
+    static void putEndpoint(ByteWriter w, Endpoint endpoint) {
+        w.putText(endpoint.host()).putVarint(endpoint.port());
+    }
+
+    static void putContact(ByteWriter w, Contact contact) {
+        w.putHash(contact.id().hash());
+        putEndpoints(w, contact.endpoints());
+    }
+
+    private static void putEndpoints(ByteWriter w, List<Endpoint> endpoints) {
+        w.putVarint(endpoints.size());
+        endpoints.forEach(endpoint -> putEndpoint(w, endpoint));
+    }
+
+    private static void putContacts(ByteWriter w, List<Contact> contacts) {
+        w.putVarint(contacts.size());
+        contacts.forEach(contact -> putContact(w, contact));
+    }
+
+    private static void putRecord(ByteWriter w, SignedRecord signed) {
+        w.putSizedBytes(signed.record().toBytes())
+                .putSizedBytes(signed.publicKey())
+                .putSizedBytes(signed.signature());
+    }
+}

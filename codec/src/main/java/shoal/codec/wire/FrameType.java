@@ -1,0 +1,77 @@
+package shoal.codec.wire;
+
+import shoal.codec.base.MalformedException;
+
+/** The number of each frame on the wire, the kind of stream it may stand on, and the largest payload it may have. */
+public enum FrameType {
+    HELLO(0x00, StreamKind.CONTROL, 8 * 1024),
+    WELCOME(0x01, StreamKind.CONTROL, 32 * 1024),
+    /** Allowed on every kind of stream. */
+    REFUSED(0x02, StreamKind.CONTROL, 2 * 1024),
+    PING(0x10, StreamKind.DHT, 0),
+    PONG(0x11, StreamKind.DHT, 0),
+    FIND_NODE(0x12, StreamKind.DHT, 32),
+    NODES(0x13, StreamKind.DHT, 160 * 1024),
+    FIND_PROVIDERS(0x14, StreamKind.DHT, 32),
+    PROVIDERS(0x15, StreamKind.DHT, 512 * 1024),
+    ADD_PROVIDER(0x16, StreamKind.DHT, 8 * 1024),
+    PROVIDER_ADDED(0x17, StreamKind.DHT, 1),
+    LIST_FILES(0x20, StreamKind.PIECES, 0),
+    FILE_LIST(0x21, StreamKind.PIECES, 2 * 1024 * 1024),
+    REQUEST_METADATA(0x22, StreamKind.PIECES, 32),
+    METADATA(0x23, StreamKind.PIECES, Frame.Metadata.MAX_INFO_BYTES + Frame.Metadata.MAX_PIECE_LAYER_BYTES + 16),
+    FOLLOW(0x24, StreamKind.PIECES, 32),
+    HOLDING(0x25, StreamKind.PIECES, Frame.Holding.MAX_BITFIELD_BYTES + 64),
+    HAVE(0x26, StreamKind.PIECES, 48),
+    REQUEST_PIECE(0x27, StreamKind.PIECES, 48),
+    PIECE_DATA(0x28, StreamKind.PIECES, Frame.PieceData.MAX_DATA_BYTES + 64),
+    PIECE_REFUSED(0x29, StreamKind.PIECES, 48),
+    CANCEL_REQUEST(0x2a, StreamKind.PIECES, 48),
+    TOKEN_BATCH(0x30, StreamKind.STAGE, 32 * 1024),
+    ACTIVATION(0x31, StreamKind.STAGE, Frame.Activation.HEADER_BYTES + Frame.Activation.MAX_VALUES_BYTES),
+    TOKEN_SAMPLED(0x32, StreamKind.STAGE, 64),
+    STAGE_FAILED(0x33, StreamKind.STAGE, 2 * 1024),
+    GENERATE(0x40, StreamKind.GENERATE, Frame.Generate.MAX_PROMPT_BYTES + 64),
+    GENERATION_STARTED(0x41, StreamKind.GENERATE, 20 * 1024 * 1024),
+    GENERATED_TOKEN(0x42, StreamKind.GENERATE, 32 * 1024),
+    GENERATION_DONE(0x43, StreamKind.GENERATE, 32 * 1024);
+
+    private static final FrameType[] BY_NUMBER = new FrameType[0x44];
+
+    static {
+        for (FrameType type : values()) {
+            BY_NUMBER[type.number] = type;
+        }
+    }
+
+    private final int number;
+    private final StreamKind kind;
+    private final int maxPayloadBytes;
+
+    FrameType(int number, StreamKind kind, int maxPayloadBytes) {
+        this.number = number;
+        this.kind = kind;
+        this.maxPayloadBytes = maxPayloadBytes;
+    }
+
+    public int number() {
+        return number;
+    }
+
+    public int maxPayloadBytes() {
+        return maxPayloadBytes;
+    }
+
+    /** Whether this frame may stand on a stream of that kind. */
+    public boolean isAllowedOn(StreamKind stream) {
+        return kind == stream || this == REFUSED;
+    }
+
+    /** @throws MalformedException for a number that no frame has */
+    public static FrameType ofNumber(long number) {
+        if (number < 0 || number >= BY_NUMBER.length || BY_NUMBER[(int) number] == null) {
+            throw new MalformedException("frame type 0x" + Long.toHexString(number) + " is unknown");
+        }
+        return BY_NUMBER[(int) number];
+    }
+}

@@ -1,0 +1,258 @@
+package shoal.codec.swarm;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static shoal.codec.swarm.SwarmWorld.MILLI;
+import static shoal.codec.swarm.SwarmWorld.SECOND;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.LongStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Whole swarms in virtual time. A failing seed is replayed with -Dshoal.seed. */
+class DownloadSimTest {
+    private static final int PIECE = 64 * 1024;
+    private static final long MIB = 1 << 20;
+
+    static LongStream seeds() {
+        String one = System.getProperty("shoal.seed");
+        return one != null ? LongStream.of(Long.parseLong(one)) : LongStream.range(0, 40);
+    }
+
+    private static void assertWhole(SwarmWorld.Node node, SwarmWorld world) {
+        assertNull(node.failed, () -> "seed " + world.seed);
+        assertTrue(
+                node.finished(),
+                () -> "node " + node.key + " is not done, seed " + world.seed + ", missing " + node.download.missing());
+        assertEquals(world.truth, node.blocks, () -> "seed " + world.seed);
+    }
+
+    private static double wasted(SwarmWorld.Node node) {
+        return node.download.totals().duplicate() / (double) node.receivedBytes;
+    }
+
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void fillsALongPathWithoutDuplicates(long seed) {
+        SwarmWorld world = new SwarmWorld(seed, 32 * MIB + 17, PIECE).delays(50, 50);
+        SwarmWorld.Node seeder = world.seeder(10);
+        SwarmWorld.Node node = world.downloader(10);
+        node.start();
+        node.connect(seeder);
+        assertTrue(world.runUntil(node::finished, 60 * SECOND), "seed " + seed);
+        assertWhole(node, world);
+        assertEquals(0, node.download.totals().duplicate());
+        double ideal = world.shape.size() / 10e6 * SECOND;
+        assertTrue(node.doneNanos < ideal / 0.8, "took " + node.doneNanos / 1e9 + " s of " + ideal / 1e9);
+    }
+
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void finishesWithOneHonestPeerAmongLiars(long seed) {
+        SwarmWorld world = new SwarmWorld(seed, 3 * MIB + 17, PIECE).delays(1, 200);
+        SwarmWorld.Node node = world.downloader(10);
+        List<SwarmWorld.Node> bad = new ArrayList<>();
+        for (int i = 0; i < 3; i++) {
+            bad.add(world.bad(SwarmWorld.Nature.LIAR, 10));
+        }
+        bad.add(world.bad(SwarmWorld.Nature.SILENT, 10));
+        bad.add(world.bad(SwarmWorld.Nature.FLOODER, 10));
+        SwarmWorld.Node honest = world.seeder(2);
+        node.start();
+        bad.forEach(node::connect);
+        node.connect(honest);
+        assertTrue(world.runUntil(node::finished, 120 * SECOND), "seed " + seed);
+        assertWhole(node, world);
+        assertTrue(node.bans >= 3, "bans " + node.bans);
+    }
+
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void survivesPeersThatComeAndGo(long seed) {
+        SwarmWorld world = new SwarmWorld(seed, 8 * MIB + 1, PIECE).delays(5, 60);
+        SwarmWorld.Node node = world.downloader(10);
+        node.start();
+        for (int i = 0; i < 10; i++) {
+            SwarmWorld.Node peer = world.seeder(1);
+            long comes = world.random.nextLong(3 * SECOND);
+            world.at(comes, () -> node.connect(peer));
+            if (i < 9) {
+                world.at(comes + world.random.nextLong(50 * MILLI, 2 * SECOND), peer::goAway);
+            }
+        }
+        assertTrue(world.runUntil(node::finished, 120 * SECOND), "seed " + seed);
+        assertWhole(node, world);
+        assertTrue(node.receivedBytes < 1.2 * world.shape.size(), "received " + node.receivedBytes);
+    }
+
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void asksOnlyForWhatIsMissing(long seed) {
+        SwarmWorld world = new SwarmWorld(seed, 8 * MIB - 5, PIECE);
+        int pieces = world.shape.pieceCount();
+        Bitfield verified = Bitfield.none(pieces);
+        Bitfield wanted = Bitfield.none(pieces);
+        for (int p = 0; p < pieces; p++) {
+            verified = world.random.nextInt(3) == 0 ? verified.with(p) : verified;
+            wanted = world.random.nextInt(4) != 0 ? wanted.with(p) : wanted;
+        }
+        SwarmWorld.Node node = world.downloader(10, verified);
+        node.start(wanted, Download.Settings.DEFAULT);
+        node.connect(world.seeder(20));
+        node.connect(world.seeder(20));
+        assertTrue(world.runUntil(node::finished, 60 * SECOND), "seed " + seed);
+        assertEquals(wanted.or(verified), node.download.verified());
+        long needed = world.shape.bytesOf(wanted.minus(verified));
+        assertTrue(
+                node.receivedBytes >= needed && node.receivedBytes <= 1.1 * needed + PIECE,
+                "received " + node.receivedBytes + " of " + needed + ", seed " + seed);
+        Bitfield asked = Bitfield.none(pieces);
+        for (Download.Effect.Request request : node.requests) {
+            asked = asked.withRange(
+                    (int) (request.firstBlock() / world.shape.blocksPerPiece()),
+                    (request.blockCount() + world.shape.blocksPerPiece() - 1) / world.shape.blocksPerPiece());
+        }
+        assertEquals(wanted.minus(verified), asked, "seed " + seed);
+    }
+
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void coldNodesCostTheOriginLittleMoreThanOneCopy(long seed) {
+        SwarmWorld world = new SwarmWorld(seed, 24 * MIB + 3, PIECE).delays(1, 30);
+        SwarmWorld.Node origin = world.origin(10);
+        List<SwarmWorld.Node> cold = new ArrayList<>();
+        for (int i = 0; i < 6; i++) {
+            cold.add(world.downloader(10));
+        }
+        for (int i = 0; i < cold.size(); i++) {
+            cold.get(i).start();
+            cold.get(i).connect(origin);
+            for (int j = 0; j < i; j++) {
+                cold.get(i).connect(cold.get(j));
+            }
+        }
+        assertTrue(
+                world.runUntil(() -> cold.stream().allMatch(SwarmWorld.Node::finished), 120 * SECOND), "seed " + seed);
+        for (SwarmWorld.Node node : cold) {
+            assertWhole(node, world);
+            assertTrue(wasted(node) < 0.01, "wasted " + wasted(node) + ", seed " + seed);
+        }
+        double copies = origin.sentBytes / (double) world.shape.size();
+        assertTrue(copies < 1.7, "the origin sent " + copies + " copies, seed " + seed);
+    }
+
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void sparesTheOriginWherePeersHaveIt(long seed) {
+        SwarmWorld world = new SwarmWorld(seed, 16 * MIB, PIECE);
+        SwarmWorld.Node origin = world.origin(50);
+        int pieces = world.shape.pieceCount();
+        SwarmWorld.Node half = world.downloader(20, Bitfield.none(pieces).withRange(0, pieces / 2));
+        SwarmWorld.Node node = world.downloader(10);
+        node.start();
+        node.connect(origin);
+        node.connect(half);
+        assertTrue(world.runUntil(node::finished, 60 * SECOND), "seed " + seed);
+        assertWhole(node, world);
+        assertTrue(origin.sentBytes < 0.7 * world.shape.size(), "origin sent " + origin.sentBytes + ", seed " + seed);
+    }
+
+    @Test
+    void asksTheOriginWhenPeersAreTooSlow() {
+        SwarmWorld world = new SwarmWorld(1, 16 * MIB, PIECE);
+        SwarmWorld.Node origin = world.origin(10);
+        SwarmWorld.Node slow = world.seeder(0.05);
+        SwarmWorld.Node node = world.downloader(10);
+        node.start();
+        node.connect(origin);
+        node.connect(slow);
+        assertTrue(world.runUntil(node::finished, 60 * SECOND));
+        assertTrue(node.doneNanos < 5 * SECOND, "took " + node.doneNanos / 1e9);
+        assertTrue(node.receivedBytes < 1.03 * world.shape.size(), "received " + node.receivedBytes);
+    }
+
+    @Test
+    void sharesTheWorkByBandwidth() {
+        SwarmWorld world = new SwarmWorld(2, 32 * MIB, PIECE);
+        SwarmWorld.Node fast = world.seeder(16);
+        SwarmWorld.Node slow = world.seeder(4);
+        SwarmWorld.Node node = world.downloader(1);
+        node.start();
+        node.connect(fast);
+        node.connect(slow);
+        assertTrue(world.runUntil(node::finished, 60 * SECOND));
+        assertTrue(node.doneNanos < 32 * MIB / 20e6 * SECOND / 0.85, "took " + node.doneNanos / 1e9);
+        assertTrue(wasted(node) < 0.01, "wasted " + wasted(node));
+    }
+
+    @Test
+    void waitsForSourcesAndSaysWhatIsMissingAtLast() {
+        SwarmWorld world = new SwarmWorld(3, MIB, PIECE);
+        SwarmWorld.Node half = world.downloader(10, Bitfield.none(16).withRange(0, 12));
+        SwarmWorld.Node node = world.downloader(1);
+        node.start(Bitfield.all(16), Download.Settings.DEFAULT.withGiveUpNanos(30 * SECOND));
+        node.connect(half);
+        assertTrue(world.runUntil(() -> node.failed != null, 60 * SECOND));
+        assertTrue(node.doneNanos > 30 * SECOND, "gave up after " + node.doneNanos);
+        assertTrue(node.needPeers >= 10, "called " + node.needPeers + " times");
+        assertEquals("............####", node.failed.missing().picture());
+        assertTrue(node.failed.cause().contains("4 of 16 pieces (12-15)"), node.failed.cause());
+    }
+
+    @Test
+    void goesOnWhenASourceComesLate() {
+        SwarmWorld world = new SwarmWorld(4, MIB, PIECE);
+        SwarmWorld.Node node = world.downloader(1);
+        SwarmWorld.Node late = world.seeder(10);
+        node.start();
+        world.at(25 * SECOND, () -> node.connect(late));
+        assertTrue(world.runUntil(node::finished, 60 * SECOND));
+        assertNotNull(node.finished);
+        assertTrue(node.doneNanos < 26 * SECOND);
+    }
+
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void hundredPeersWithChurnAndLiars(long seed) {
+        if (seed % 20 != 0) {
+            return; // two of these take as long as all others
+        }
+        SwarmWorld world = new SwarmWorld(seed, 4 * MIB + 77, PIECE).delays(1, 80);
+        SwarmWorld.Node origin = world.origin(20);
+        List<SwarmWorld.Node> all = new ArrayList<>();
+        List<SwarmWorld.Node> staying = new ArrayList<>();
+        for (int i = 0; i < 100; i++) {
+            boolean liar = i % 10 == 3;
+            SwarmWorld.Node node = liar ? world.bad(SwarmWorld.Nature.LIAR, 5) : world.downloader(5);
+            long comes = world.random.nextLong(2 * SECOND);
+            int number = i;
+            world.at(comes, () -> {
+                if (!liar) {
+                    node.start();
+                }
+                node.connect(origin);
+                for (int k = 0; k < 12 && number > 0; k++) {
+                    SwarmWorld.Node other = all.get(world.random.nextInt(all.size()));
+                    if (other != node && !node.connected.containsKey(other.key.value())) {
+                        node.connect(other);
+                    }
+                }
+            });
+            all.add(node);
+            if (i % 10 == 7) {
+                world.at(comes + world.random.nextLong(SECOND), node::goAway);
+            } else if (!liar) {
+                staying.add(node);
+            }
+        }
+        assertTrue(
+                world.runUntil(() -> staying.stream().allMatch(SwarmWorld.Node::finished), 300 * SECOND),
+                "seed " + seed);
+        staying.forEach(node -> assertWhole(node, world));
+    }
+}

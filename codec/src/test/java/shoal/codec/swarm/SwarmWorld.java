@@ -1,0 +1,366 @@
+package shoal.codec.swarm;
+
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.PriorityQueue;
+import java.util.TreeMap;
+import java.util.function.BooleanSupplier;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+
+/**
+ * A swarm in virtual time: nodes with a download, an upload scheduler, an uplink of some bandwidth and links of some delay.
+ * A block's content is one number, so that wrong bytes are seen.
+ */
+final class SwarmWorld {
+    static final long MILLI = 1_000_000L;
+    static final long SECOND = 1_000_000_000L;
+
+    enum Nature {
+        HONEST,
+        LIAR,
+        SILENT,
+        FLOODER
+    }
+
+    final Download.Shape shape;
+    final RandomGenerator random;
+    final long seed;
+    final List<Node> nodes = new ArrayList<>();
+    final Map<Long, Integer> truth = new HashMap<>();
+    long now;
+    private long minDelay = MILLI;
+    private long maxDelay = 20 * MILLI;
+    private long order;
+    private final PriorityQueue<Event> events = new PriorityQueue<>();
+
+    private record Event(long at, long order, Runnable what) implements Comparable<Event> {
+        @Override
+        public int compareTo(Event other) {
+            return at != other.at ? Long.compare(at, other.at) : Long.compare(order, other.order);
+        }
+    }
+
+    SwarmWorld(long seed, long size, int pieceBytes) {
+        this.seed = seed;
+        random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+        shape = new Download.Shape(size, pieceBytes);
+        for (long b = 0; b < shape.blockCount(); b++) {
+            truth.put(b, random.nextInt());
+        }
+    }
+
+    SwarmWorld delays(long minMillis, long maxMillis) {
+        minDelay = minMillis * MILLI;
+        maxDelay = maxMillis * MILLI;
+        return this;
+    }
+
+    void at(long when, Runnable what) {
+        events.add(new Event(Math.max(now, when), order++, what));
+    }
+
+    /** Runs until done or nothing is left to happen or the time is over; says whether done. */
+    boolean runUntil(BooleanSupplier done, long limitNanos) {
+        while (!done.getAsBoolean()) {
+            Event next = events.poll();
+            if (next == null || next.at > limitNanos) {
+                return false;
+            }
+            now = next.at;
+            next.what.run();
+        }
+        return true;
+    }
+
+    Node seeder(double megabytesPerSecond) {
+        return new Node(Bitfield.all(shape.pieceCount()), SourceClass.PEER, Nature.HONEST, megabytesPerSecond);
+    }
+
+    Node origin(double megabytesPerSecond) {
+        return new Node(Bitfield.all(shape.pieceCount()), SourceClass.ORIGIN, Nature.HONEST, megabytesPerSecond);
+    }
+
+    Node bad(Nature nature, double megabytesPerSecond) {
+        return new Node(Bitfield.all(shape.pieceCount()), SourceClass.PEER, nature, megabytesPerSecond);
+    }
+
+    Node downloader(double megabytesPerSecond, Bitfield verified) {
+        return new Node(verified, SourceClass.PEER, Nature.HONEST, megabytesPerSecond);
+    }
+
+    Node downloader(double megabytesPerSecond) {
+        return downloader(megabytesPerSecond, Bitfield.none(shape.pieceCount()));
+    }
+
+    final class Node {
+        final PeerKey key = new PeerKey(nodes.size());
+        final SourceClass sourceClass;
+        final Nature nature;
+        final double bytesPerNano;
+        final BitSet has;
+        final Map<Long, Integer> blocks = new HashMap<>();
+        final Map<Node, Long> delays = new HashMap<>();
+        final Map<Node, Long> lastArrival = new HashMap<>();
+        final TreeMap<Long, Node> connected = new TreeMap<>();
+        final UploadScheduler uploads;
+        Download download;
+        boolean gone;
+        long uplinkFree;
+        long sentBytes;
+        long receivedBytes;
+        long doneNanos = -1;
+        int bans;
+        int needPeers;
+        final List<Download.Effect.Request> requests = new ArrayList<>();
+        Download.Effect.Finished finished;
+        Download.Effect.Failed failed;
+        private long nextRequest;
+        private long timer = Long.MAX_VALUE;
+        private long uploadTimer = Long.MAX_VALUE;
+        private final Map<Long, Asked> asked = new HashMap<>();
+        private final Map<Long, Map<Long, Integer>> buffers = new HashMap<>(); // (peer, piece) to blocks
+
+        private record Asked(Node from, long firstBlock, int blockCount) {}
+
+        Node(Bitfield has, SourceClass sourceClass, Nature nature, double megabytesPerSecond) {
+            this.has = has.toBitSet();
+            this.sourceClass = sourceClass;
+            this.nature = nature;
+            bytesPerNano = megabytesPerSecond * 1e6 / 1e9;
+            uploads = new UploadScheduler(UploadScheduler.Settings.DEFAULT);
+            for (int p = this.has.nextSetBit(0); p >= 0; p = this.has.nextSetBit(p + 1)) {
+                long first = shape.firstBlockOf(p);
+                for (long b = first; b < first + shape.blocksOf(p); b++) {
+                    blocks.put(b, truth.get(b));
+                }
+            }
+            nodes.add(this);
+        }
+
+        long delayTo(Node other) {
+            Node first = key.value() < other.key.value() ? this : other;
+            Node second = first == this ? other : this;
+            return first.delays.computeIfAbsent(second, _ -> random.nextLong(minDelay, maxDelay + 1));
+        }
+
+        void start(Bitfield wanted, Download.Settings settings) {
+            download = new Download(
+                    shape,
+                    wanted,
+                    Bitfield.of(has, shape.pieceCount()),
+                    settings,
+                    RandomGeneratorFactory.of("L64X128MixRandom").create(seed * 1000 + key.value()));
+            feed(new Download.Input.Tick());
+        }
+
+        void start() {
+            start(Bitfield.all(shape.pieceCount()), Download.Settings.DEFAULT);
+        }
+
+        /** Both learn of each other after the link's delay. */
+        void connect(Node other) {
+            at(now + delayTo(other), () -> {
+                meet(other);
+                other.meet(this);
+            });
+        }
+
+        private void meet(Node other) {
+            if (!gone && !other.gone) {
+                connected.put(other.key.value(), other);
+                feed(new Download.Input.PeerJoined(
+                        other.key, other.sourceClass, Bitfield.of(other.has, shape.pieceCount())));
+            }
+        }
+
+        void goAway() {
+            gone = true;
+            for (Node other : List.copyOf(connected.values())) {
+                at(now + delayTo(other), () -> other.lose(this));
+            }
+            connected.clear();
+        }
+
+        private void lose(Node other) {
+            if (connected.remove(other.key.value()) != null) {
+                feed(new Download.Input.PeerLeft(other.key));
+                feedUploads(new UploadScheduler.Input.PeerLeft(other.key));
+            }
+        }
+
+        boolean finished() {
+            return finished != null;
+        }
+
+        void feed(Download.Input input) {
+            if (download == null || gone || download.isOver()) {
+                return;
+            }
+            for (Download.Effect effect : List.copyOf(download.handle(input, now))) {
+                carryOut(effect);
+            }
+            long deadline = download.deadlineNanos();
+            if (deadline <= now && !download.isOver()) {
+                throw new AssertionError("a deadline that is not ahead");
+            }
+            if (deadline < timer) {
+                timer = deadline;
+                at(deadline, () -> {
+                    if (timer == deadline) {
+                        timer = Long.MAX_VALUE;
+                        feed(new Download.Input.Tick());
+                    }
+                });
+            }
+        }
+
+        private void carryOut(Download.Effect effect) {
+            switch (effect) {
+                case Download.Effect.Request request -> {
+                    requests.add(request);
+                    Node to = nodes.get((int) request.peer().value());
+                    at(now + delayTo(to), () -> to.requested(this, request.firstBlock(), request.blockCount()));
+                }
+                case Download.Effect.CancelRequest(PeerKey peer, long firstBlock, int blockCount) -> {
+                    Node to = nodes.get((int) peer.value());
+                    at(now + delayTo(to), () -> to.withdrawn(this, firstBlock, blockCount));
+                }
+                case Download.Effect.Verify(PeerKey peer, int piece) -> {
+                    Map<Long, Integer> buffer = buffers.remove(peer.value() << 32 | piece);
+                    at(now + MILLI, () -> verify(peer, piece, buffer));
+                }
+                case Download.Effect.Announce(int piece) -> {
+                    for (Node other : connected.values()) {
+                        at(now + delayTo(other), () -> other.feed(new Download.Input.PeerHas(key, piece, 1)));
+                    }
+                }
+                case Download.Effect.Ban(PeerKey peer, Download.BanReason _, long _) -> {
+                    bans++;
+                    Node other = nodes.get((int) peer.value());
+                    connected.remove(peer.value());
+                    at(now + delayTo(other), () -> other.lose(this));
+                }
+                case Download.Effect.NeedPeers _ -> needPeers++;
+                case Download.Effect.Progress _ -> {}
+                case Download.Effect.Finished end -> {
+                    finished = end;
+                    doneNanos = now;
+                }
+                case Download.Effect.Failed end -> {
+                    failed = end;
+                    doneNanos = now;
+                }
+            }
+        }
+
+        private void verify(PeerKey peer, int piece, Map<Long, Integer> buffer) {
+            boolean right = true;
+            long first = shape.firstBlockOf(piece);
+            for (long b = first; b < first + shape.blocksOf(piece); b++) {
+                right &= truth.get(b).equals(buffer.get(b));
+            }
+            if (right) {
+                blocks.putAll(buffer);
+                has.set(piece);
+                feed(new Download.Input.PieceVerified(peer, piece));
+            } else {
+                feed(new Download.Input.PieceRefused(peer, piece));
+            }
+        }
+
+        private void requested(Node from, long firstBlock, int blockCount) {
+            if (gone || !connected.containsKey(from.key.value()) || nature == Nature.SILENT) {
+                return;
+            }
+            int lastPiece = (int) ((firstBlock + blockCount - 1) / shape.blocksPerPiece());
+            for (int p = (int) (firstBlock / shape.blocksPerPiece()); p <= lastPiece; p++) {
+                if (!has.get(p)) {
+                    at(
+                            now + delayTo(from),
+                            () -> from.feed(new Download.Input.RequestRefused(key, firstBlock, blockCount, true)));
+                    return;
+                }
+            }
+            long id = nextRequest++;
+            asked.put(id, new Asked(from, firstBlock, blockCount));
+            feedUploads(new UploadScheduler.Input.Requested(from.key, id, shape.bytesOfBlocks(firstBlock, blockCount)));
+            if (nature == Nature.FLOODER) {
+                for (int i = 0; i < 100; i++) {
+                    deliver(from, random.nextLong(shape.blockCount()), 1, false);
+                }
+            }
+        }
+
+        private void withdrawn(Node from, long firstBlock, int blockCount) {
+            for (Map.Entry<Long, Asked> entry : List.copyOf(asked.entrySet())) {
+                Asked it = entry.getValue();
+                if (it.from == from && it.firstBlock == firstBlock && it.blockCount == blockCount) {
+                    asked.remove(entry.getKey());
+                    feedUploads(new UploadScheduler.Input.Withdrawn(from.key, entry.getKey()));
+                }
+            }
+        }
+
+        private void feedUploads(UploadScheduler.Input input) {
+            for (UploadScheduler.Effect effect : List.copyOf(uploads.handle(input, now))) {
+                switch (effect) {
+                    case UploadScheduler.Effect.Send(PeerKey peer, long request) -> send(peer, request);
+                    case UploadScheduler.Effect.Refuse(PeerKey _, long request) -> {
+                        Asked it = asked.remove(request);
+                        at(
+                                now + delayTo(it.from),
+                                () -> it.from.feed(
+                                        new Download.Input.RequestRefused(key, it.firstBlock, it.blockCount, false)));
+                    }
+                }
+            }
+            long deadline = uploads.deadlineNanos();
+            if (deadline < uploadTimer) {
+                uploadTimer = deadline;
+                at(deadline, () -> {
+                    uploadTimer = Long.MAX_VALUE;
+                    feedUploads(new UploadScheduler.Input.Tick());
+                });
+            }
+        }
+
+        private void send(PeerKey peer, long request) {
+            Asked it = asked.remove(request);
+            if (it == null) {
+                at(now, () -> feedUploads(new UploadScheduler.Input.Sent(peer, request)));
+                return;
+            }
+            long done = 0;
+            while (done < it.blockCount) { // as chunks of four blocks
+                int count = (int) Math.min(4, it.blockCount - done);
+                deliver(it.from, it.firstBlock + done, count, true);
+                done += count;
+            }
+            at(uplinkFree, () -> feedUploads(new UploadScheduler.Input.Sent(peer, request)));
+        }
+
+        private void deliver(Node to, long firstBlock, int count, boolean truthful) {
+            long bytes = shape.bytesOfBlocks(firstBlock, count);
+            uplinkFree = Math.max(now, uplinkFree) + (long) (bytes / bytesPerNano);
+            sentBytes += bytes;
+            at(uplinkFree + delayTo(to), () -> {
+                if (gone || !to.connected.containsKey(key.value())) {
+                    return;
+                }
+                for (long b = firstBlock; b < firstBlock + count; b++) {
+                    int piece = (int) (b / shape.blocksPerPiece());
+                    int value = nature == Nature.LIAR || !truthful ? 666 : blocks.get(b);
+                    to.buffers
+                            .computeIfAbsent(key.value() << 32 | piece, _ -> new HashMap<>())
+                            .put(b, value);
+                }
+                to.receivedBytes += bytes;
+                to.feed(new Download.Input.BlocksArrived(key, firstBlock, count));
+            });
+        }
+    }
+}

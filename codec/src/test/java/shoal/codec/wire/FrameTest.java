@@ -1,0 +1,205 @@
+package shoal.codec.wire;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.security.KeyPair;
+import java.security.KeyPairGenerator;
+import java.security.Signature;
+import java.security.spec.ECGenParameterSpec;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Endpoint;
+import shoal.codec.base.Epoch;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.MalformedException;
+import shoal.codec.base.NodeId;
+
+class FrameTest {
+    private static final KeyPair KEYS = keys();
+    private static final Hash256 HASH = Hash256.sha256("content".getBytes());
+    private static final Contact CONTACT = new Contact(
+            NodeId.ofPublicKey(KEYS.getPublic().getEncoded()),
+            List.of(new Endpoint("127.0.0.1", 51820), new Endpoint("fe80::1", 4001)));
+
+    /** One frame of every type. */
+    static List<Frame> frames() {
+        return List.of(
+                new Frame.Hello("shoal 0.1.0", Role.NODE, "llama", CONTACT.endpoints(), HASH),
+                new Frame.Welcome(
+                        "shoal 0.1.0",
+                        Role.RENDEZVOUS,
+                        "llama",
+                        CONTACT.endpoints(),
+                        new Endpoint("::1", 9),
+                        List.of(new Endpoint("127.0.0.1", 5701)),
+                        HASH),
+                new Frame.Refused(ErrorCode.CLUSTER, "this rendezvous serves 'a', not 'b'"),
+                new Frame.Ping(),
+                new Frame.Pong(),
+                new Frame.FindNode(HASH),
+                new Frame.Nodes(List.of(CONTACT, CONTACT)),
+                new Frame.FindProviders(HASH),
+                new Frame.Providers(List.of(signed()), List.of(CONTACT)),
+                new Frame.AddProvider(signed()),
+                new Frame.ProviderAdded(true),
+                new Frame.ListFiles(),
+                new Frame.FileList(List.of(new Frame.FileEntry(HASH, Hash256.ZERO, "shard-0.gguf", 515_931_456))),
+                new Frame.RequestMetadata(HASH),
+                new Frame.Metadata(buffer(100), buffer(64)),
+                new Frame.Follow(HASH),
+                new Frame.Holding(HASH, buffer(9)),
+                new Frame.Have(HASH, 60_000, 3),
+                new Frame.RequestPiece(HASH, 123_456_789_012L, 4),
+                new Frame.PieceData(HASH, 8, buffer(16_384)),
+                new Frame.PieceRefused(HASH, 8, ErrorCode.BUSY),
+                new Frame.CancelRequest(HASH, 8, 4),
+                new Frame.TokenBatch(-7, new Epoch(2), 3, 511, true, List.of(1, 31_999, 128_255)),
+                new Frame.Activation(
+                        Long.MIN_VALUE, new Epoch(1), 9, 77, 3, ActivationType.F16, true, 8, 2, buffer(48)),
+                new Frame.TokenSampled(5, Epoch.FIRST, 78, 521, -0.25f),
+                new Frame.StageFailed(5, Epoch.FIRST, ErrorCode.CONTEXT, "513 tokens, the context has 512"),
+                new Frame.Generate("Once upon a time 🐟", 48, new Sampling(0.8f, 40, 0.95f, 0.05f, -1)),
+                new Frame.GenerationStarted(
+                        List.of(1, 2, 3), List.of(new Frame.StageEntry(CONTACT.id(), new LayerRange(0, 7)))),
+                new Frame.GeneratedToken(521, " You"),
+                new Frame.GenerationDone(Frame.StopReason.EOS, "", 12_345, 999_999));
+    }
+
+    @Test
+    void theListHasEveryType() {
+        var seen = EnumSet.noneOf(FrameType.class);
+        frames().forEach(frame -> seen.add(frame.type()));
+        assertEquals(EnumSet.allOf(FrameType.class), seen);
+    }
+
+    @ParameterizedTest
+    @MethodSource("frames")
+    void comesBackAsItWas(Frame frame) {
+        byte[] bytes = FrameEncoder.toBytes(frame);
+        assertEquals(List.of(frame), decode(kindOf(frame), bytes, bytes.length));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 7, 1000})
+    void doesNotCareHowTheBytesAreCut(int step) {
+        for (Frame frame : frames()) {
+            byte[] one = FrameEncoder.toBytes(frame);
+            byte[] twice = Arrays.copyOf(one, 2 * one.length);
+            System.arraycopy(one, 0, twice, one.length, one.length);
+            assertEquals(List.of(frame, frame), decode(kindOf(frame), twice, step));
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("frames")
+    void aFrameOnTheWrongStreamIsRefused(Frame frame) {
+        for (StreamKind kind : StreamKind.values()) {
+            if (!frame.type().isAllowedOn(kind)) {
+                byte[] bytes = FrameEncoder.toBytes(frame);
+                assertThrows(MalformedException.class, () -> decode(kind, bytes, bytes.length));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3})
+    void damagedFramesAreMalformedAndNothingElse(long seed) {
+        var random = new Random(seed);
+        for (Frame frame : frames()) {
+            byte[] good = FrameEncoder.toBytes(frame);
+            for (int i = 0; i < 200; i++) {
+                byte[] bad = good.clone();
+                bad[random.nextInt(bad.length)] ^= (byte) (1 << random.nextInt(8));
+                try {
+                    decode(kindOf(frame), bad, bad.length);
+                } catch (MalformedException expected) {
+                    assertFalse(expected.getMessage().contains("\n"), expected.getMessage());
+                }
+            }
+        }
+    }
+
+    @Test
+    void aHugeAnnouncedSizeIsRefusedBeforeAnythingIsAllocated() {
+        byte[] head = {0x28, (byte) 0xc0, 0, 0, 0, 0x7f, (byte) 0xff, (byte) 0xff, (byte) 0xff};
+        var refused = assertThrows(MalformedException.class, () -> decode(StreamKind.PIECES, head, head.length));
+        assertTrue(refused.getMessage().startsWith("PIECE_DATA size is 2147483647, allowed 0.."), refused.getMessage());
+    }
+
+    @Test
+    void anActivationsHeaderHas32Bytes() {
+        var frame = new Frame.Activation(1, Epoch.FIRST, 0, 0, 1, ActivationType.F16, false, 2048, 1, buffer(4096));
+        byte[] bytes = FrameEncoder.toBytes(frame);
+        assertEquals(1 + 2 + Frame.Activation.HEADER_BYTES + 2 * 2048, bytes.length);
+        assertTrue(bytes.length <= 2048 * 2 + 64, "the bound per token and hop");
+    }
+
+    @Test
+    void onlyTheProvidersOwnSignatureCounts() throws Exception {
+        assertTrue(signed().isAuthentic());
+        SignedRecord good = signed();
+        ProviderRecord other = new ProviderRecord(Hash256.ZERO, CONTACT, new byte[0], 1000, 2000);
+        assertFalse(new SignedRecord(other, good.publicKey(), good.signature()).isAuthentic());
+        KeyPair stranger = keys();
+        assertFalse(new SignedRecord(good.record(), stranger.getPublic().getEncoded(), good.signature()).isAuthentic());
+        assertFalse(new SignedRecord(good.record(), good.publicKey(), new byte[] {1}).isAuthentic());
+    }
+
+    private static SignedRecord signed() {
+        try {
+            var record = new ProviderRecord(HASH, CONTACT, "node".getBytes(), 1000, 4600);
+            var signer = Signature.getInstance("SHA256withECDSA");
+            signer.initSign(KEYS.getPrivate());
+            signer.update(record.toBytes());
+            return new SignedRecord(record, KEYS.getPublic().getEncoded(), signer.sign());
+        } catch (java.security.GeneralSecurityException impossible) {
+            throw new IllegalStateException(impossible);
+        }
+    }
+
+    private static KeyPair keys() {
+        try {
+            var generator = KeyPairGenerator.getInstance("EC");
+            generator.initialize(new ECGenParameterSpec("secp256r1"));
+            return generator.generateKeyPair();
+        } catch (java.security.GeneralSecurityException impossible) {
+            throw new IllegalStateException(impossible);
+        }
+    }
+
+    private static StreamKind kindOf(Frame frame) {
+        return Arrays.stream(StreamKind.values())
+                .filter(frame.type()::isAllowedOn)
+                .findFirst()
+                .orElseThrow();
+    }
+
+    private static ByteBuffer buffer(int size) {
+        byte[] bytes = new byte[size];
+        new Random(size).nextBytes(bytes);
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    private static List<Frame> decode(StreamKind kind, byte[] bytes, int step) {
+        var frames = new ArrayList<Frame>();
+        var decoder = new FrameDecoder(kind);
+        for (int at = 0; at < bytes.length; at += step) {
+            decoder.feed(ByteBuffer.wrap(bytes, at, Math.min(step, bytes.length - at)), frames::add);
+        }
+        return frames;
+    }
+}

@@ -1,0 +1,61 @@
+package shoal.verticles.bus;
+
+import shoal.codec.base.NodeId;
+
+/** The event bus's addresses. Those under {@code local.} are heard within the process only. */
+public final class Addresses {
+    /** Broadcast envelopes: SHARD_LOADED, SHARD_PROGRESS. */
+    public static final String BROADCAST = "shoal.broadcast";
+
+    /** {@link Local.FetchFile} → {@link Local.FileFetched}; answered by the piece fetcher. */
+    public static final String FETCH = "local.fetch";
+
+    /** {@link Local.FetchProgress}, published by the piece fetcher a few times a second. */
+    public static final String FETCH_PROGRESS = "local.fetch-progress";
+
+    /** {@link Local.PiecesVerified}, published by whoever stored pieces; heard by the piece server. */
+    public static final String PIECES_VERIFIED = "local.pieces-verified";
+
+    /** {@link Local.FileStored}, published when a whole file is in the store; heard by who seeds and announces it. */
+    public static final String FILE_STORED = "local.file-stored";
+
+    /** {@link Local.FindProviders} → {@link Local.ProvidersFound}; answered by the DHT. */
+    public static final String FIND_PROVIDERS = "local.find-providers";
+
+    /** {@link Local.Announce}, sent to the DHT; answered with the number of nodes that keep the record. */
+    public static final String ANNOUNCE = "local.announce";
+
+    /** A {@code Command.LoadShard} → its result; answered by the shard loader. */
+    public static final String LOAD_SHARD = "local.load-shard";
+
+    /** A {@code Command.UnloadShard} → its result; answered by the shard loader. */
+    public static final String UNLOAD_SHARD = "local.unload-shard";
+
+    /** A {@code Command.ExecuteTask} → its result; answered by the inference stage. */
+    public static final String EXECUTE_TASK = "local.execute-task";
+
+    /** A {@code Command.Generate} → its result; answered by the coordinator. */
+    public static final String GENERATE = "local.generate";
+
+    /** {@link Local.OpenStage} → {@link Local.StageOpened}; answered by the inference stage. */
+    public static final String OPEN_STAGE = "local.open-stage";
+
+    /** {@link Local.CloseStage} → an empty answer; answered by the inference stage. */
+    public static final String CLOSE_STAGE = "local.close-stage";
+
+    /** {@link Local.AskLoaded} → {@link Local.Loaded}; answered by the shard loader. */
+    public static final String LOADED = "local.loaded";
+
+    /** {@link Local.Step}, published by who takes one of the 19 steps from a file to a ready swarm. */
+    public static final String STEP = "local.step";
+
+    /** {@link Local.SwarmReady}, published by the coordinator. */
+    public static final String SWARM_READY = "local.swarm-ready";
+
+    private Addresses() {}
+
+    /** Where a node takes envelopes that are meant for it. */
+    public static String node(NodeId id) {
+        return "shoal.node." + id.toHex();
+    }
+}

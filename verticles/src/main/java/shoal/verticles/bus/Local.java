@@ -1,0 +1,99 @@
+package shoal.verticles.bus;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.NodeId;
+import shoal.codec.wire.SignedRecord;
+
+/** What verticles of one process say to each other; passed as they are, without a copy. */
+public sealed interface Local {
+    /** From where bytes of a file came. */
+    enum Source {
+        /** A machine whose job is to hand out files. */
+        RENDEZVOUS,
+        /** Another node. */
+        PEERS,
+        HTTP,
+        /** They were here already. */
+        LOCAL
+    }
+
+    /**
+     * Get a file into the store and verify it.
+     *
+     * @param hash its info-hash or its pieces root
+     * @param name the name to store it under
+     * @param hints who may have it, beside those whom the DHT knows
+     */
+    record FetchFile(Hash256 hash, String name, List<Contact> hints) implements Local {}
+
+    /** The file is whole, verified, and in the store. */
+    record FileFetched(Hash256 piecesRoot, Path path, long size, Map<Source, Long> bytesBySource) implements Local {}
+
+    /** How far a fetch is. */
+    record FetchProgress(
+            Hash256 piecesRoot, String name, long verifiedBytes, long size, Map<Source, Long> bytesBySource)
+            implements Local {}
+
+    /** These pieces of a file are now in the store. */
+    record PiecesVerified(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Local {}
+
+    /** A whole file is in the store. */
+    record FileStored(Hash256 piecesRoot, Hash256 infoHash, String name, long size) implements Local {}
+
+    /** Ask the DHT who provides a key. */
+    record FindProviders(Hash256 key) implements Local {}
+
+    record ProvidersFound(List<SignedRecord> records) implements Local {}
+
+    /** Tell the DHT that this node provides a key, and go on telling it. */
+    record Announce(Hash256 key, byte[] payload) implements Local {}
+
+    /**
+     * Open the layers that lie in a shard file, so that sessions can run on them.
+     *
+     * @param shardId null for layers that are no numbered shard
+     */
+    record OpenStage(
+            Path file,
+            Hash256 piecesRoot,
+            LayerRange layers,
+            @Nullable Integer shardId) implements Local {}
+
+    /** The stage runs. */
+    record StageOpened(LayerRange layers, long memoryBytes, String kernels) implements Local {}
+
+    record CloseStage(LayerRange layers, Hash256 piecesRoot) implements Local {}
+
+    record AskLoaded() implements Local {}
+
+    /** The shards whose stages are open. */
+    record Loaded(List<LoadedShard> shards) implements Local {}
+
+    record LoadedShard(
+            @Nullable Integer shardId,
+            LayerRange layers,
+            Hash256 piecesRoot,
+            Path path,
+            long memoryBytes,
+            String kernels)
+            implements Local {}
+
+    /**
+     * One of the 19 steps on the way from a file at the rendezvous to a swarm that is ready.
+     *
+     * @param number 1..19
+     */
+    record Step(int number, String text) implements Local {}
+
+    /** A token has passed through every stage. */
+    record SwarmReady(String model, List<StageOf> stages, List<StageOf> spares) implements Local {}
+
+    /** Which node runs which layers. */
+    record StageOf(NodeId node, LayerRange layers) {}
+}

@@ -1,0 +1,70 @@
+package shoal.verticles.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import shoal.bridge.generate.LocalGenerator;
+import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelSettings;
+import shoal.bridge.kernel.Kernels;
+import shoal.bridge.model.ModelFile;
+import shoal.bridge.model.StageSettings;
+import shoal.bridge.model.sampling.SamplingParameters;
+import shoal.codec.wire.Sampling;
+
+/** A whole model opened in this process; owns file, kernels and generator. */
+final class LocalModel implements AutoCloseable {
+    private final ModelFile file;
+    private final Kernels kernels;
+    private final LocalGenerator generator;
+
+    private LocalModel(ModelFile file, Kernels kernels, LocalGenerator generator) {
+        this.file = file;
+        this.kernels = kernels;
+        this.generator = generator;
+    }
+
+    /** @param kernelName a provider, or null or auto for the fastest; threads 0 for one a core */
+    static LocalModel open(Path model, @Nullable String kernelName, int threads) throws IOException {
+        ModelFile file = ModelFile.open(model);
+        Kernels kernels = null;
+        try {
+            var settings = new KernelSettings(
+                    kernelName == null || kernelName.equals("auto") ? null : kernelName,
+                    threads == 0 ? KernelSettings.defaults().threads() : threads);
+            kernels = KernelChoice.of(settings).provider().open(settings);
+            return new LocalModel(file, kernels, LocalGenerator.open(file, StageSettings.of(kernels)));
+        } catch (RuntimeException failure) {
+            if (kernels != null) {
+                kernels.close();
+            }
+            file.close();
+            throw failure;
+        }
+    }
+
+    LocalGenerator generator() {
+        return generator;
+    }
+
+    static SamplingParameters parameters(Sampling sampling) {
+        return new SamplingParameters(sampling.temperature(), sampling.topK(), sampling.topP(), sampling.minP());
+    }
+
+    static List<Integer> boxed(int[] values) {
+        var list = new ArrayList<Integer>(values.length);
+        for (int value : values) {
+            list.add(value);
+        }
+        return list;
+    }
+
+    @Override
+    public void close() {
+        generator.close();
+        kernels.close();
+        file.close();
+    }
+}

@@ -1,0 +1,62 @@
+package shoal.verticles.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import tools.jackson.databind.json.JsonMapper;
+
+/** The model's raw word on what comes next. */
+@Command(
+        name = "logits",
+        description = "Show the logits behind the last of some tokens.",
+        mixinStandardHelpOptions = true)
+final class LogitsCommand implements Callable<Integer> {
+    private static final int SHOWN = 10;
+
+    @Option(names = "--model", required = true, paramLabel = "FILE", description = "A GGUF file.")
+    @SuppressWarnings("NullAway.Init")
+    private Path model;
+
+    @Option(names = "--tokens", required = true, split = ",", paramLabel = "ID", description = "Token ids: 1,2,3")
+    @SuppressWarnings("NullAway.Init")
+    private List<Integer> tokens;
+
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
+    private @Nullable String kernels;
+
+    @Option(names = "--json", description = "Print {\"logits\":[…]}, one for each token id.")
+    private boolean json;
+
+    @Override
+    public Integer call() throws IOException {
+        try (LocalModel local = LocalModel.open(model, kernels, 0)) {
+            int size = local.generator().tokenizer().size();
+            for (int token : tokens) {
+                if (token < 0 || token >= size) {
+                    throw new IllegalArgumentException(
+                            "token " + token + " is not in the vocabulary, allowed 0.." + (size - 1));
+                }
+            }
+            float[] logits = local.generator()
+                    .logits(tokens.stream().mapToInt(Integer::intValue).toArray());
+            if (json) {
+                System.out.println(JsonMapper.shared().writeValueAsString(Map.of("logits", logits)));
+            } else {
+                IntStream.range(0, logits.length)
+                        .boxed()
+                        .sorted(Comparator.comparingDouble((Integer id) -> -logits[id]))
+                        .limit(SHOWN)
+                        .forEach(id -> System.out.printf("%8d  %.6f%n", id, logits[id]));
+            }
+            return CommandLine.ExitCode.OK;
+        }
+    }
+}

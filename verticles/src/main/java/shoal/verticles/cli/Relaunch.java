@@ -1,0 +1,155 @@
+package shoal.verticles.cli;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Starts this program once more with the JVM flags that it needs and that a manifest cannot give: the vector module above all.
+ * On Unix by {@code execv}, so that the process id, and with it signals and kill -9, stay right; elsewhere as a child.
+ */
+final class Relaunch {
+    private static final String MARK = "shoal.relaunched";
+    private static final String KEPT_ERROR = "shoal.stderr";
+    private static final int STANDARD_ERROR = 2;
+    private static final int WRITE_ONLY = 1;
+
+    static final List<String> FLAGS = List.of(
+            "--add-modules=jdk.incubator.vector",
+            "--enable-native-access=ALL-UNNAMED",
+            "--sun-misc-unsafe-memory-access=allow",
+            "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+            "--add-opens=java.base/java.lang=ALL-UNNAMED",
+            "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+            "--add-opens=java.management/sun.management=ALL-UNNAMED",
+            "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
+            "-XX:+UseSerialGC",
+            "-Xshare:auto");
+
+    private Relaunch() {}
+
+    /** Returns only if the flags are there already, or can't be given; then slower kernels are used and the user is told. */
+    static void withFlags(String[] args) {
+        restoreStandardError();
+        if (System.getProperty(MARK) != null
+                || ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()) {
+            return;
+        }
+        Path jar = jar();
+        if (jar == null) {
+            return;
+        }
+        var command = new ArrayList<String>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", isWindows() ? "java.exe" : "java")
+                .toString());
+        command.addAll(FLAGS);
+        command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+        command.add("-D" + MARK + "=true");
+        command.add("-jar");
+        command.add(jar.toString());
+        command.addAll(List.of(args));
+        if (isWindows()) {
+            runChild(command);
+        } else {
+            replaceProcess(command);
+        }
+    }
+
+    private static @Nullable Path jar() {
+        try {
+            Path path = Path.of(Relaunch.class
+                    .getProtectionDomain()
+                    .getCodeSource()
+                    .getLocation()
+                    .toURI());
+            return Files.isRegularFile(path) ? path : null;
+        } catch (java.net.URISyntaxException | RuntimeException notAFile) {
+            return null;
+        }
+    }
+
+    private static boolean isWindows() {
+        return System.getProperty("os.name", "").startsWith("Windows");
+    }
+
+    private static void runChild(List<String> command) {
+        try {
+            System.exit(new ProcessBuilder(command).inheritIO().start().waitFor());
+        } catch (IOException | InterruptedException failure) {
+            complain(String.valueOf(failure.getMessage()));
+        }
+    }
+
+    /**
+     * While the new JVM boots, standard error leads nowhere: it would greet every user with a warning that the vector module is an
+     * incubator. {@link #restoreStandardError} leads it back.
+     */
+    private static void replaceProcess(List<String> command) {
+        try (Arena arena = Arena.ofConfined()) {
+            var c = new CLibrary();
+            int kept = (int) c.dup.invokeExact(STANDARD_ERROR);
+            int nowhere = (int) c.open.invokeExact(arena.allocateFrom("/dev/null"), WRITE_ONLY);
+            command.add(1, "-D" + KEPT_ERROR + "=" + kept);
+            MemorySegment argv = arena.allocate(ValueLayout.ADDRESS, command.size() + 1L);
+            for (int i = 0; i < command.size(); i++) {
+                argv.setAtIndex(ValueLayout.ADDRESS, i, arena.allocateFrom(command.get(i)));
+            }
+            argv.setAtIndex(ValueLayout.ADDRESS, command.size(), MemorySegment.NULL);
+            int redirected = (int) c.dup2.invokeExact(nowhere, STANDARD_ERROR);
+            int result = (int) c.execv.invokeExact(arena.allocateFrom(command.getFirst()), argv);
+            redirected = (int) c.dup2.invokeExact(kept, STANDARD_ERROR);
+            complain("execv gave " + result + " and " + redirected);
+        } catch (Throwable failure) {
+            complain(String.valueOf(failure.getMessage()));
+        }
+    }
+
+    private static void restoreStandardError() {
+        String kept = System.getProperty(KEPT_ERROR);
+        if (kept == null) {
+            return;
+        }
+        try {
+            var c = new CLibrary();
+            int number = Integer.parseInt(kept);
+            int restored = (int) c.dup2.invokeExact(number, STANDARD_ERROR);
+            int closed = (int) c.close.invokeExact(number);
+            if (restored < 0 || closed < 0) {
+                System.out.println("shoal: standard error could not be restored");
+            }
+        } catch (Throwable failure) {
+            System.out.println("shoal: standard error could not be restored: " + failure.getMessage());
+        }
+    }
+
+    private static void complain(String reason) {
+        System.err.println("shoal: could not start itself with the vector module (" + reason
+                + "); computing will be slow. Run: java " + FLAGS.getFirst() + " -jar …");
+    }
+
+    /** The few calls of the C library that a process needs to become another. */
+    private static final class CLibrary {
+        private final Linker linker = Linker.nativeLinker();
+        private final MethodHandle dup = find("dup", ValueLayout.JAVA_INT);
+        private final MethodHandle dup2 = find("dup2", ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
+        private final MethodHandle open = find("open", ValueLayout.ADDRESS, ValueLayout.JAVA_INT);
+        private final MethodHandle close = find("close", ValueLayout.JAVA_INT);
+        private final MethodHandle execv = find("execv", ValueLayout.ADDRESS, ValueLayout.ADDRESS);
+
+        private MethodHandle find(String name, MemoryLayout... arguments) {
+            return linker.downcallHandle(
+                    linker.defaultLookup().findOrThrow(name), FunctionDescriptor.of(ValueLayout.JAVA_INT, arguments));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+package shoal.verticles.cli;
+
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code shoal} itself: lists what it can do. */
+@Command(
+        name = "shoal",
+        description = "Ordinary machines share a language model.",
+        mixinStandardHelpOptions = true,
+        versionProvider = ShoalCommand.Version.class,
+        subcommands = {GenerateCommand.class, TokenizeCommand.class, LogitsCommand.class})
+final class ShoalCommand implements Runnable {
+    @Spec
+    @SuppressWarnings("NullAway.Init")
+    private CommandSpec spec;
+
+    @Option(
+            names = "--log-level",
+            scope = CommandLine.ScopeType.INHERIT,
+            description = "error, warn, info, debug or trace.",
+            paramLabel = "LEVEL")
+    void logLevel(String level) {
+        if (!java.util.List.of("error", "warn", "info", "debug", "trace").contains(level)) {
+            throw new CommandLine.ParameterException(
+                    spec.commandLine(), "--log-level is '" + level + "', allowed are error, warn, info, debug, trace.");
+        }
+        Main.logLevel(level);
+    }
+
+    @Override
+    public void run() {
+        throw new CommandLine.ParameterException(spec.commandLine(), "No command is given.");
+    }
+
+    /** The version of the jar. */
+    static final class Version implements CommandLine.IVersionProvider {
+        static String number() {
+            String version = ShoalCommand.class.getPackage().getImplementationVersion();
+            return version == null ? "(from classes)" : version;
+        }
+
+        @Override
+        public String[] getVersion() {
+            return new String[] {"shoal " + number()};
+        }
+    }
+}

@@ -1,0 +1,115 @@
+package shoal.verticles.client;
+
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletionException;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Endpoint;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.Role;
+import shoal.codec.wire.StreamKind;
+import shoal.verticles.identity.ClusterSecret;
+import shoal.verticles.identity.Identity;
+import shoal.verticles.quic.PeerRefusedException;
+import shoal.verticles.quic.QuicEndpoint;
+
+/** Asks a coordinator to go on with a text, and hears it token by token. */
+public final class GenerateClient implements AutoCloseable {
+    private final Vertx vertx = Vertx.vertx(new VertxOptions().setEventLoopPoolSize(1));
+    private final QuicEndpoint endpoint;
+
+    /** @param secret of the coordinator's cluster, or null if it has none */
+    public GenerateClient(@Nullable ClusterSecret secret, String software) {
+        endpoint = join(QuicEndpoint.open(
+                vertx,
+                Identity.create(),
+                new QuicEndpoint.Settings(null, List.of(), Role.CLIENT, "", secret, software, QuicEndpoint.PROTOCOL)));
+    }
+
+    /** A whole answer. */
+    public record Answer(
+            List<Integer> promptTokens,
+            List<Frame.StageEntry> stages,
+            List<Integer> tokens,
+            String text,
+            Frame.StopReason stopped,
+            long firstTokenMicros,
+            long totalMicros) {
+        /** Tokens behind the first, per second; 0 for less than two. */
+        public double tokensPerSecond() {
+            long micros = totalMicros - firstTokenMicros;
+            return tokens.size() < 2 || micros <= 0 ? 0 : (tokens.size() - 1) * 1e6 / micros;
+        }
+    }
+
+    /**
+     * Blocks until the answer is whole.
+     *
+     * @param heard gets each piece of text as it comes, on another thread
+     * @throws PeerRefusedException with the coordinator's reason
+     */
+    public Answer generate(Endpoint coordinator, Frame.Generate request, Consumer<String> heard) {
+        Promise<Answer> whole = Promise.promise();
+        endpoint.connect(coordinator)
+                .compose(peer -> peer.open(StreamKind.GENERATE))
+                .onFailure(whole::tryFail)
+                .onSuccess(stream -> {
+                    var tokens = new ArrayList<Integer>();
+                    var text = new StringBuilder();
+                    var started = new Frame.GenerationStarted[1];
+                    stream.onFrame(frame -> {
+                        switch (frame) {
+                            case Frame.GenerationStarted start -> started[0] = start;
+                            case Frame.GeneratedToken(int token, String piece) -> {
+                                tokens.add(token);
+                                text.append(piece);
+                                heard.accept(piece);
+                            }
+                            case Frame.GenerationDone done -> {
+                                text.append(done.text());
+                                heard.accept(done.text());
+                                whole.tryComplete(new Answer(
+                                        started[0] == null ? List.of() : started[0].promptTokens(),
+                                        started[0] == null ? List.of() : started[0].stages(),
+                                        List.copyOf(tokens),
+                                        text.toString(),
+                                        done.stopped(),
+                                        done.firstTokenMicros(),
+                                        done.totalMicros()));
+                            }
+                            case Frame.Refused(ErrorCode code, String message) ->
+                                whole.tryFail(new PeerRefusedException(code, message));
+                            default ->
+                                whole.tryFail(new PeerRefusedException(
+                                        ErrorCode.MALFORMED, coordinator + " answered with " + frame.type() + "."));
+                        }
+                    });
+                    stream.onClose(() -> whole.tryFail(new PeerRefusedException(
+                            ErrorCode.LOST, coordinator + " went away before the answer was whole. Ask again.")));
+                    stream.send(request);
+                });
+        return join(whole.future());
+    }
+
+    private static <T> T join(Future<T> future) {
+        try {
+            return future.toCompletionStage().toCompletableFuture().join();
+        } catch (CompletionException failure) {
+            if (failure.getCause() instanceof RuntimeException cause) {
+                throw cause;
+            }
+            throw failure;
+        }
+    }
+
+    @Override
+    public void close() {
+        join(endpoint.close().transform(_ -> vertx.close()));
+    }
+}

@@ -1,0 +1,107 @@
+package shoal.verticles.config;
+
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Endpoint;
+import shoal.codec.base.MalformedException;
+import shoal.codec.wire.ActivationType;
+
+/** What one process is and how it behaves. Keys, bounds, defaults and meanings stand in {@code config/schema.json}. */
+public record Profile(
+        @Nullable String role,
+        Quic quic,
+        List<String> bootstrap,
+        int bootstrapTimeoutSeconds,
+        Cluster cluster,
+        Store store,
+        Torrent torrent,
+        Upload upload,
+        Shard shard,
+        Compute compute,
+        Coordinator coordinator,
+        Log log) {
+
+    public record Quic(String host, int port, List<String> advertise) {
+        public Endpoint bind() {
+            return new Endpoint(host, port);
+        }
+
+        /** Addresses to tell others; port 0 stands for the bound one. */
+        public List<Endpoint> advertised() {
+            return advertise.stream().map(Quic::address).toList();
+        }
+
+        private static Endpoint address(String text) {
+            try {
+                return Endpoint.parse(text);
+            } catch (MalformedException noPort) {
+                try {
+                    return new Endpoint(text.startsWith("[") ? text.substring(1, text.length() - 1) : text, 0);
+                } catch (IllegalArgumentException noHost) {
+                    throw new ProfileException("quic.advertise: " + noPort.getMessage());
+                }
+            }
+        }
+    }
+
+    public record Cluster(
+            String name, String host, int port, @Nullable String secretFile) {
+        public boolean isLoopback() {
+            try {
+                return InetAddress.getByName(host).isLoopbackAddress();
+            } catch (UnknownHostException unknown) {
+                throw new ProfileException("cluster.host is '" + host + "', which no address belongs to.");
+            }
+        }
+    }
+
+    public record Store(
+            String directory,
+            @Nullable String shardsDirectory,
+            @Nullable String seedDirectory) {
+        public Path directoryPath() {
+            return Path.of(directory);
+        }
+
+        public Path shardsPath() {
+            return shardsDirectory == null ? directoryPath().resolve("shards") : Path.of(shardsDirectory);
+        }
+    }
+
+    public record Torrent(boolean enabled, boolean autoLoad, int stallSeconds) {}
+
+    public record Upload(long bytesPerSecond) {}
+
+    public record Shard(@Nullable Integer id, @Nullable Integer total) {}
+
+    public record Compute(String kernels, int threads, long memoryBytes, int contextLength) {
+        public int threadCount() {
+            return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
+        }
+    }
+
+    public record Coordinator(@Nullable String model, int nodes, String activations) {
+        public ActivationType activationType() {
+            return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));
+        }
+    }
+
+    public record Log(String level) {}
+
+    /** The bootstrap addresses. @throws ProfileException for one that is none */
+    public List<Endpoint> bootstrapEndpoints() {
+        return bootstrap.stream()
+                .map(text -> {
+                    try {
+                        return Endpoint.parse(text);
+                    } catch (MalformedException malformed) {
+                        throw new ProfileException("bootstrap: " + malformed.getMessage());
+                    }
+                })
+                .toList();
+    }
+}

@@ -1,0 +1,484 @@
+package shoal.verticles.demo;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Endpoint;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.Sampling;
+import shoal.verticles.client.GenerateClient;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * Splits a model, starts one rendezvous, N nodes and one coordinator as processes of their own on loopback, lets them find each
+ * other, fetch, load and generate, and compares the answer with what one process gives. Ends everything it started.
+ */
+public final class Demo {
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final long START_SECONDS = 60;
+    private static final long READY_SECONDS = 300;
+    private static final long END_MILLIS = 5000;
+    private static final String CLUSTER = "demo";
+
+    private final Options options;
+    private final Tools tools;
+    private final Screen screen;
+    private final Path directory;
+    private final List<Child> children = new CopyOnWriteArrayList<>();
+    private final Map<Child, CompletableFuture<JsonNode>> ready = new ConcurrentHashMap<>();
+    private final CompletableFuture<JsonNode> swarmReady = new CompletableFuture<>();
+    private final CompletableFuture<Void> firstDeath = new CompletableFuture<>();
+    private final Map<String, JsonNode> progress = new ConcurrentHashMap<>();
+    private final boolean[] stepsSeen = new boolean[20];
+    private volatile boolean ending;
+
+    /** What the user asked for. */
+    public record Options(
+            int nodes,
+            int shards,
+            @Nullable Path model,
+            String prompt,
+            int tokens,
+            Sampling sampling,
+            boolean keep,
+            boolean json) {}
+
+    /** What one process gives for the same request. */
+    public record Reference(List<Integer> tokens, String text) {}
+
+    /** What the demo needs of the rest of the program. */
+    public interface Tools {
+        /** The command that starts this program. */
+        List<String> command();
+
+        /** Splits the model into shards and a vocabulary file in the directory. */
+        void split(Path model, int shards, Path directory) throws IOException;
+
+        /** Generates in this process. */
+        Reference generate(Path model, String prompt, int tokens, Sampling sampling) throws IOException;
+
+        String software();
+    }
+
+    private Demo(Options options, Tools tools, Screen screen, Path directory) {
+        this.options = options;
+        this.tools = tools;
+        this.screen = screen;
+        this.directory = directory;
+    }
+
+    /** Runs the demo; returns the exit code. */
+    public static int run(Options options, Tools tools) throws IOException, InterruptedException {
+        PrintStream out = new PrintStream(
+                options.json()
+                        ? new java.io.FileOutputStream(java.io.FileDescriptor.err)
+                        : new java.io.FileOutputStream(java.io.FileDescriptor.out),
+                true,
+                StandardCharsets.UTF_8);
+        boolean terminal =
+                System.console() != null && System.console().isTerminal() && System.getenv("NO_COLOR") == null;
+        var demo = new Demo(options, tools, new Screen(out, terminal), Files.createTempDirectory("shoal-demo-"));
+        Thread atExit = Thread.ofPlatform().unstarted(demo::end);
+        Runtime.getRuntime().addShutdownHook(atExit);
+        int exit = 1;
+        try {
+            exit = demo.play(out);
+            return exit;
+        } finally {
+            if (exit != 0 || !options.keep()) {
+                demo.end();
+            }
+            try {
+                Runtime.getRuntime().removeShutdownHook(atExit);
+            } catch (IllegalStateException shuttingDown) {
+                atExit.join();
+            }
+        }
+    }
+
+    private int play(PrintStream out) throws IOException, InterruptedException {
+        long begun = System.nanoTime();
+        Path model = options.model() == null ? bundledModel() : options.model();
+        Path seeds = Files.createDirectories(directory.resolve("rendezvous/seed"));
+        var splitting = inBackground(() -> {
+            tools.split(model, options.shards(), seeds);
+            return seeds;
+        });
+        screen.line(String.format(
+                "Shoal: %s in %d shards on %d nodes, %d processes in all",
+                model.getFileName(), options.shards(), options.nodes(), options.nodes() + 2));
+        await(splitting, START_SECONDS, "the model was not split");
+        Child rendezvous = start(
+                "rendezvous",
+                "rendezvous",
+                "--set",
+                "store.seedDirectory=" + seeds,
+                "--set",
+                "upload.bytesPerSecond=0");
+        Endpoint bootstrap = endpoint(awaitReady(rendezvous));
+        var nodes = new ArrayList<Child>();
+        Child coordinator = start(
+                "coordinator",
+                "coordinator",
+                "--bootstrap",
+                bootstrap.toString(),
+                "--set",
+                "coordinator.nodes=" + options.nodes(),
+                "--set",
+                "coordinator.activations=f32");
+        for (int i = 0; i < options.nodes(); i++) {
+            nodes.add(start("node-" + (i + 1), "node", "--bootstrap", bootstrap.toString(), "--enable-torrent"));
+        }
+        var reference =
+                inBackground(() -> tools.generate(model, options.prompt(), options.tokens(), options.sampling()));
+        for (Child node : nodes) {
+            awaitReady(node);
+        }
+        JsonNode coordinatorReady = awaitReady(coordinator);
+        JsonNode placement = await(swarmReady, READY_SECONDS, "the swarm did not become ready");
+        screen.settle();
+        screen.line("");
+        GenerateClient.Answer answer;
+        try (var client = new GenerateClient(null, tools.software())) {
+            screen.text(options.prompt());
+            answer = client.generate(
+                    endpoint(coordinatorReady),
+                    new Frame.Generate(options.prompt(), options.tokens(), options.sampling()),
+                    screen::text);
+            screen.text("\n\n");
+        }
+        Reference alone = await(reference, READY_SECONDS, "one process gave no answer to compare with");
+        boolean identical =
+                alone.tokens().equals(answer.tokens()) && alone.text().equals(answer.text());
+        summarise(answer, identical, placement, begun);
+        if (options.json()) {
+            System.out.println(JSON.writeValueAsString(report(answer, identical, placement)));
+        }
+        if (!identical) {
+            screen.line("shoal: the swarm's answer differs from one process's: " + alone.text());
+            return 1;
+        }
+        if (options.keep()) {
+            keep();
+            screen.line("The swarm stays. Ask it: shoal generate --at " + endpoint(coordinatorReady)
+                    + " --prompt TEXT   End it: shoal demo --stop");
+        }
+        return 0;
+    }
+
+    // --------------------------------------------------------------------------------------------- processes
+
+    private Child start(String name, String role, String... more) throws IOException {
+        Path home = Files.createDirectories(directory.resolve(name));
+        var command = new ArrayList<>(tools.command());
+        command.add(role);
+        command.addAll(List.of(
+                "--events",
+                "--exit-with-stdin",
+                "--port",
+                "0",
+                "--cluster",
+                CLUSTER,
+                "--set",
+                "store.directory=models_cache",
+                "--set",
+                "compute.threads=1",
+                "--set",
+                "bootstrapTimeoutSeconds=" + START_SECONDS));
+        command.addAll(List.of(more));
+        Child child = Child.start(name, command, home, home.resolve("log"), this::heard);
+        children.add(child);
+        ready.computeIfAbsent(child, _ -> new CompletableFuture<>());
+        child.process().onExit().thenAccept(_ -> {
+            if (!ending) {
+                firstDeath.completeExceptionally(new IllegalStateException(
+                        name + " ended with exit code " + child.process().exitValue() + ": " + child.lastWords()));
+            }
+        });
+        return child;
+    }
+
+    private void heard(Child child, JsonNode event) {
+        switch (event.path("event").asString()) {
+            case "ready" ->
+                ready.computeIfAbsent(child, _ -> new CompletableFuture<>()).complete(event);
+            case "swarm_ready" -> swarmReady.complete(event);
+            case "step" ->
+                step(child, event.path("number").asInt(), event.path("text").asString());
+            case "progress" -> {
+                String name = event.path("name").asString();
+                progress.put(child.name() + " " + name, event);
+                JsonNode bytes = event.path("bytes");
+                screen.bar(
+                        child.name() + " " + name,
+                        event.path("verified").asLong(),
+                        event.path("size").asLong(),
+                        String.format(
+                                Locale.ROOT,
+                                "rendezvous %s, peers %s",
+                                kib(bytes.path("rendezvous").asLong()),
+                                kib(bytes.path("peers").asLong())));
+            }
+            default -> {}
+        }
+    }
+
+    private void step(Child child, int number, String text) {
+        synchronized (stepsSeen) {
+            if (number < 1 || number >= stepsSeen.length || stepsSeen[number]) {
+                return;
+            }
+            stepsSeen[number] = true;
+        }
+        screen.line(String.format("%2d/19  %-12s %s", number, child.name(), text));
+    }
+
+    private JsonNode awaitReady(Child child) throws InterruptedException {
+        return await(ready.get(child), START_SECONDS, child.name() + " did not start");
+    }
+
+    private <T> T await(@Nullable CompletableFuture<T> future, long seconds, String otherwise)
+            throws InterruptedException {
+        if (future == null) {
+            throw new IllegalStateException(otherwise);
+        }
+        try {
+            CompletableFuture.anyOf(future, firstDeath).get(seconds, TimeUnit.SECONDS);
+            return future.join();
+        } catch (TimeoutException late) {
+            throw new IllegalStateException(otherwise + " within " + seconds + " s. Its log: " + logs(), late);
+        } catch (ExecutionException failure) {
+            if (failure.getCause() instanceof RuntimeException cause) {
+                throw cause;
+            }
+            throw new IllegalStateException(otherwise + ": " + failure.getCause(), failure);
+        }
+    }
+
+    private String logs() {
+        return children.isEmpty() ? "none" : children.getLast().log().toString();
+    }
+
+    private interface Work<T> {
+        T run() throws IOException;
+    }
+
+    private static <T> CompletableFuture<T> inBackground(Work<T> work) {
+        var done = new CompletableFuture<T>();
+        Thread.ofPlatform().daemon().start(() -> {
+            try {
+                done.complete(work.run());
+            } catch (IOException | RuntimeException | Error failure) {
+                done.completeExceptionally(failure);
+            }
+        });
+        return done;
+    }
+
+    private synchronized void end() {
+        if (ending) {
+            return;
+        }
+        ending = true;
+        children.forEach(Child::askToEnd);
+        long until = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(END_MILLIS);
+        for (Child child : children) {
+            try {
+                child.awaitEnd(Math.max(1, TimeUnit.NANOSECONDS.toMillis(until - System.nanoTime())));
+            } catch (InterruptedException interrupted) {
+                child.process().destroyForcibly();
+            }
+        }
+        deleteTree(directory);
+    }
+
+    static void deleteTree(Path directory) {
+        try (Stream<Path> files = Files.walk(directory)) {
+            files.sorted(Comparator.reverseOrder())
+                    .forEach(file -> file.toFile().delete());
+        } catch (IOException gone) {
+            // nothing left to delete
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- kept swarms
+
+    private void keep() throws IOException {
+        ending = true;
+        var pids = children.stream().map(child -> Long.toString(child.pid())).toList();
+        Path kept = keptDirectory().resolve(directory.getFileName().toString());
+        Files.createDirectories(kept.getParent());
+        Files.writeString(kept, directory + "\n" + String.join("\n", pids) + "\n");
+        for (Child child : children) {
+            child.detach();
+        }
+    }
+
+    private static Path keptDirectory() {
+        return Path.of(System.getProperty("java.io.tmpdir"), "shoal-demos-" + System.getProperty("user.name"));
+    }
+
+    /** Ends all swarms that were kept; returns how many. */
+    public static int stop() throws IOException {
+        int stopped = 0;
+        Path directory = keptDirectory();
+        if (!Files.isDirectory(directory)) {
+            return 0;
+        }
+        List<Path> kept;
+        try (Stream<Path> files = Files.list(directory)) {
+            kept = files.toList();
+        }
+        for (Path file : kept) {
+            List<String> lines = Files.readAllLines(file);
+            var processes = new ArrayList<ProcessHandle>();
+            for (String pid : lines.subList(1, lines.size())) {
+                ProcessHandle.of(Long.parseLong(pid))
+                        .filter(process ->
+                                process.info().commandLine().orElse("shoal").contains("shoal"))
+                        .ifPresent(processes::add);
+            }
+            processes.forEach(ProcessHandle::destroy);
+            for (ProcessHandle process : processes) {
+                try {
+                    process.onExit().get(END_MILLIS, TimeUnit.MILLISECONDS);
+                } catch (InterruptedException | ExecutionException | TimeoutException late) {
+                    process.destroyForcibly();
+                }
+            }
+            deleteTree(Path.of(lines.getFirst()));
+            Files.deleteIfExists(file);
+            stopped++;
+        }
+        return stopped;
+    }
+
+    // ---------------------------------------------------------------------------------------------- reports
+
+    private Map<String, Long> bytes() {
+        var sums = new LinkedHashMap<String, Long>();
+        for (String source : List.of("rendezvous", "peers", "http", "local")) {
+            sums.put(
+                    source,
+                    progress.values().stream()
+                            .mapToLong(event -> event.path("bytes").path(source).asLong())
+                            .sum());
+        }
+        return sums;
+    }
+
+    private List<Map<String, Object>> processes(JsonNode placement) {
+        var layers = new HashMap<String, List<List<Integer>>>();
+        for (String kind : List.of("stages", "spares")) {
+            placement
+                    .path(kind)
+                    .forEach(stage -> layers.computeIfAbsent(stage.path("node").asString(), _ -> new ArrayList<>())
+                            .add(List.of(
+                                    stage.path("layers").get(0).asInt(),
+                                    stage.path("layers").get(1).asInt())));
+        }
+        var processes = new ArrayList<Map<String, Object>>();
+        for (Child child : children) {
+            JsonNode event = Objects.requireNonNull(ready.get(child)).join();
+            String id = event.path("id").asString();
+            var process = new LinkedHashMap<String, Object>();
+            process.put("id", id);
+            process.put("pid", child.pid());
+            process.put("role", event.path("role").asString());
+            process.put("layers", layers.getOrDefault(id, List.of()));
+            processes.add(process);
+        }
+        return processes;
+    }
+
+    private Map<String, Object> report(GenerateClient.Answer answer, boolean identical, JsonNode placement) {
+        var report = new LinkedHashMap<String, Object>();
+        report.put("identical", identical);
+        report.put("text", answer.text());
+        report.put("tokens", answer.tokens());
+        report.put("stopped", answer.stopped().name().toLowerCase(Locale.ROOT));
+        report.put("nodes", processes(placement));
+        report.put("bytes", bytes());
+        report.put("ttft_ms", answer.firstTokenMicros() / 1000.0);
+        report.put("tokens_per_second", answer.tokensPerSecond());
+        return report;
+    }
+
+    private void summarise(GenerateClient.Answer answer, boolean identical, JsonNode placement, long begun) {
+        Map<String, Long> bytes = bytes();
+        screen.line(String.format(
+                Locale.ROOT,
+                "%d tokens, %.1f tokens/s, first token after %.0f ms%s",
+                answer.tokens().size(),
+                answer.tokensPerSecond(),
+                answer.firstTokenMicros() / 1000.0,
+                identical ? "; one process gives exactly the same" : ""));
+        screen.line("bytes from the rendezvous " + kib(bytes.get("rendezvous")) + ", from peers "
+                + kib(bytes.get("peers")));
+        int number = 0;
+        for (Map<String, Object> process : processes(placement)) {
+            screen.line(String.format(
+                    "  %-12s pid %-8s %s  %s",
+                    children.get(number++).name(),
+                    process.get("pid"),
+                    String.valueOf(process.get("id")).substring(0, 8),
+                    describe(process)));
+        }
+        screen.line(String.format(Locale.ROOT, "%.1f s in all", (System.nanoTime() - begun) / 1e9));
+    }
+
+    private static String describe(Map<String, Object> process) {
+        var layers = (List<?>) Objects.requireNonNull(process.get("layers"));
+        return layers.isEmpty()
+                ? String.valueOf(process.get("role"))
+                : "layers "
+                        + String.join(
+                                ", ",
+                                layers.stream()
+                                        .map(range -> ((List<?>) range).getFirst() + "–" + ((List<?>) range).getLast())
+                                        .toList());
+    }
+
+    private static String kib(@Nullable Long bytes) {
+        return String.format(Locale.ROOT, "%,d KiB", (bytes == null ? 0 : bytes) / 1024);
+    }
+
+    private static Endpoint endpoint(JsonNode readyEvent) {
+        return Endpoint.parse(readyEvent.path("quic").asString());
+    }
+
+    private Path bundledModel() throws IOException {
+        Path file = directory.resolve("stories-q8_0.gguf");
+        Supplier<@Nullable InputStream> resource = () -> Demo.class.getResourceAsStream("/models/stories-q8_0.gguf");
+        try (InputStream in = resource.get()) {
+            if (in == null) {
+                throw new IOException(
+                        "the bundled model is missing from the jar. Build it again, or pass --model FILE.");
+            }
+            Files.copy(in, file, StandardCopyOption.REPLACE_EXISTING);
+        }
+        return file;
+    }
+}

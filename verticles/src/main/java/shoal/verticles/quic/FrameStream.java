@@ -1,0 +1,201 @@
+package shoal.verticles.quic;
+
+import io.netty.buffer.Unpooled;
+import io.vertx.core.Context;
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.internal.buffer.BufferInternal;
+import io.vertx.core.net.QuicStream;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import shoal.codec.base.MalformedException;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.FrameDecoder;
+import shoal.codec.wire.FrameEncoder;
+import shoal.codec.wire.StreamKind;
+
+/**
+ * Frames both ways on one QUIC stream. Handlers run on the context that owns the stream: the one that opened it, or the one
+ * that registered for its kind. Frames are held back until {@link #onFrame} is set.
+ */
+public final class FrameStream {
+    private static final Logger LOG = LoggerFactory.getLogger(FrameStream.class);
+
+    private final PeerConnection peer;
+    private final StreamKind kind;
+    private final QuicStream stream;
+    private final Context owner;
+    private final FrameDecoder decoder;
+    private @Nullable Consumer<Frame> frames;
+    private @Nullable Runnable end;
+    private @Nullable Runnable close;
+    private @Nullable Buffer begun;
+    private boolean closed;
+
+    /** Called on the stream's own event loop, with the stream paused. */
+    FrameStream(PeerConnection peer, StreamKind kind, QuicStream stream, Context owner) {
+        this.peer = peer;
+        this.kind = kind;
+        this.stream = stream;
+        this.owner = owner;
+        this.decoder = new FrameDecoder(kind);
+        stream.handler(this::received);
+        stream.endHandler(_ -> onOwner(() -> {
+            if (end != null) {
+                end.run();
+            }
+        }));
+        stream.closeHandler(_ -> onOwner(this::wasClosed));
+        stream.resetHandler(_ -> {
+            stream.abort(0);
+            onOwner(this::wasClosed);
+        });
+        stream.exceptionHandler(failure -> LOG.debug("stream {} of {}: {}", kind, peer, failure.toString()));
+    }
+
+    /** Bytes that came together with the stream's kind; they are the first to be decoded. */
+    void begin(Buffer bytes) {
+        begun = bytes.length() == 0 ? null : bytes.copy();
+    }
+
+    public PeerConnection peer() {
+        return peer;
+    }
+
+    public StreamKind kind() {
+        return kind;
+    }
+
+    /** Where handlers run. */
+    public Context context() {
+        return owner;
+    }
+
+    /** Takes each frame as it comes; a frame's buffers are the taker's. */
+    public FrameStream onFrame(Consumer<Frame> handler) {
+        frames = handler;
+        Buffer first = begun;
+        if (first != null) {
+            begun = null;
+            decode(first);
+        }
+        stream.resume();
+        return this;
+    }
+
+    /** The peer has sent its last frame. */
+    public FrameStream onEnd(Runnable handler) {
+        end = handler;
+        return this;
+    }
+
+    /** The stream is gone, in whatever way; called once. */
+    public FrameStream onClose(Runnable handler) {
+        close = handler;
+        if (closed) {
+            onOwner(handler);
+        }
+        return this;
+    }
+
+    /** Queues a frame. The frame's bulk buffer must stay as it is until the future completes. */
+    public Future<Void> send(Frame frame) {
+        if (closed) {
+            return Future.failedFuture(
+                    new PeerRefusedException(ErrorCode.LOST, "The stream to " + peer + " is closed."));
+        }
+        List<ByteBuffer> parts = FrameEncoder.encode(frame);
+        Buffer buffer = parts.size() == 1
+                ? BufferInternal.buffer(Unpooled.wrappedBuffer(parts.getFirst()))
+                : BufferInternal.buffer(Unpooled.wrappedBuffer(parts.getFirst(), parts.getLast()));
+        return stream.write(buffer);
+    }
+
+    /** Whether so much is queued that the sender should wait for {@link #onDrain}. */
+    public boolean isFull() {
+        return stream.writeQueueFull();
+    }
+
+    public FrameStream onDrain(Runnable handler) {
+        stream.drainHandler(_ -> onOwner(handler));
+        return this;
+    }
+
+    /** Bytes that may be queued before {@link #isFull}. */
+    public FrameStream writeQueueSize(int bytes) {
+        stream.setWriteQueueMaxSize(bytes);
+        return this;
+    }
+
+    public void pause() {
+        stream.pause();
+    }
+
+    public void resume() {
+        stream.resume();
+    }
+
+    /** No further frame will be sent; the peer's may still come. */
+    public Future<Void> end() {
+        return stream.end();
+    }
+
+    /** Sends a last frame that says why, and ends. */
+    public void refuse(ErrorCode code, String message) {
+        String bounded = message.length() > 300 ? message.substring(0, 300) : message;
+        send(new Frame.Refused(code, bounded)).onComplete(_ -> stream.end());
+    }
+
+    /** Gives up both directions at once. */
+    public void reset() {
+        stream.reset(0);
+        stream.abort(0);
+        onOwner(this::wasClosed);
+    }
+
+    private void received(Buffer bytes) {
+        if (Vertx.currentContext() == owner) {
+            decode(bytes);
+        } else {
+            Buffer copy = bytes.copy();
+            owner.runOnContext(_ -> decode(copy));
+        }
+    }
+
+    private void decode(Buffer bytes) {
+        Consumer<Frame> handler = frames;
+        if (closed || handler == null) {
+            return;
+        }
+        try {
+            decoder.feed(((BufferInternal) bytes).getByteBuf().nioBuffer(), handler);
+        } catch (MalformedException malformed) {
+            LOG.warn("{} sent what is no frame on a stream of kind {}: {}", peer, kind, malformed.getMessage());
+            refuse(ErrorCode.MALFORMED, malformed.getMessage() == null ? "" : malformed.getMessage());
+            reset();
+        }
+    }
+
+    private void wasClosed() {
+        if (!closed) {
+            closed = true;
+            if (close != null) {
+                close.run();
+            }
+        }
+    }
+
+    private void onOwner(Runnable task) {
+        if (Vertx.currentContext() == owner) {
+            task.run();
+        } else {
+            owner.runOnContext(_ -> task.run());
+        }
+    }
+}

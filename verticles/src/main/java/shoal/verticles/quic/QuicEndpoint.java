@@ -1,0 +1,619 @@
+package shoal.verticles.quic;
+
+import io.vertx.core.Context;
+import io.vertx.core.Future;
+import io.vertx.core.Handler;
+import io.vertx.core.Promise;
+import io.vertx.core.Vertx;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.ClientAuth;
+import io.vertx.core.internal.ContextInternal;
+import io.vertx.core.internal.VertxInternal;
+import io.vertx.core.net.ClientSSLOptions;
+import io.vertx.core.net.PemKeyCertOptions;
+import io.vertx.core.net.QuicClient;
+import io.vertx.core.net.QuicClientConfig;
+import io.vertx.core.net.QuicConfig;
+import io.vertx.core.net.QuicConnection;
+import io.vertx.core.net.QuicServer;
+import io.vertx.core.net.QuicServerConfig;
+import io.vertx.core.net.QuicStream;
+import io.vertx.core.net.ServerSSLOptions;
+import io.vertx.core.net.SocketAddress;
+import io.vertx.core.net.TrustOptions;
+import java.nio.ByteBuffer;
+import java.security.cert.X509Certificate;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import javax.net.ssl.SSLPeerUnverifiedException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Endpoint;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.MalformedException;
+import shoal.codec.base.NodeId;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.FrameDecoder;
+import shoal.codec.wire.FrameEncoder;
+import shoal.codec.wire.Role;
+import shoal.codec.wire.StreamKind;
+import shoal.verticles.identity.ClusterSecret;
+import shoal.verticles.identity.Identity;
+
+/**
+ * This process's QUIC: takes connections, makes them, keeps one to each peer, and hands each stream to who registered for its
+ * kind. Mutual TLS with self-signed certificates; who a peer is follows from its key. All state lives on one event loop;
+ * methods may be called from any thread, and futures complete on the caller's context.
+ */
+public final class QuicEndpoint {
+    /** The application protocol. */
+    public static final String PROTOCOL = "shoal/1";
+
+    /** Spoken by all versions, so that two that differ can say so instead of failing in the handshake. */
+    private static final String VERSION_PROTOCOL = "shoal/version";
+
+    private static final Logger LOG = LoggerFactory.getLogger(QuicEndpoint.class);
+    private static final Duration HELLO_TIMEOUT = Duration.ofSeconds(10);
+    private static final Duration IDLE_TIMEOUT = Duration.ofSeconds(60);
+    private static final long CONNECTION_WINDOW_BYTES = 64L << 20;
+    private static final long STREAM_WINDOW_BYTES = 32L << 20;
+    private static final int MAX_STREAMS = 4096;
+    private static final int MAX_CONNECTIONS = 1024;
+
+    private final VertxInternal vertx;
+    private final Identity identity;
+    private final Settings settings;
+    private final ContextInternal loop;
+    private final Map<StreamKind, Acceptor> acceptors = new EnumMap<>(StreamKind.class);
+    private final Map<NodeId, PeerConnection> peers = new HashMap<>();
+    private final Map<Endpoint, Future<PeerConnection>> dialing = new HashMap<>();
+    private final List<Consumer<PeerConnection>> peerListeners = new CopyOnWriteArrayList<>();
+    private final List<Consumer<PeerConnection>> lossListeners = new CopyOnWriteArrayList<>();
+    private volatile Supplier<List<Endpoint>> busMembers = List::of;
+    private @Nullable QuicServer server;
+    private @Nullable QuicClient client;
+    private Endpoint bound;
+
+    private record Acceptor(Context owner, Consumer<FrameStream> handler) {}
+
+    /**
+     * What the endpoint says of itself.
+     *
+     * @param bind address to listen on, port 0 for any; null to take no connections
+     * @param advertised where others reach it; empty for the bound address
+     * @param cluster name, empty for none
+     */
+    public record Settings(
+            @Nullable Endpoint bind,
+            List<Endpoint> advertised,
+            Role role,
+            String cluster,
+            @Nullable ClusterSecret secret,
+            String software,
+            String protocol) {}
+
+    private QuicEndpoint(Vertx vertx, Identity identity, Settings settings) {
+        this.vertx = (VertxInternal) vertx;
+        this.identity = identity;
+        this.settings = settings;
+        this.loop = this.vertx.createEventLoopContext();
+        this.bound = settings.bind() == null ? new Endpoint("0.0.0.0", 0) : settings.bind();
+    }
+
+    /** Opens the endpoint. Fails with one line if the port is taken. */
+    public static Future<QuicEndpoint> open(Vertx vertx, Identity identity, Settings settings) {
+        var endpoint = new QuicEndpoint(vertx, identity, settings);
+        Promise<QuicEndpoint> opened = endpoint.vertx.promise();
+        endpoint.loop.runOnContext(_ -> endpoint.start().map(endpoint).onComplete(opened));
+        return opened.future();
+    }
+
+    private Future<Void> start() {
+        var keys = new PemKeyCertOptions()
+                .addCertValue(Buffer.buffer(identity.certificatePem()))
+                .addKeyValue(Buffer.buffer(identity.keyPem()));
+        TrustOptions trust = TrustOptions.wrap(new SelfSignedTrustManager());
+        List<String> protocols = List.of(settings.protocol(), VERSION_PROTOCOL);
+        var clientConfig = new QuicClientConfig();
+        tune(clientConfig.getTransportConfig());
+        clientConfig.setConnectTimeout(Duration.ofSeconds(5));
+        client = vertx.createQuicClient(
+                clientConfig,
+                new ClientSSLOptions()
+                        .setHostnameVerificationAlgorithm("")
+                        .setKeyCertOptions(keys)
+                        .setTrustOptions(trust)
+                        .setApplicationLayerProtocols(protocols));
+        Endpoint bind = settings.bind();
+        if (bind == null) {
+            return Future.succeededFuture();
+        }
+        var serverConfig = new QuicServerConfig();
+        tune(serverConfig.getTransportConfig());
+        serverConfig.setReuseAddress(false); // else a second process would silently share the port
+        QuicServer created = vertx.createQuicServer(
+                serverConfig,
+                new ServerSSLOptions()
+                        .setKeyCertOptions(keys)
+                        .setTrustOptions(trust)
+                        .setClientAuth(ClientAuth.REQUIRED)
+                        .setApplicationLayerProtocols(protocols));
+        server = created;
+        created.connectHandler(this::accept);
+        created.exceptionHandler(failure -> LOG.debug("a handshake failed: {}", failure.toString()));
+        return created.listen(bind.port(), bind.host())
+                .recover(failure -> Future.failedFuture(new IllegalStateException(
+                        "UDP " + bind + " cannot be used: " + rootMessage(failure)
+                                + ". Choose another with --port, or 0 for any free one.",
+                        failure)))
+                .map(address -> {
+                    bound = new Endpoint(bind.host(), address.port());
+                    return null;
+                });
+    }
+
+    private static void tune(QuicConfig transport) {
+        transport.setInitialMaxData(CONNECTION_WINDOW_BYTES);
+        transport.setInitialMaxStreamDataBidiLocal(STREAM_WINDOW_BYTES);
+        transport.setInitialMaxStreamDataBidiRemote(STREAM_WINDOW_BYTES);
+        transport.setInitialMaxStreamsBidi(MAX_STREAMS);
+        transport.setMaxIdleTimeout(IDLE_TIMEOUT);
+    }
+
+    Vertx vertx() {
+        return vertx;
+    }
+
+    public NodeId nodeId() {
+        return identity.nodeId();
+    }
+
+    public Identity identity() {
+        return identity;
+    }
+
+    /** Where this process listens. */
+    public Endpoint bound() {
+        return bound;
+    }
+
+    /** Where others reach this process: what was advertised, or else the bound address. */
+    public List<Endpoint> advertised() {
+        if (settings.bind() == null) {
+            return List.of();
+        }
+        if (settings.advertised().isEmpty()) {
+            return List.of(bound);
+        }
+        return settings.advertised().stream()
+                .map(endpoint -> endpoint.port() == 0 ? new Endpoint(endpoint.host(), bound.port()) : endpoint)
+                .toList();
+    }
+
+    /** This process as others should know it. */
+    public Contact contact() {
+        return new Contact(nodeId(), advertised());
+    }
+
+    /** What {@link Frame.Welcome} says of the event bus. */
+    public void tellBusMembers(Supplier<List<Endpoint>> members) {
+        busMembers = members;
+    }
+
+    /** Gives all streams of a kind to the handler, on the current context. One handler a kind. */
+    public void onStream(StreamKind kind, Consumer<FrameStream> handler) {
+        Context owner = vertx.getOrCreateContext();
+        loop.runOnContext(_ -> {
+            if (acceptors.putIfAbsent(kind, new Acceptor(owner, handler)) != null) {
+                throw new IllegalStateException("streams of kind " + kind + " are taken already");
+            }
+        });
+    }
+
+    /** Tells of each new connection, on the current context. */
+    public void onPeer(Consumer<PeerConnection> listener) {
+        Context owner = vertx.getOrCreateContext();
+        peerListeners.add(peer -> owner.runOnContext(_ -> listener.accept(peer)));
+    }
+
+    /** Tells of each connection that is gone, on the current context. */
+    public void onPeerLost(Consumer<PeerConnection> listener) {
+        Context owner = vertx.getOrCreateContext();
+        lossListeners.add(peer -> owner.runOnContext(_ -> listener.accept(peer)));
+    }
+
+    /** A connection to the contact, an open one if there is one; its addresses are tried in order. */
+    public Future<PeerConnection> connect(Contact contact) {
+        return onLoop(() -> {
+            PeerConnection known = peers.get(contact.id());
+            if (known != null && known.isOpen()) {
+                return Future.succeededFuture(known);
+            }
+            return tryInOrder(contact, 0);
+        });
+    }
+
+    private Future<PeerConnection> tryInOrder(Contact contact, int index) {
+        Endpoint target = contact.endpoints().get(index);
+        return dial(target)
+                .compose(peer -> peer.id().equals(contact.id())
+                        ? Future.succeededFuture(peer)
+                        : Future.failedFuture(new PeerRefusedException(
+                                ErrorCode.LOST,
+                                target + " is " + peer.id().toShortHex() + ", not "
+                                        + contact.id().toShortHex() + ".")))
+                .recover(failure -> index + 1 < contact.endpoints().size()
+                        ? tryInOrder(contact, index + 1)
+                        : Future.failedFuture(failure));
+    }
+
+    /** A connection to whoever answers at the address. */
+    public Future<PeerConnection> connect(Endpoint target) {
+        return onLoop(() -> dial(target));
+    }
+
+    private Future<PeerConnection> dial(Endpoint target) {
+        Future<PeerConnection> pending = dialing.get(target);
+        if (pending != null && !(pending.succeeded() && !pending.result().isOpen())) {
+            return pending;
+        }
+        QuicClient dialer = client;
+        if (dialer == null) {
+            return Future.failedFuture(new IllegalStateException("the endpoint is not open"));
+        }
+        Promise<PeerConnection> connected = loop.promise();
+        dialing.put(target, connected.future());
+        connected.future().onFailure(_ -> dialing.remove(target, connected.future()));
+        dialer.connect(SocketAddress.inetSocketAddress(target.port(), target.host()))
+                .onFailure(failure -> connected.tryFail(new PeerRefusedException(
+                        ErrorCode.LOST, target + " does not answer: " + rootMessage(failure) + ".")))
+                .onSuccess(connection -> greet(connection, target, connected));
+        return connected.future();
+    }
+
+    // ------------------------------------------------------------------------------------ hello, from who dials
+
+    private void greet(QuicConnection connection, Endpoint target, Promise<PeerConnection> connected) {
+        NodeId id = peerId(connection);
+        if (id == null) {
+            connected.tryFail(new PeerRefusedException(ErrorCode.LOST, target + " showed no certificate."));
+            connection.close();
+            return;
+        }
+        long timer = vertx.setTimer(HELLO_TIMEOUT.toMillis(), _ -> {
+            connected.tryFail(new PeerRefusedException(ErrorCode.LOST, target + " does not say welcome."));
+            connection.close();
+        });
+        connected.future().onComplete(_ -> vertx.cancelTimer(timer));
+        connection.closeHandler(_ -> connected.tryFail(new PeerRefusedException(
+                ErrorCode.VERSION,
+                target
+                        + " closed the connection during the hello. It refuses this machine, or speaks another protocol than "
+                        + settings.protocol() + ".")));
+        connection.openStream().onFailure(connected::tryFail).onSuccess(stream -> {
+            var decoder = new FrameDecoder(StreamKind.CONTROL);
+            stream.handler(bytes -> {
+                try {
+                    decoder.feed(
+                            ByteBuffer.wrap(bytes.getBytes()),
+                            frame -> welcomed(connection, id, target, frame, connected));
+                } catch (MalformedException malformed) {
+                    connected.tryFail(
+                            new PeerRefusedException(ErrorCode.MALFORMED, target + ": " + malformed.getMessage()));
+                    connection.close();
+                }
+            });
+            Hash256 proof =
+                    settings.secret() == null ? Hash256.ZERO : settings.secret().proof(nodeId(), id);
+            var hello = new Frame.Hello(settings.software(), settings.role(), settings.cluster(), advertised(), proof);
+            stream.write(opening(StreamKind.CONTROL, hello));
+        });
+    }
+
+    private void welcomed(
+            QuicConnection connection, NodeId id, Endpoint target, Frame frame, Promise<PeerConnection> connected) {
+        switch (frame) {
+            case Frame.Welcome welcome -> {
+                ClusterSecret secret = settings.secret();
+                if (secret != null && !secret.isProof(welcome.secretProof(), id, nodeId())) {
+                    connected.tryFail(new PeerRefusedException(
+                            ErrorCode.SECRET, target + " does not know the secret in cluster.secretFile."));
+                    connection.close();
+                    return;
+                }
+                var peer = new PeerConnection(
+                        this,
+                        connection,
+                        id,
+                        welcome.role(),
+                        welcome.cluster(),
+                        welcome.software(),
+                        target,
+                        reachable(welcome.endpoints(), target.host()),
+                        true);
+                peer.welcome(welcome);
+                established(peer);
+                connected.tryComplete(peer);
+            }
+            case Frame.Refused(ErrorCode code, String message) -> {
+                connected.tryFail(new PeerRefusedException(code, target + ": " + message));
+                connection.close();
+            }
+            default -> {
+                connected.tryFail(new PeerRefusedException(
+                        ErrorCode.MALFORMED, target + " answered a hello with " + frame.type()));
+                connection.close();
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------ hello, from who is dialled
+
+    private void accept(QuicConnection connection) {
+        NodeId id = peerId(connection);
+        if (id == null || peers.size() >= MAX_CONNECTIONS) {
+            connection.close();
+            return;
+        }
+        long timer = vertx.setTimer(HELLO_TIMEOUT.toMillis(), _ -> connection.close());
+        var holder = new PeerConnection[1];
+        connection.streamHandler(stream -> {
+            stream.pause();
+            openedByPeer(connection, id, stream, holder, timer);
+        });
+        connection.closeHandler(_ -> {
+            vertx.cancelTimer(timer);
+            if (holder[0] != null) {
+                lost(holder[0]);
+            }
+        });
+    }
+
+    /** Reads the stream's kind, one byte for all kinds there are, and hands the rest on. */
+    private void openedByPeer(
+            QuicConnection connection, NodeId id, QuicStream stream, @Nullable PeerConnection[] holder, long timer) {
+        stream.handler(first -> {
+            StreamKind kind;
+            try {
+                kind = StreamKind.ofNumber(first.getByte(0) & 0xff);
+            } catch (MalformedException unknown) {
+                LOG.warn("{} opened a stream: {}", id.toShortHex(), unknown.getMessage());
+                stream.reset(0);
+                return;
+            }
+            Buffer rest = first.slice(1, first.length());
+            PeerConnection peer = holder[0];
+            if (peer == null) {
+                if (kind == StreamKind.CONTROL) {
+                    readHello(connection, id, stream, rest, holder, timer);
+                } else {
+                    stream.reset(0);
+                }
+                return;
+            }
+            handOver(peer, kind, stream, rest);
+        });
+        stream.resume();
+    }
+
+    private void handOver(PeerConnection peer, StreamKind kind, QuicStream stream, Buffer rest) {
+        Acceptor acceptor = acceptors.get(kind);
+        if (acceptor == null) {
+            stream.write(Buffer.buffer(FrameEncoder.toBytes(new Frame.Refused(
+                    ErrorCode.UNSUPPORTED, "a " + settings.role().text() + " takes no streams of kind " + kind))));
+            stream.end();
+            stream.abort(0);
+            return;
+        }
+        stream.pause();
+        var frames = new FrameStream(peer, kind, stream, acceptor.owner());
+        frames.begin(rest);
+        acceptor.owner().runOnContext(_ -> acceptor.handler().accept(frames));
+    }
+
+    private void readHello(
+            QuicConnection connection,
+            NodeId id,
+            QuicStream stream,
+            Buffer rest,
+            @Nullable PeerConnection[] holder,
+            long timer) {
+        var decoder = new FrameDecoder(StreamKind.CONTROL);
+        Handler<Buffer> read = bytes -> {
+            try {
+                decoder.feed(ByteBuffer.wrap(bytes.getBytes()), frame -> {
+                    if (frame instanceof Frame.Hello hello && holder[0] == null) {
+                        vertx.cancelTimer(timer);
+                        holder[0] = answerHello(connection, id, stream, hello);
+                    }
+                });
+            } catch (MalformedException malformed) {
+                refuse(connection, stream, ErrorCode.MALFORMED, String.valueOf(malformed.getMessage()));
+            }
+        };
+        stream.handler(read);
+        if (rest.length() > 0) {
+            read.handle(rest);
+        }
+    }
+
+    private @Nullable PeerConnection answerHello(
+            QuicConnection connection, NodeId id, QuicStream stream, Frame.Hello hello) {
+        if (VERSION_PROTOCOL.equals(connection.applicationLayerProtocol())) {
+            return refuse(
+                    connection,
+                    stream,
+                    ErrorCode.VERSION,
+                    "this " + settings.role().text() + " (" + settings.software() + ") speaks " + settings.protocol()
+                            + ", " + hello.software() + " speaks another version. Run the same version on both.");
+        }
+        if (!hello.cluster().isEmpty()
+                && !settings.cluster().isEmpty()
+                && !hello.cluster().equals(settings.cluster())) {
+            return refuse(
+                    connection,
+                    stream,
+                    ErrorCode.CLUSTER,
+                    "this " + settings.role().text() + " serves cluster '" + settings.cluster() + "', not '"
+                            + hello.cluster() + "'. Change cluster.name, or pass --cluster.");
+        }
+        ClusterSecret secret = settings.secret();
+        if (secret != null && !secret.isProof(hello.secretProof(), id, nodeId())) {
+            return refuse(
+                    connection,
+                    stream,
+                    ErrorCode.SECRET,
+                    "the cluster's secret is missing or another one. Set cluster.secretFile to a copy of the cluster's file.");
+        }
+        SocketAddress address = connection.remoteAddress();
+        var remote =
+                new Endpoint(address.hostAddress() == null ? address.host() : address.hostAddress(), address.port());
+        var peer = new PeerConnection(
+                this,
+                connection,
+                id,
+                hello.role(),
+                hello.cluster(),
+                hello.software(),
+                remote,
+                reachable(hello.endpoints(), remote.host()),
+                false);
+        Hash256 proof = secret == null ? Hash256.ZERO : secret.proof(nodeId(), id);
+        boolean member = hello.cluster().equals(settings.cluster());
+        stream.write(Buffer.buffer(FrameEncoder.toBytes(new Frame.Welcome(
+                settings.software(),
+                settings.role(),
+                settings.cluster(),
+                advertised(),
+                remote,
+                member ? busMembers.get() : List.of(),
+                proof))));
+        established(peer);
+        return peer;
+    }
+
+    private @Nullable PeerConnection refuse(
+            QuicConnection connection, QuicStream stream, ErrorCode code, String message) {
+        LOG.warn("refused {}: {}", connection.remoteAddress(), message);
+        stream.write(Buffer.buffer(FrameEncoder.toBytes(new Frame.Refused(code, message))));
+        stream.end();
+        vertx.setTimer(1000, _ -> connection.close());
+        return null;
+    }
+
+    /** Addresses that mean "any" are replaced by the one that packets come from. */
+    private static List<Endpoint> reachable(List<Endpoint> endpoints, String observedHost) {
+        return endpoints.stream()
+                .map(endpoint ->
+                        endpoint.host().equals("0.0.0.0") || endpoint.host().equals("::")
+                                ? new Endpoint(observedHost, endpoint.port())
+                                : endpoint)
+                .filter(endpoint -> endpoint.port() != 0)
+                .distinct()
+                .toList();
+    }
+
+    // -------------------------------------------------------------------------------------------------- peers
+
+    private void established(PeerConnection peer) {
+        PeerConnection before = peers.get(peer.id());
+        if (before == null || !before.isOpen()) {
+            peers.put(peer.id(), peer);
+        }
+        if (peer.isOutgoing()) {
+            peer.connection().streamHandler(stream -> {
+                stream.pause();
+                openedByPeer(peer.connection(), peer.id(), stream, new PeerConnection[] {peer}, -1);
+            });
+            peer.connection().closeHandler(_ -> lost(peer));
+        }
+        LOG.debug("connected with {}", peer);
+        peerListeners.forEach(listener -> listener.accept(peer));
+    }
+
+    private void lost(PeerConnection peer) {
+        peer.markClosed();
+        if (peers.remove(peer.id(), peer)) {
+            LOG.debug("lost {}", peer);
+            lossListeners.forEach(listener -> listener.accept(peer));
+        }
+        dialing.values().removeIf(pending -> pending.succeeded() && pending.result() == peer);
+    }
+
+    Future<FrameStream> openStream(PeerConnection peer, StreamKind kind, Context owner) {
+        Promise<FrameStream> opened = ((ContextInternal) owner).promise();
+        loop.runOnContext(_ -> peer.connection()
+                .openStream()
+                .onFailure(failure -> opened.tryFail(new PeerRefusedException(
+                        ErrorCode.LOST, peer + " takes no stream: " + rootMessage(failure) + ".")))
+                .onSuccess(stream -> {
+                    stream.pause();
+                    stream.write(Buffer.buffer(new byte[] {(byte) kind.number()}));
+                    opened.tryComplete(new FrameStream(peer, kind, stream, owner));
+                }));
+        return opened.future();
+    }
+
+    Future<Void> close(PeerConnection peer) {
+        return onLoop(() -> peer.connection().close());
+    }
+
+    /** Closes all connections and the socket. */
+    public Future<Void> close() {
+        return onLoop(() -> {
+            var closing = new ArrayList<Future<Void>>();
+            new ArrayList<>(peers.values())
+                    .forEach(peer -> closing.add(peer.connection().close()));
+            return Future.join(closing).transform(_ -> {
+                Future<Void> serverClosed = server == null ? Future.succeededFuture() : server.close();
+                return serverClosed.transform(_ -> client == null ? Future.succeededFuture() : client.close());
+            });
+        });
+    }
+
+    private <T> Future<T> onLoop(Supplier<Future<T>> task) {
+        Promise<T> done = vertx.promise();
+        loop.runOnContext(_ -> {
+            try {
+                task.get().onComplete(done);
+            } catch (RuntimeException failure) {
+                done.tryFail(failure);
+            }
+        });
+        return done.future();
+    }
+
+    private static Buffer opening(StreamKind kind, Frame frame) {
+        return Buffer.buffer(new byte[] {(byte) kind.number()}).appendBytes(FrameEncoder.toBytes(frame));
+    }
+
+    private static @Nullable NodeId peerId(QuicConnection connection) {
+        try {
+            var certificate = (X509Certificate) connection.sslSession().getPeerCertificates()[0];
+            return NodeId.ofPublicKey(certificate.getPublicKey().getEncoded());
+        } catch (SSLPeerUnverifiedException | RuntimeException none) {
+            return null;
+        }
+    }
+
+    private static String rootMessage(Throwable failure) {
+        Throwable cause = failure;
+        while (cause.getCause() != null && cause.getCause() != cause) {
+            cause = cause.getCause();
+        }
+        String message = cause.getMessage();
+        return message == null || message.isBlank()
+                ? cause.getClass().getSimpleName()
+                : message.lines().findFirst().orElse("");
+    }
+}
