@@ -124,7 +124,7 @@ public final class ScalarOperations implements HostOperations {
     }
 
     /** scores[p] = exp(scores[p] - max); returns their sum. lanes: room for 16. */
-    private static float softmax(float[] scores, int positions, float[] lanes) {
+    public static float softmax(float[] scores, int positions, float[] lanes) {
         float max = Float.NEGATIVE_INFINITY;
         for (int p = 0; p < positions; p++) {
             max = Math.max(max, scores[p]);

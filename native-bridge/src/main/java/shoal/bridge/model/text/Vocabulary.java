@@ -35,11 +35,11 @@ final class Vocabulary {
             "<|endoftext|>",
             "<|end_of_text|>",
             "<|eom_id|>",
-            "< EOT >",
             "_<EOT>",
             "<EOT>",
             "<｜end▁of▁sentence｜>",
-            "<end_of_utterance>");
+            "<end_of_utterance>",
+            "</s>");
 
     private final String[] texts;
     private final float[] scores;
@@ -78,9 +78,7 @@ final class Vocabulary {
             Integer id = ids.get(text);
             if (id != null) {
                 endOfGeneration.add(id);
-                if (kinds[id] != Kind.USER_DEFINED) {
-                    kinds[id] = Kind.CONTROL;
-                }
+                kinds[id] = Kind.CONTROL; // even where the file says user-defined
             }
         }
         for (int id = 0; id < texts.length; id++) {

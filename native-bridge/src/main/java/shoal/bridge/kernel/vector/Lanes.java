@@ -1,0 +1,89 @@
+package shoal.bridge.kernel.vector;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import jdk.incubator.vector.ByteVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorSpecies;
+import shoal.bridge.kernel.SumOrder;
+
+/**
+ * The 16 lanes of {@link SumOrder} on this machine's vectors: {@link #GROUPS} groups of {@link #WIDTH} lanes. A kernel goes over a
+ * row once per group; all is constant to the compiler, and wider code than the machine has never runs.
+ */
+final class Lanes {
+    static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED.length() > SumOrder.LANES
+            ? FloatVector.SPECIES_512
+            : FloatVector.SPECIES_PREFERRED;
+    static final int WIDTH = FLOATS.length();
+    static final int GROUPS = SumOrder.LANES / WIDTH;
+
+    private static final VectorSpecies<Integer> INTS = FLOATS.withLanes(int.class);
+    private static final VectorSpecies<Short> SHORTS =
+            VectorSpecies.of(short.class, VectorShape.forBitSize(FLOATS.vectorBitSize() / 2));
+    private static final VectorSpecies<Byte> BYTES =
+            VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, FLOATS.vectorBitSize() / 4)));
+    private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ORDER);
+
+    private Lanes() {}
+
+    /** Four lanes make a vector of 64 bits of bytes hold two groups. */
+    private static int part(int group) {
+        return WIDTH == 4 ? group & 1 : 0;
+    }
+
+    private static int byteStart(int group) {
+        return WIDTH == 4 ? (group >> 1) * 8 : group * WIDTH;
+    }
+
+    /** One group's signed bytes of the 16 at offset. */
+    static FloatVector signedBytes(MemorySegment bytes, long offset, int group) {
+        return (FloatVector) ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER)
+                .convertShape(VectorOperators.B2F, FLOATS, part(group));
+    }
+
+    /** One group's bytes of the 16 at offset, 0..255. */
+    static IntVector unsignedBytes(MemorySegment bytes, long offset, int group) {
+        return (IntVector) ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER)
+                .convertShape(VectorOperators.ZERO_EXTEND_B2I, INTS, part(group));
+    }
+
+    static FloatVector toFloats(IntVector ints) {
+        return (FloatVector) ints.convertShape(VectorOperators.I2F, FLOATS, 0);
+    }
+
+    /** WIDTH floats from a byte on. */
+    static FloatVector floats(MemorySegment bytes, long offset) {
+        return FloatVector.fromMemorySegment(FLOATS, bytes, offset, ORDER);
+    }
+
+    /** WIDTH halves from a byte on; exact, infinities and NaNs included. */
+    static FloatVector halves(MemorySegment bytes, long offset) {
+        IntVector bits = (IntVector) ShortVector.fromMemorySegment(SHORTS, bytes, offset, ORDER)
+                .convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
+        IntVector sign = bits.and(0x8000).lanewise(VectorOperators.LSHL, 16);
+        IntVector rest = bits.and(0x7fff).lanewise(VectorOperators.LSHL, 13);
+        IntVector finite = rest.reinterpretAsFloats().mul(0x1.0p112f).reinterpretAsInts();
+        IntVector magnitude = finite.blend(rest.or(0x7f80_0000), rest.compare(VectorOperators.GE, 0x0f80_0000));
+        return magnitude.or(sign).reinterpretAsFloats();
+    }
+
+    /** WIDTH values of BF16 from a byte on. */
+    static FloatVector brainHalves(MemorySegment bytes, long offset) {
+        return ((IntVector) ShortVector.fromMemorySegment(SHORTS, bytes, offset, ORDER)
+                        .convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0))
+                .lanewise(VectorOperators.LSHL, 16)
+                .reinterpretAsFloats();
+    }
+
+    /** The F16 at a byte. */
+    static float half(MemorySegment bytes, long offset) {
+        return Float.float16ToFloat(bytes.get(SHORT, offset));
+    }
+}

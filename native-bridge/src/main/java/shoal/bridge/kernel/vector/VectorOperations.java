@@ -1,0 +1,152 @@
+package shoal.bridge.kernel.vector;
+
+import static shoal.bridge.kernel.vector.Lanes.FLOATS;
+import static shoal.bridge.kernel.vector.Lanes.GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.Set;
+import jdk.incubator.vector.FloatVector;
+import shoal.bridge.kernel.SumOrder;
+import shoal.bridge.kernel.host.HostBuffer;
+import shoal.bridge.kernel.host.HostOperations;
+import shoal.bridge.kernel.host.HostSequence;
+import shoal.bridge.kernel.host.HostWeights;
+import shoal.bridge.kernel.scalar.ScalarOperations;
+import shoal.codec.gguf.GgmlType;
+
+/** The sums of {@link ScalarOperations}, to the bit. A type without a row kernel here runs on the plain loops. */
+public final class VectorOperations implements HostOperations {
+    private static final int LANES = SumOrder.LANES;
+
+    private final ScalarOperations scalar = new ScalarOperations();
+    private final Map<GgmlType, RowKernel> kernels = new EnumMap<>(GgmlType.class);
+
+    public VectorOperations() {
+        kernels.put(GgmlType.F32, new VectorF32());
+        kernels.put(GgmlType.F16, new VectorF16());
+        kernels.put(GgmlType.BF16, new VectorBF16());
+        kernels.put(GgmlType.Q8_0, new VectorQ8_0());
+        kernels.put(GgmlType.Q4_0, new VectorQ4_0());
+    }
+
+    /** Bits of the vectors that run here: 128, 256 or 512. */
+    public static int vectorBits() {
+        return FLOATS.vectorBitSize();
+    }
+
+    @Override
+    public Set<GgmlType> types() {
+        return scalar.types();
+    }
+
+    @Override
+    public void multiply(
+            HostWeights w,
+            int firstRow,
+            int rowCount,
+            HostBuffer x,
+            int tokens,
+            float[] out,
+            int outStride,
+            int outColumn) {
+        RowKernel kernel = kernels.get(w.type());
+        if (kernel == null) {
+            scalar.multiply(w, firstRow, rowCount, x, tokens, out, outStride, outColumn);
+        } else {
+            kernel.multiply(w, firstRow, rowCount, x, tokens, out, outStride, outColumn);
+        }
+    }
+
+    @Override
+    public void dequantiseRow(HostWeights w, int row, float[] out, int outOffset) {
+        scalar.dequantiseRow(w, row, out, outOffset);
+    }
+
+    @Override
+    public float sumOfSquares(float[] values, int offset, int size) {
+        float[] lanes = new float[LANES];
+        int whole = size / LANES * LANES;
+        for (int group = 0; group < GROUPS; group++) {
+            FloatVector sum = FloatVector.zero(FLOATS);
+            for (int c = group * WIDTH; c < whole; c += LANES) {
+                FloatVector v = FloatVector.fromArray(FLOATS, values, offset + c);
+                sum = v.fma(v, sum);
+            }
+            sum.intoArray(lanes, group * WIDTH);
+        }
+        for (int c = whole; c < size; c++) {
+            float v = values[offset + c];
+            lanes[c - whole] = Math.fma(v, v, lanes[c - whole]);
+        }
+        return SumOrder.tree(lanes, 0);
+    }
+
+    @Override
+    public void attend(
+            HostSequence sequence,
+            int layer,
+            int kvHead,
+            int positions,
+            float[] query,
+            int queryOffset,
+            float scale,
+            float[] scores,
+            float[] out,
+            int outOffset) {
+        int size = sequence.shape().headSize();
+        float[] lanes = new float[LANES];
+        for (int p = 0; p < positions; p++) {
+            scores[p] = score(sequence.page(p), sequence.keyOffset(layer, kvHead, p), size, query, queryOffset, lanes)
+                    * scale;
+        }
+        float inverse = 1f / ScalarOperations.softmax(scores, positions, lanes);
+        int whole = size / WIDTH * WIDTH;
+        for (int c = 0; c < whole; c += WIDTH) {
+            FloatVector sum = FloatVector.zero(FLOATS);
+            for (int first = 0; first < positions; first += HostSequence.PAGE_POSITIONS) {
+                MemorySegment page = sequence.page(first);
+                long at = sequence.valueOffset(layer, kvHead, first) + (long) c * Float.BYTES;
+                int count = Math.min(HostSequence.PAGE_POSITIONS, positions - first);
+                for (int i = 0; i < count; i++) {
+                    FloatVector value = Lanes.floats(page, at + (long) i * size * Float.BYTES);
+                    sum = value.fma(FloatVector.broadcast(FLOATS, scores[first + i]), sum);
+                }
+            }
+            sum.mul(inverse).intoArray(out, outOffset + c);
+        }
+        for (int c = whole; c < size; c++) {
+            float sum = 0;
+            for (int p = 0; p < positions; p++) {
+                long at = sequence.valueOffset(layer, kvHead, p) + (long) c * Float.BYTES;
+                sum = Math.fma(scores[p], sequence.page(p).get(ValueLayout.JAVA_FLOAT, at), sum);
+            }
+            out[outOffset + c] = sum * inverse;
+        }
+    }
+
+    private static float score(MemorySegment page, long key, int size, float[] query, int queryOffset, float[] lanes) {
+        int whole = size / LANES * LANES;
+        if (whole == 0) {
+            Arrays.fill(lanes, 0f);
+        } else {
+            for (int group = 0; group < GROUPS; group++) {
+                FloatVector sum = FloatVector.zero(FLOATS);
+                for (int c = group * WIDTH; c < whole; c += LANES) {
+                    FloatVector q = FloatVector.fromArray(FLOATS, query, queryOffset + c);
+                    sum = Lanes.floats(page, key + (long) c * Float.BYTES).fma(q, sum);
+                }
+                sum.intoArray(lanes, group * WIDTH);
+            }
+        }
+        for (int c = whole; c < size; c++) {
+            float value = page.get(ValueLayout.JAVA_FLOAT, key + (long) c * Float.BYTES);
+            lanes[c - whole] = Math.fma(value, query[queryOffset + c], lanes[c - whole]);
+        }
+        return SumOrder.tree(lanes, 0);
+    }
+}

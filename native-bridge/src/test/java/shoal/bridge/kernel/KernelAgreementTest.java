@@ -1,0 +1,257 @@
+package shoal.bridge.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import shoal.bridge.kernel.host.HostKernels;
+import shoal.bridge.kernel.scalar.ScalarOperations;
+import shoal.bridge.kernel.vector.VectorOperations;
+import shoal.codec.gguf.GgmlType;
+
+/** The vector kernels give the oracle's results to the last bit, at odd sizes, for any vector width and any number of threads. */
+class KernelAgreementTest {
+    private static final ValueLayout.OfShort SHORT =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final long SEED = Long.getLong("shoal.seed", 20_261);
+
+    @ParameterizedTest
+    @EnumSource(
+            value = GgmlType.class,
+            names = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q6_K"})
+    void multipliesAsTheOracle(GgmlType type) {
+        assertEquals(products("scalar", 1, type), products("vector", 1, type), "seed " + SEED);
+        assertEquals(products("scalar", 1, type), products("vector", 3, type), "seed " + SEED);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 4, 8, 15, 16, 17, 24, 32, 48, 80, 128})
+    void attendsAsTheOracle(int headSize) {
+        assertEquals(attention("scalar", 1, headSize), attention("vector", 2, headSize), "seed " + SEED);
+    }
+
+    /** Other vector widths need another JVM: this one's width is fixed. */
+    @ParameterizedTest
+    @ValueSource(ints = {16, 32, 64})
+    void agreesAtVectorWidth(int bytes) throws Exception {
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "--add-modules=jdk.incubator.vector",
+                        "-XX:MaxVectorSize=" + bytes,
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        KernelAgreementTest.class.getName())
+                .redirectError(ProcessBuilder.Redirect.DISCARD)
+                .start();
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        int bits = Integer.parseInt(output.lines()
+                .filter(line -> line.startsWith("vectors of"))
+                .findFirst()
+                .orElseThrow()
+                .split(" ")[2]);
+        assertEquals(Math.min(8 * bytes, VectorOperations.vectorBits()), bits);
+        List<String> lines =
+                output.lines().filter(line -> line.startsWith("> ")).toList();
+        assertEquals(0, process.waitFor());
+        List<String> expected = new ArrayList<>();
+        report("scalar").lines().filter(line -> line.startsWith("> ")).forEach(expected::add);
+        assertEquals(expected, lines);
+    }
+
+    public static void main(String[] arguments) {
+        System.out.println("vectors of " + VectorOperations.vectorBits() + " bits");
+        System.out.print(report("vector"));
+    }
+
+    private static String report(String provider) {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
+        for (GgmlType type : List.of(GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Q8_0, GgmlType.Q4_0)) {
+            out.println("> " + type + " " + products(provider, 1, type).hashCode());
+        }
+        for (int headSize : new int[] {4, 15, 32, 80}) {
+            out.println("> attention " + headSize + " "
+                    + attention(provider, 1, headSize).hashCode());
+        }
+        return bytes.toString(StandardCharsets.UTF_8);
+    }
+
+    @Test
+    void addsInTheOrderThatIsWritten() {
+        float[] lanes = new float[16];
+        for (int i = 0; i < 16; i++) {
+            lanes[i] = (float) Math.pow(1.7, i) * (i % 3 - 1.1f);
+        }
+        float[] tree = lanes.clone();
+        for (int half = 8; half >= 1; half /= 2) {
+            for (int i = 0; i < half; i++) {
+                tree[i] += tree[i + half];
+            }
+        }
+        assertEquals(tree[0], SumOrder.tree(lanes, 0));
+    }
+
+    @Test
+    void exponentialIsCloseToMath() {
+        for (double x = -87; x < 88.5; x += 0.0137) {
+            double exact = Math.exp((float) x);
+            assertEquals(1, Exponential.exp((float) x) / exact, 3e-7, "x = " + x);
+        }
+        assertEquals(1f, Exponential.exp(0));
+        assertEquals(0f, Exponential.exp(-200));
+        assertEquals(Float.POSITIVE_INFINITY, Exponential.exp(89));
+        assertEquals(Float.NaN, Exponential.exp(Float.NaN));
+    }
+
+    @Test
+    void splitsTokensWithoutAnyChange() {
+        // 7 tokens at once equal each alone: the row kernels for one token and for four agree
+        for (GgmlType type : List.of(GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Q8_0, GgmlType.Q4_0)) {
+            try (Kernels kernels = kernels("vector", 2);
+                    Arena arena = Arena.ofShared()) {
+                Random random = new Random(SEED);
+                PreparedWeights weights = kernels.prepare(type, 37, 96, randomBlocks(type, 37 * 96, random, arena));
+                float[] x = randomFloats(7 * 96, random);
+                float[] together = multiply(kernels, weights, x, 7);
+                for (int t = 0; t < 7; t++) {
+                    float[] alone = multiply(kernels, weights, java.util.Arrays.copyOfRange(x, t * 96, t * 96 + 96), 1);
+                    assertArrayEquals(alone, java.util.Arrays.copyOfRange(together, t * 37, t * 37 + 37));
+                }
+            }
+        }
+    }
+
+    private static Kernels kernels(String provider, int threads) {
+        return provider.equals("scalar")
+                ? new HostKernels("scalar", new ScalarOperations(), threads)
+                : new HostKernels("vector", new VectorOperations(), threads);
+    }
+
+    private static List<Float> products(String provider, int threads, GgmlType type) {
+        Random random = new Random(SEED);
+        List<Float> all = new ArrayList<>();
+        int block = type.blockValues();
+        try (Kernels kernels = kernels(provider, threads);
+                Arena arena = Arena.ofShared()) {
+            for (int columns : block > 1
+                    ? new int[] {block, 2 * block, 3 * block, 17 * block}
+                    : new int[] {1, 3, 4, 15, 16, 17, 31, 33, 64, 100, 515}) {
+                for (int rows : new int[] {1, 2, 3, 5, 16, 17, 67}) {
+                    for (int tokens : new int[] {1, 2, 3, 4, 5, 9}) {
+                        PreparedWeights weights =
+                                kernels.prepare(type, rows, columns, randomBlocks(type, rows * columns, random, arena));
+                        float[] x = randomFloats(tokens * columns, random);
+                        for (float y : multiply(kernels, weights, x, tokens)) {
+                            all.add(y);
+                        }
+                    }
+                }
+            }
+            // large enough to be split over threads
+            PreparedWeights weights = kernels.prepare(type, 1001, 768, randomBlocks(type, 1001 * 768, random, arena));
+            for (float y : multiply(kernels, weights, randomFloats(2 * 768, random), 2)) {
+                all.add(y);
+            }
+        }
+        return all;
+    }
+
+    private static float[] multiply(Kernels kernels, PreparedWeights weights, float[] x, int tokens) {
+        StageProgram.Builder program = new StageProgram.Builder();
+        Slot in = program.slot("in", weights.columns());
+        Slot out = program.slot("out", weights.rows());
+        program.add(new Op.MatMul(weights, null, in, out));
+        float[] result = new float[tokens * weights.rows()];
+        try (CompiledStage stage = kernels.compile(program.build(in, out, new CacheShape(0, 1, 1)));
+                SequenceMemory sequence = stage.openSequence(tokens)) {
+            stage.run(new StageBatch(
+                    List.of(new StageBatch.Slice(sequence, 0, tokens)),
+                    null,
+                    MemorySegment.ofArray(x),
+                    new int[0],
+                    MemorySegment.ofArray(result)));
+        }
+        return result;
+    }
+
+    private static List<Float> attention(String provider, int threads, int headSize) {
+        int heads = 6;
+        int kvHeads = 3;
+        int tokens = 45;
+        Random random = new Random(SEED + headSize);
+        StageProgram.Builder program = new StageProgram.Builder();
+        Slot queries = program.slot("queries", heads * headSize);
+        Slot keys = program.slot("keys", kvHeads * headSize);
+        Slot values = program.slot("values", kvHeads * headSize);
+        Slot out = program.slot("out", heads * headSize);
+        List<Float> all = new ArrayList<>();
+        try (Kernels kernels = kernels(provider, threads);
+                Arena arena = Arena.ofShared()) {
+            GgmlType type = GgmlType.F32;
+            int width = heads * headSize;
+            for (Slot slot : List.of(keys, values)) {
+                PreparedWeights weights = kernels.prepare(
+                        type, slot.width(), width, randomBlocks(type, slot.width() * width, random, arena));
+                program.add(new Op.MatMul(weights, null, queries, slot));
+            }
+            program.add(new Op.Store(1, keys, values)).add(new Op.Attention(1, queries, heads, 0.37f, out));
+            float[] x = randomFloats(tokens * width, random);
+            float[] result = new float[tokens * width];
+            try (CompiledStage stage =
+                            kernels.compile(program.build(queries, out, new CacheShape(2, kvHeads, headSize)));
+                    SequenceMemory sequence = stage.openSequence(tokens)) {
+                stage.run(new StageBatch(
+                        List.of(new StageBatch.Slice(sequence, 0, tokens)),
+                        null,
+                        MemorySegment.ofArray(x),
+                        new int[0],
+                        MemorySegment.ofArray(result)));
+            }
+            for (float y : result) {
+                all.add(y);
+            }
+        }
+        return all;
+    }
+
+    private static float[] randomFloats(int count, Random random) {
+        float[] values = new float[count];
+        for (int i = 0; i < count; i++) {
+            values[i] = (float) random.nextGaussian();
+        }
+        return values;
+    }
+
+    /** Random bytes, but for scales that are finite and of moderate size, as in real models. */
+    static MemorySegment randomBlocks(GgmlType type, int values, Random random, Arena arena) {
+        byte[] bytes = new byte[(int) type.sizeBytes(values)];
+        random.nextBytes(bytes);
+        MemorySegment segment = arena.allocate(bytes.length).copyFrom(MemorySegment.ofArray(bytes));
+        for (long at = 0; at < bytes.length; at += type.blockBytes()) {
+            float scale = (float) random.nextGaussian() * 0.1f;
+            short half = Float.floatToFloat16(scale);
+            switch (type) {
+                case F32 -> segment.set(ValueLayout.JAVA_FLOAT_UNALIGNED, at, scale);
+                case F16, Q8_0, Q4_0 -> segment.set(SHORT, at, half);
+                case BF16 -> segment.set(SHORT, at, (short) (Float.floatToRawIntBits(scale) >>> 16));
+                case Q6_K -> segment.set(SHORT, at + 208, half);
+                default -> throw new AssertionError(type);
+            }
+        }
+        return segment;
+    }
+}
