@@ -92,7 +92,13 @@ public final class StageHost implements AutoCloseable {
             }
             Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext));
             var shard = new Local.LoadedShard(
-                    wish.shardId(), wish.layers(), wish.piecesRoot(), wish.file(), needed, kernelsName);
+                    wish.shardId(),
+                    wish.layers(),
+                    wish.piecesRoot(),
+                    wish.infoHash(),
+                    wish.file(),
+                    needed,
+                    kernelsName);
             open.add(new Open(shard, file, stage));
             return shard;
         } catch (RuntimeException failure) {
@@ -101,10 +107,11 @@ public final class StageHost implements AutoCloseable {
         }
     }
 
-    /** The open stage of a shard, or null. */
-    synchronized @Nullable Stage find(Hash256 piecesRoot, LayerRange layers) {
+    /** The open stage of a shard, by its pieces root or its info-hash, or null. */
+    synchronized @Nullable Stage find(Hash256 hash, LayerRange layers) {
         for (Open known : open) {
-            if (known.shard().piecesRoot().equals(piecesRoot)
+            if ((known.shard().piecesRoot().equals(hash)
+                            || known.shard().infoHash().equals(hash))
                     && known.shard().layers().equals(layers)) {
                 return known.stage();
             }
