@@ -212,11 +212,11 @@ class DhtSimTest {
             };
         }
         DhtWorld.Node asker = nodes.get(30);
-        long before = asker.asked;
+        long before = asker.askedForProviders;
         long query = asker.find(key);
         world.simulation.runUntil(() -> asker.done.contains(query), Duration.ofMinutes(1));
         assertEquals(ids(providers), asker.found(query), world.simulation.toString());
-        assertTrue(asker.asked - before < Lookup.MAX_ASKED, world.simulation.toString());
+        assertTrue(asker.askedForProviders - before < Lookup.MAX_ASKED, world.simulation.toString());
     }
 
     private static SignedRecord forged(Hash256 key, NodeId signer, NodeId victim) {

@@ -43,6 +43,7 @@ final class DhtWorld {
         final List<String> joinEvents = new ArrayList<>();
         Function<Question, Frame> lie;
         long asked;
+        long askedForProviders;
 
         Node(Hash256 id, Endpoint endpoint, Function<ProviderRecord, SignedRecord> signer) {
             this.id = new NodeId(id);
@@ -82,6 +83,7 @@ final class DhtWorld {
 
         private void ask(long requestId, Endpoint to, Frame request) {
             asked++;
+            askedForProviders += request instanceof Frame.FindProviders ? 1 : 0;
             network.send(endpoint, to, new Question(id, List.of(endpoint), requestId, request), 100);
         }
 
