@@ -71,6 +71,16 @@ class InvarianceTest {
     }
 
     @ParameterizedTest
+    @ValueSource(ints = {1, 2})
+    void aSplitSetIsTheModel(int number) throws IOException {
+        try (ModelFile whole = model("stories-q4_0.gguf");
+                ModelFile set = ModelFile.open(
+                        SharedData.file("testdata/split/stories-q4_0-0000" + number + "-of-00002.gguf"))) {
+            assertArrayEquals(logits(whole, kernels, 1, 1000), logits(set, kernels, 3, 1000));
+        }
+    }
+
+    @ParameterizedTest
     @ValueSource(ints = {1, 3, 5})
     void threadsChangeNothing(int threads) throws IOException {
         try (ModelFile model = model("stories-q8_0.gguf");

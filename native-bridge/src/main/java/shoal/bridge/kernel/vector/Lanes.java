@@ -48,14 +48,23 @@ final class Lanes {
                 .convertShape(VectorOperators.B2F, FLOATS, part(group));
     }
 
-    /** One group's bytes of the 16 at offset, 0..255. */
-    static IntVector unsignedBytes(MemorySegment bytes, long offset, int group) {
-        return (IntVector) ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER)
-                .convertShape(VectorOperators.ZERO_EXTEND_B2I, INTS, part(group));
+    /** One group's bytes of the 16 at offset, as they are; to {@link #lowHalves} and {@link #highHalves}. */
+    static ByteVector bytes(MemorySegment bytes, long offset, int group) {
+        return ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER);
     }
 
-    static FloatVector toFloats(IntVector ints) {
-        return (FloatVector) ints.convertShape(VectorOperators.I2F, FLOATS, 0);
+    /** The lower four bits of each byte, 0..15. */
+    static FloatVector lowHalves(ByteVector bytes, int group) {
+        return (FloatVector) bytes.and((byte) 15).convertShape(VectorOperators.B2F, FLOATS, part(group));
+    }
+
+    /** The upper four bits of each byte, 0..15. */
+    static FloatVector highHalves(ByteVector bytes, int group) {
+        return (FloatVector) bytes.reinterpretAsShorts()
+                .lanewise(VectorOperators.LSHR, 4)
+                .reinterpretAsBytes()
+                .and((byte) 15)
+                .convertShape(VectorOperators.B2F, FLOATS, part(group));
     }
 
     /** WIDTH floats from a byte on. */

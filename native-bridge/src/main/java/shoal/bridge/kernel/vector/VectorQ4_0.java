@@ -5,8 +5,8 @@ import static shoal.bridge.kernel.vector.Lanes.GROUPS;
 import static shoal.bridge.kernel.vector.Lanes.WIDTH;
 
 import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorOperators;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 
@@ -29,12 +29,13 @@ final class VectorQ4_0 extends RowKernel {
                 FloatVector low = FloatVector.fromArray(FLOATS, levels, at + block * HostBuffer.BLOCK);
                 FloatVector high =
                         FloatVector.fromArray(FLOATS, levels, at + block * HostBuffer.BLOCK + SumOrder.LANES);
+                FloatVector shift = low.add(high).mul(-8f);
                 float scale = scales[t * blocks + block];
                 long offset = (long) block * BLOCK_BYTES;
-                sumA = step(w, a + offset, group, low, high, scale, sumA);
-                sumB = step(w, b + offset, group, low, high, scale, sumB);
-                sumC = step(w, c + offset, group, low, high, scale, sumC);
-                sumD = step(w, d + offset, group, low, high, scale, sumD);
+                sumA = step(w, a + offset, group, low, high, shift, scale, sumA);
+                sumB = step(w, b + offset, group, low, high, shift, scale, sumB);
+                sumC = step(w, c + offset, group, low, high, shift, scale, sumC);
+                sumD = step(w, d + offset, group, low, high, shift, scale, sumD);
             }
             sumA.intoArray(lanes, group * WIDTH);
             sumB.intoArray(lanes, SumOrder.LANES + group * WIDTH);
@@ -55,8 +56,9 @@ final class VectorQ4_0 extends RowKernel {
             FloatVector sumD = FloatVector.zero(FLOATS);
             for (int block = 0; block < blocks; block++) {
                 long offset = row + (long) block * BLOCK_BYTES;
-                FloatVector low = low(w, offset, group);
-                FloatVector high = high(w, offset, group);
+                ByteVector pairs = Lanes.bytes(w, offset + 2, group);
+                FloatVector low = Lanes.lowHalves(pairs, group).sub(8f);
+                FloatVector high = Lanes.highHalves(pairs, group).sub(8f);
                 float scale = Lanes.half(w, offset);
                 int at = block * HostBuffer.BLOCK + group * WIDTH;
                 sumA = add(low, high, levels, a * columns + at, scale * scales[a * blocks + block], sumA);
@@ -71,10 +73,19 @@ final class VectorQ4_0 extends RowKernel {
         }
     }
 
+    /** The levels are 8 less than their bits: shift takes that away, once for all rows. */
     private static FloatVector step(
-            MemorySegment w, long offset, int group, FloatVector low, FloatVector high, float scale, FloatVector sum) {
-        FloatVector product = low(w, offset, group).mul(low);
-        product = high(w, offset, group).fma(high, product);
+            MemorySegment w,
+            long offset,
+            int group,
+            FloatVector low,
+            FloatVector high,
+            FloatVector shift,
+            float scale,
+            FloatVector sum) {
+        ByteVector pairs = Lanes.bytes(w, offset + 2, group);
+        FloatVector product = Lanes.lowHalves(pairs, group).fma(low, shift);
+        product = Lanes.highHalves(pairs, group).fma(high, product);
         return product.fma(FloatVector.broadcast(FLOATS, Lanes.half(w, offset) * scale), sum);
     }
 
@@ -83,17 +94,5 @@ final class VectorQ4_0 extends RowKernel {
         FloatVector product = low.mul(FloatVector.fromArray(FLOATS, levels, at));
         product = high.fma(FloatVector.fromArray(FLOATS, levels, at + SumOrder.LANES), product);
         return product.fma(FloatVector.broadcast(FLOATS, scale), sum);
-    }
-
-    /** Values 0..15 of the block, one group of them. */
-    private static FloatVector low(MemorySegment w, long offset, int group) {
-        return Lanes.toFloats(Lanes.unsignedBytes(w, offset + 2, group).and(15).sub(8));
-    }
-
-    /** Values 16..31. */
-    private static FloatVector high(MemorySegment w, long offset, int group) {
-        return Lanes.toFloats(Lanes.unsignedBytes(w, offset + 2, group)
-                .lanewise(VectorOperators.LSHR, 4)
-                .sub(8));
     }
 }
