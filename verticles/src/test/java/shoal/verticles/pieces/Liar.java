@@ -43,21 +43,17 @@ final class Liar implements AutoCloseable {
     private void answer(FrameStream stream, Frame frame) {
         switch (frame) {
             case Frame.ListFiles _ ->
-                stream.send(new Frame.FileList(List.of(new Frame.FileEntry(
-                        file.infoHash().hash(), file.piecesRoot(), file.name(), file.length()))));
+                stream.send(new Frame.FileList(List.of(
+                        new Frame.FileEntry(file.infoHash().hash(), file.piecesRoot(), file.name(), file.length()))));
             case Frame.RequestMetadata _ ->
-                stream.send(new Frame.Metadata(
-                        ByteBuffer.wrap(file.infoBytes()), ByteBuffer.wrap(file.pieceLayer())));
+                stream.send(new Frame.Metadata(ByteBuffer.wrap(file.infoBytes()), ByteBuffer.wrap(file.pieceLayer())));
             case Frame.Follow _ ->
                 stream.send(new Frame.Holding(
                         file.piecesRoot(),
                         ByteBuffer.wrap(Bitfield.all(file.pieces().count()).toBytes())));
             case Frame.RequestPiece request ->
-                stream.send(new Frame.PieceData(
-                        file.piecesRoot(),
-                        request.firstBlock(),
-                        ByteBuffer.allocate((int) Math.min(
-                                request.blockCount() * 16_384L, file.length() - request.firstBlock() * 16_384L))));
+                stream.send(new Frame.PieceData(file.piecesRoot(), request.firstBlock(), ByteBuffer.allocate((int)
+                        Math.min(request.blockCount() * 16_384L, file.length() - request.firstBlock() * 16_384L))));
             default -> {}
         }
     }

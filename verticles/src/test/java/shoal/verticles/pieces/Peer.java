@@ -72,8 +72,7 @@ final class Peer implements AutoCloseable {
     }
 
     Future<Local.FileFetched> fetch(Hash256 hash, String name, Contact... hints) {
-        return bus.ask(
-                Addresses.FETCH, new Local.FetchFile(hash, name, List.of(hints)), Local.FileFetched.class);
+        return bus.ask(Addresses.FETCH, new Local.FetchFile(hash, name, List.of(hints)), Local.FileFetched.class);
     }
 
     /** Waits for news of a kind, and takes all that came before it. */

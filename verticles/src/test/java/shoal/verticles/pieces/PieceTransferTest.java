@@ -155,16 +155,22 @@ class PieceTransferTest {
         Peer.write(directory.resolve("elsewhere.gguf"), one);
         Files.move(directory.resolve("elsewhere.gguf"), seeds.resolve("shard-0.gguf"));
         Hash256 first = metainfo("shard-0.gguf", one).infoHash().hash();
-        assertArrayEquals(one, Files.readAllBytes(await(node.fetch(first, "shard-0.gguf")).path()));
+        assertArrayEquals(
+                one, Files.readAllBytes(await(node.fetch(first, "shard-0.gguf")).path()));
 
         byte[] two = random(6 * PIECE);
         Peer.write(seeds.resolve("shard-0.gguf"), two);
         Peer other = peer("other", Role.NODE, List.of(rendezvous.endpoint.bound()));
         Hash256 second = metainfo("shard-0.gguf", two).infoHash().hash();
-        assertArrayEquals(two, Files.readAllBytes(await(other.fetch(second, "shard-0.gguf")).path()));
+        assertArrayEquals(
+                two,
+                Files.readAllBytes(await(other.fetch(second, "shard-0.gguf")).path()));
 
         Files.delete(seeds.resolve("shard-0.gguf"));
-        awaitTrue(() -> rendezvous.store.find(metainfo("shard-0.gguf", two).piecesRoot()).isEmpty());
+        awaitTrue(() -> rendezvous
+                .store
+                .find(metainfo("shard-0.gguf", two).piecesRoot())
+                .isEmpty());
     }
 
     @Test
@@ -178,7 +184,8 @@ class PieceTransferTest {
         var byRoot = node.fetch(file.piecesRoot(), "model.gguf", seeder.contact());
         assertEquals(bytes.length, await(byHash).bytesBySource().get(Local.Source.PEERS));
         assertEquals(await(byHash), await(byRoot));
-        assertEquals(1, node.news.stream().filter(Local.FileStored.class::isInstance).count());
+        assertEquals(
+                1, node.news.stream().filter(Local.FileStored.class::isInstance).count());
     }
 
     @Test
@@ -199,7 +206,10 @@ class PieceTransferTest {
             return Future.succeededFuture(
                     new Local.ProvidersFound(List.of(seeder.endpoint.identity().sign(record))));
         });
-        assertArrayEquals(bytes, Files.readAllBytes(await(node.fetch(file.piecesRoot(), "model.gguf")).path()));
+        assertArrayEquals(
+                bytes,
+                Files.readAllBytes(
+                        await(node.fetch(file.piecesRoot(), "model.gguf")).path()));
     }
 
     @Test
