@@ -99,7 +99,7 @@ final class DemoCommand implements Callable<Integer> {
             var command = new ArrayList<String>();
             command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
             command.addAll(Relaunch.FLAGS);
-            command.addAll(List.of("-XX:TieredStopAtLevel=1", "-Xmx512m", "-Dshoal.relaunched=true"));
+            command.addAll(List.of("-Xmx512m", "-Dshoal.relaunched=true"));
             command.add("-cp");
             command.add(absoluteClassPath());
             command.add(Main.class.getName());
