@@ -12,7 +12,14 @@ import picocli.CommandLine.Spec;
         description = "Ordinary machines share a language model.",
         mixinStandardHelpOptions = true,
         versionProvider = ShoalCommand.Version.class,
-        subcommands = {GenerateCommand.class, TokenizeCommand.class, LogitsCommand.class})
+        subcommands = {
+            GenerateCommand.class,
+            TokenizeCommand.class,
+            LogitsCommand.class,
+            TorrentCommand.class,
+            SeedCommand.class,
+            FetchCommand.class
+        })
 final class ShoalCommand implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init")
