@@ -126,6 +126,12 @@ public final class PieceServerVerticle extends VerticleBase {
                 });
     }
 
+    @Override
+    public Future<?> stop() {
+        scheduler().stop();
+        return Future.succeededFuture();
+    }
+
     // ------------------------------------------------------------------------------------------------ what is seeded
 
     private void seedAtStart(List<StoredFile> found) {
@@ -173,6 +179,7 @@ public final class PieceServerVerticle extends VerticleBase {
         if (known != null) {
             now.verified.or(known.verified);
             now.followers.addAll(known.followers);
+            roots.remove(known.metainfo.infoHash(), file.piecesRoot()); // the same bytes may have got another name
         }
         seeded.put(file.piecesRoot(), now);
         roots.put(file.metainfo().infoHash(), file.piecesRoot());
