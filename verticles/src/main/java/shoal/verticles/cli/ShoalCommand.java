@@ -13,6 +13,7 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         versionProvider = ShoalCommand.Version.class,
         subcommands = {
+<<<<<<< HEAD
             DemoCommand.class,
             RoleCommand.Rendezvous.class,
             RoleCommand.Node.class,
@@ -22,6 +23,14 @@ import picocli.CommandLine.Spec;
             JoinCommand.class,
             TokenizeCommand.class,
             LogitsCommand.class
+=======
+            GenerateCommand.class,
+            TokenizeCommand.class,
+            LogitsCommand.class,
+            TorrentCommand.class,
+            SeedCommand.class,
+            FetchCommand.class
+>>>>>>> pieces
         })
 final class ShoalCommand implements Runnable {
     @Spec

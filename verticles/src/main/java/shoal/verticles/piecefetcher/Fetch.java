@@ -333,6 +333,7 @@ final class Fetch {
             }
         } else if (known == null && !deciding && metadataFrom == null && source.listed && source.questions.isEmpty()) {
             metadataFrom = source;
+            step(8, "LIST_FILES answered by " + source + ", which does not list " + wanted.name() + " as whole");
             step(9, "REQUEST_METADATA " + wanted.name() + " asked of " + source);
             ask(source, Source.Question.METADATA, new Frame.RequestMetadata(wanted.hash()));
         }

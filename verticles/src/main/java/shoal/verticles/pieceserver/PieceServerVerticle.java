@@ -14,13 +14,16 @@ import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Hash256;
+import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
 import shoal.codec.metainfo.InfoHash;
 import shoal.codec.swarm.PeerKey;
@@ -65,6 +68,7 @@ public final class PieceServerVerticle extends VerticleBase {
     private final Map<PeerKey, NodeId> requesterIds = new HashMap<>();
     private final Map<Long, Request> requests = new HashMap<>();
     private final SeedWatch watch;
+    private final Set<String> complained = ConcurrentHashMap.newKeySet();
     private @Nullable MachineDriver<UploadScheduler.Input, UploadScheduler.Effect> uploads;
     private long nextKey;
     private long nextRequest;
@@ -122,6 +126,12 @@ public final class PieceServerVerticle extends VerticleBase {
                 });
     }
 
+    @Override
+    public Future<?> stop() {
+        scheduler().stop();
+        return Future.succeededFuture();
+    }
+
     // ------------------------------------------------------------------------------------------------ what is seeded
 
     private void seedAtStart(List<StoredFile> found) {
@@ -169,6 +179,7 @@ public final class PieceServerVerticle extends VerticleBase {
         if (known != null) {
             now.verified.or(known.verified);
             now.followers.addAll(known.followers);
+            roots.remove(known.metainfo.infoHash(), file.piecesRoot()); // the same bytes may have got another name
         }
         seeded.put(file.piecesRoot(), now);
         roots.put(file.metainfo().infoHash(), file.piecesRoot());
@@ -300,8 +311,12 @@ public final class PieceServerVerticle extends VerticleBase {
         for (Path file : files) {
             try {
                 adopted.add(new Adopted(file, store.adopt(file)));
-            } catch (IOException changing) {
-                LOG.debug("not seeded yet: {}", changing.toString());
+            } catch (MalformedException refused) {
+                LOG.warn("{} is not seeded: {}", file, refused.getMessage());
+            } catch (IOException changing) { // or not readable: looked at again
+                if (complained.add(file + ": " + changing.getMessage())) {
+                    LOG.warn("{} is not seeded yet: {}", file, changing.toString());
+                }
                 watch.forget(file);
             }
         }

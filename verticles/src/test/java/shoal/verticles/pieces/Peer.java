@@ -23,6 +23,7 @@ import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 import shoal.verticles.config.ProfileReader;
+import shoal.verticles.dht.DhtVerticle;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.piecefetcher.PieceFetcherVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
@@ -65,6 +66,10 @@ final class Peer implements AutoCloseable {
         bus.listen(Addresses.FETCH_PROGRESS, Local.FetchProgress.class, news::add);
         await(vertx.deployVerticle(new PieceServerVerticle(endpoint, store, bus, profile)));
         await(vertx.deployVerticle(new PieceFetcherVerticle(endpoint, store, bus, profile, origins)));
+    }
+
+    void joinDht(Role role, List<Endpoint> bootstrap) {
+        await(vertx.deployVerticle(new DhtVerticle(endpoint, bus, bootstrap, "test", role)));
     }
 
     Contact contact() {

@@ -10,9 +10,12 @@ import static shoal.verticles.pieces.Peer.await;
 import io.vertx.core.Future;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -210,6 +213,43 @@ class PieceTransferTest {
                 bytes,
                 Files.readAllBytes(
                         await(node.fetch(file.piecesRoot(), "model.gguf")).path()));
+    }
+
+    @Test
+    void aNodeThatKnowsOnlyTheRendezvousFindsWhoHasTheFileByTheDht() throws IOException {
+        byte[] bytes = random(9 * PIECE + 3);
+        Metainfo file = metainfo("model.gguf", bytes);
+        Peer rendezvous = peer("rendezvous", Role.RENDEZVOUS);
+        rendezvous.joinDht(Role.RENDEZVOUS, List.of());
+        Peer.write(directory.resolve("seeder/shards/model.gguf"), bytes);
+        Peer seeder = peer("seeder", Role.NODE);
+        seeder.joinDht(Role.NODE, List.of(rendezvous.endpoint.bound()));
+        Peer node = peer("node", Role.NODE, List.of(rendezvous.endpoint.bound()));
+        node.joinDht(Role.NODE, List.of(rendezvous.endpoint.bound()));
+        Local.FileFetched fetched = await(node.fetch(file.piecesRoot(), "model.gguf"));
+        assertArrayEquals(bytes, Files.readAllBytes(fetched.path()));
+        assertEquals(bytes.length, fetched.bytesBySource().get(Local.Source.PEERS));
+    }
+
+    @Test
+    void aPieceThatHasRottedOnTheSeedersDiskComesFromAnother() throws IOException {
+        byte[] bytes = random(10 * PIECE);
+        Metainfo file = metainfo("shard-0.gguf", bytes);
+        Path rotting = directory.resolve("rotten/shards/shard-0.gguf");
+        Peer.write(rotting, bytes);
+        Peer rotten = peer("rotten", Role.NODE);
+        FileTime before = Files.getLastModifiedTime(rotting);
+        try (var channel = FileChannel.open(rotting, StandardOpenOption.WRITE)) {
+            channel.write(ByteBuffer.wrap(new byte[1]), 3 * PIECE + (bytes[3 * PIECE] == 0 ? 1 : 0));
+        }
+        Files.setLastModifiedTime(rotting, before); // as a failing disk does
+        Peer.write(directory.resolve("sound/shards/shard-0.gguf"), bytes);
+        Peer sound = peer("sound", Role.RENDEZVOUS);
+        Peer node = peer("node", Role.NODE);
+        Local.FileFetched fetched =
+                await(node.fetch(file.piecesRoot(), "shard-0.gguf", rotten.contact(), sound.contact()));
+        assertArrayEquals(bytes, Files.readAllBytes(fetched.path()));
+        assertTrue(fetched.bytesBySource().get(Local.Source.RENDEZVOUS) >= PIECE);
     }
 
     @Test

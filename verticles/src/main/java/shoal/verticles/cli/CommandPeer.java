@@ -1,0 +1,89 @@
+package shoal.verticles.cli;
+
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.CompletionException;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Endpoint;
+import shoal.codec.metainfo.BlockHasher;
+import shoal.codec.wire.Role;
+import shoal.verticles.bus.CommandBus;
+import shoal.verticles.config.Profile;
+import shoal.verticles.config.ProfileReader;
+import shoal.verticles.identity.Identity;
+import shoal.verticles.quic.QuicEndpoint;
+import shoal.verticles.store.ShardStore;
+
+/** What a command needs that moves files and belongs to no cluster: an endpoint with a key of its own, a store, a local bus. */
+final class CommandPeer implements AutoCloseable {
+    final Vertx vertx;
+    final CommandBus bus;
+    final ShardStore store;
+    final QuicEndpoint endpoint;
+    final Profile profile;
+
+    private CommandPeer(Vertx vertx, ShardStore store, QuicEndpoint endpoint, CommandBus bus, Profile profile) {
+        this.vertx = vertx;
+        this.store = store;
+        this.endpoint = endpoint;
+        this.bus = bus;
+        this.profile = profile;
+    }
+
+    /**
+     * Opens it all, blocking.
+     *
+     * @param bind where to listen, null for who only asks
+     * @param settings {@code key=value} of the profile
+     */
+    static CommandPeer open(Path storeDirectory, @Nullable Endpoint bind, List<String> settings) throws IOException {
+        var reader = new ProfileReader();
+        settings.forEach(reader::set);
+        Profile profile =
+                reader.set("store.directory=" + storeDirectory.toAbsolutePath()).read();
+        ShardStore store = ShardStore.open(storeDirectory, BlockHasher.plain());
+        Vertx vertx = Vertx.vertx();
+        try {
+            CommandBus bus = CommandBus.install(vertx);
+            var said = new QuicEndpoint.Settings(
+                    bind,
+                    List.of(),
+                    bind == null ? Role.CLIENT : Role.NODE,
+                    "",
+                    null,
+                    "shoal " + ShoalCommand.Version.number(),
+                    QuicEndpoint.PROTOCOL);
+            QuicEndpoint endpoint = await(QuicEndpoint.open(vertx, Identity.create(), said));
+            return new CommandPeer(vertx, store, endpoint, bus, profile);
+        } catch (RuntimeException failure) {
+            vertx.close();
+            store.close();
+            throw failure;
+        }
+    }
+
+    /** Blocks until the future is done; its failure is thrown as it is. */
+    static <T> T await(Future<T> future) {
+        try {
+            return future.toCompletionStage().toCompletableFuture().join();
+        } catch (CompletionException failure) {
+            if (failure.getCause() instanceof RuntimeException cause) {
+                throw cause;
+            }
+            throw failure;
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        try {
+            await(endpoint.close().otherwiseEmpty());
+            await(vertx.close());
+        } finally {
+            store.close();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+package shoal.verticles.cli;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import shoal.codec.base.Endpoint;
+import shoal.codec.metainfo.MagnetLink;
+import shoal.verticles.pieceserver.PieceServerVerticle;
+import shoal.verticles.store.StoredFile;
+import tools.jackson.databind.json.JsonMapper;
+
+/** Hands out files where they lie, until it is stopped. */
+@Command(
+        name = "seed",
+        description = "Hand out files to whoever asks for them, until this is stopped.",
+        mixinStandardHelpOptions = true)
+final class SeedCommand implements Callable<Integer> {
+    @Parameters(arity = "1..*", paramLabel = "FILES", description = "Files to hand out, unchanged and where they lie.")
+    @SuppressWarnings("NullAway.Init")
+    private List<Path> files;
+
+    @Option(names = "--port", paramLabel = "N", description = "UDP port; 0, the default, for any free one.")
+    private int port;
+
+    @Option(
+            names = "--listen-addr",
+            paramLabel = "ADDRESS",
+            defaultValue = "127.0.0.1",
+            description = "Address to listen on, 0.0.0.0 for all; default ${DEFAULT-VALUE}.")
+    @SuppressWarnings("NullAway.Init")
+    private String host;
+
+    @Option(names = "--rate", paramLabel = "BYTES", description = "Bytes a second to send at most; 0 for no limit.")
+    private long rate;
+
+    @Option(
+            names = "--store",
+            paramLabel = "DIR",
+            description = "Where to remember hashes; else each start hashes anew.")
+    private @Nullable Path directory;
+
+    @Option(names = "--json", description = "Print one JSON line: the port, and each file's name, info-hash and size.")
+    private boolean json;
+
+    @Override
+    public Integer call() throws IOException, InterruptedException {
+        for (Path file : files) {
+            if (!Files.isRegularFile(file) || !Files.isReadable(file)) {
+                throw new IOException(
+                        file + (Files.exists(file) ? " is no file that can be read." : " does not exist."));
+            }
+        }
+        Path chosen = directory;
+        Path store = chosen == null ? Files.createTempDirectory("shoal-seed-") : chosen;
+        if (chosen == null) {
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(store)));
+        }
+        var bind = new Endpoint(host, port);
+        CommandPeer peer = CommandPeer.open(store, bind, List.of("upload.bytesPerSecond=" + rate));
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> CommandPeer.await(peer.endpoint.close())));
+        var seeded = new ArrayList<StoredFile>();
+        for (Path file : files) {
+            seeded.add(peer.store.adopt(file));
+        }
+        CommandPeer.await(
+                peer.vertx.deployVerticle(new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
+        Endpoint bound = peer.endpoint.bound();
+        if (json) {
+            System.out.println(JsonMapper.shared().writeValueAsString(described(bound, seeded)));
+        } else {
+            System.out.println("listening on " + bound);
+            for (StoredFile file : seeded) {
+                var link = new MagnetLink(
+                        file.metainfo().infoHash(), file.metainfo().name(), List.of(bound));
+                System.out.println(file.metainfo().name() + "  " + link);
+            }
+        }
+        System.out.flush();
+        new CountDownLatch(1).await(); // until a signal
+        return CommandLine.ExitCode.OK;
+    }
+
+    private static Map<String, Object> described(Endpoint bound, List<StoredFile> seeded) {
+        var described = new LinkedHashMap<String, Object>();
+        described.put("port", bound.port());
+        described.put(
+                "files",
+                seeded.stream()
+                        .map(file -> {
+                            var entry = new LinkedHashMap<String, Object>();
+                            entry.put("name", file.metainfo().name());
+                            entry.put("info_hash", file.metainfo().infoHash().toHex());
+                            entry.put("size", file.metainfo().length());
+                            return entry;
+                        })
+                        .toList());
+        return described;
+    }
+
+    private static void delete(Path directory) {
+        try (Stream<Path> all = Files.walk(directory)) {
+            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+                Files.deleteIfExists(path);
+            }
+        } catch (IOException leftBehind) {
+            System.err.println("shoal: " + directory + " could not be deleted: " + leftBehind.getMessage());
+        }
+    }
+}
