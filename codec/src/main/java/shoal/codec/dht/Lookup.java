@@ -24,8 +24,11 @@ final class Lookup implements Machine<Lookup.Input, Lookup.Effect> {
     static final int MAX_ASKED = 256;
     static final int MAX_CANDIDATES = 1024;
 
-    /** After so many dead contacts and not more living ones, what a node tells is passed over. */
+    /** After so many dead contacts and not more living ones, what a node tells is tried last. */
     static final int MAX_DEAD_HINTS = 3;
+
+    /** So many of those are tried in one lookup: liars cost seconds, not minutes. */
+    static final int MAX_DOUBTFUL_ASKED = 2 * KBucket.K;
 
     sealed interface Input {}
 
@@ -81,6 +84,7 @@ final class Lookup implements Machine<Lookup.Input, Lookup.Effect> {
     private final TreeMap<Hash256, Candidate> byDistance = new TreeMap<>();
     private final Map<NodeId, Standing> standings = new HashMap<>();
     private int asked;
+    private int doubtfulAsked;
     private boolean done;
 
     /** @param known from the routing table, in any order */
@@ -157,6 +161,24 @@ final class Lookup implements Machine<Lookup.Input, Lookup.Effect> {
 
     private List<Effect> nextQuestions(long nowNanos) {
         var effects = new ArrayList<Effect>();
+        if (!choose(false, nowNanos, effects) && !choose(true, nowNanos, effects)) {
+            done = true;
+            effects.add(new Done(byDistance.values().stream()
+                    .filter(candidate -> candidate.state == State.ANSWERED)
+                    .limit(KBucket.K)
+                    .map(candidate -> candidate.contact)
+                    .toList()));
+        }
+        return effects;
+    }
+
+    /**
+     * Asks among the K closest that live or may live.
+     *
+     * @param doubtful also those that doubtful nodes named: last, but not never, since a swarm may have died around an honest one
+     * @return whether an answer is still to come
+     */
+    private boolean choose(boolean doubtful, long nowNanos, List<Effect> effects) {
         int inFlight = 0;
         for (Candidate candidate : byDistance.values()) {
             inFlight += candidate.state == State.ASKED ? 1 : 0;
@@ -174,12 +196,14 @@ final class Lookup implements Machine<Lookup.Input, Lookup.Effect> {
                     waiting = true;
                 }
                 case NEW -> {
-                    if (asked < MAX_ASKED && !standingOf(candidate).isDoubtful()) {
+                    boolean doubted = standingOf(candidate).isDoubtful();
+                    if (asked < MAX_ASKED && (!doubted || doubtful && doubtfulAsked < MAX_DOUBTFUL_ASKED)) {
                         ahead++;
                         waiting = true;
                         if (inFlight < ALPHA) {
                             inFlight++;
                             asked++;
+                            doubtfulAsked += doubted ? 1 : 0;
                             candidate.state = State.ASKED;
                             candidate.askedNanos = nowNanos;
                             effects.add(new Ask(candidate.contact));
@@ -189,15 +213,7 @@ final class Lookup implements Machine<Lookup.Input, Lookup.Effect> {
                 case SLOW, FAILED -> {}
             }
         }
-        if (!waiting) {
-            done = true;
-            effects.add(new Done(byDistance.values().stream()
-                    .filter(candidate -> candidate.state == State.ANSWERED)
-                    .limit(KBucket.K)
-                    .map(candidate -> candidate.contact)
-                    .toList()));
-        }
-        return effects;
+        return waiting;
     }
 
     private void learn(Contact contact, @Nullable NodeId introducer) {

@@ -242,7 +242,8 @@ public final class Gguf {
     }
 
     private static MalformedException wrongType(String key, MetadataValue found, String expected) {
-        return new MalformedException("metadata key " + key + " is " + found + ", expected " + expected);
+        String shown = found instanceof MetadataValue.Text ? "text" : found.toString();
+        return new MalformedException("metadata key " + key + " is " + shown + ", expected " + expected);
     }
 
     private static MalformedException named(String key, MalformedException refused) {

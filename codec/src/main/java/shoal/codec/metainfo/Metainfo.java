@@ -110,10 +110,8 @@ public final class Metainfo {
         }
         boolean strange = name.codePoints().anyMatch(c -> c < ' ' || c == 0x7f || c == '/' || c == '\\' || c == ':');
         if (strange || name.equals(".") || name.equals("..")) {
-            var shown = new StringBuilder();
-            name.codePoints().forEach(c -> shown.appendCodePoint(c < ' ' || c == 0x7f ? '?' : c));
             throw new MalformedException(
-                    "'" + shown + "' is no file name; slashes, colons and control characters are not allowed");
+                    "'" + name + "' is no file name; slashes, colons and control characters are not allowed");
         }
         return name;
     }

@@ -13,6 +13,7 @@ import java.util.TreeMap;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Machine;
+import shoal.codec.metainfo.Pieces;
 
 /**
  * Fetches the wanted pieces of one file from many sources at once. A piece comes whole from one source, so that a wrong
@@ -54,6 +55,10 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                 throw new IllegalArgumentException("piece length is " + pieceBytes + ", allowed powers of two");
             }
             requireRange("size", size, 0, (long) pieceBytes * Bitfield.MAX_PIECES);
+        }
+
+        public static Shape of(Pieces pieces) {
+            return new Shape(pieces.length(), pieces.pieceLength());
         }
 
         public int pieceCount() {
@@ -246,6 +251,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         long waitingSinceNanos; // the last block, or the first request after idleness
         long lastEndgameNanos = Long.MIN_VALUE / 2;
         long unaskedBlocks;
+        long betterAreSlowSinceNanos = Long.MAX_VALUE; // for an origin: a window that still grows is no slow peer
         int near = -1;
 
         Peer(PeerKey key, SourceClass sourceClass, BitSet has, PeerScore score) {
@@ -726,8 +732,12 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         }
         boolean tooEarly = untried && nowNanos - peersJoinedNanos < settings.originPauseNanos;
         double own = peer.score.measured() ? peer.score.rate(nowNanos) : 0;
-        boolean help = !tooEarly && betterRate * ORIGIN_MUST_BE_FASTER_BY < Math.max(own, GUESSED_ORIGIN_RATE);
-        return help ? nothing : better;
+        if (tooEarly || betterRate * ORIGIN_MUST_BE_FASTER_BY >= Math.max(own, GUESSED_ORIGIN_RATE)) {
+            peer.betterAreSlowSinceNanos = Long.MAX_VALUE;
+            return better;
+        }
+        peer.betterAreSlowSinceNanos = Math.min(peer.betterAreSlowSinceNanos, nowNanos);
+        return nowNanos - peer.betterAreSlowSinceNanos < 2 * settings.originPauseNanos ? better : nothing;
     }
 
     private void fill(Peer peer, BitSet not, long nowNanos) {

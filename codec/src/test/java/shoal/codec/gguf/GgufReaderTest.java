@@ -1,12 +1,15 @@
 package shoal.codec.gguf;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -58,7 +61,29 @@ class GgufReaderTest {
             assertEquals(expected, counts, model.get("name").asString());
             checked++;
         }
-        assertEquals(true, checked > 0);
+        assertTrue(checked > 0);
+    }
+
+    /** Files of llama.cpp, written again: every byte of the header, and the size of the tensors of each type. */
+    @ParameterizedTest
+    @ValueSource(strings = {"models", "testdata/arch", "testdata/quants", "testdata/vocab"})
+    void writesWhatLlamaCppWrites(String folder) throws IOException {
+        int checked = 0;
+        try (var files = Files.newDirectoryStream(Shared.path(folder), "*.gguf")) {
+            for (Path path : files) {
+                byte[] file = Files.readAllBytes(path);
+                Gguf gguf = GgufReader.read(MemorySegment.ofArray(file));
+                var written = GgufWriter.write(gguf.version(), gguf.metadata(), gguf.tensors());
+                assertEquals(gguf.tensors(), written.gguf().tensors(), path.toString());
+                int end = Math.min(written.header().length, file.length);
+                assertArrayEquals(Arrays.copyOf(file, end), Arrays.copyOf(written.header(), end), path.toString());
+                if (!gguf.tensors().isEmpty()) {
+                    assertEquals(file.length, written.fileSize(), path.toString());
+                }
+                checked++;
+            }
+        }
+        assertTrue(checked > 0);
     }
 
     @Test

@@ -3,6 +3,7 @@ package shoal.codec.gguf;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
@@ -258,6 +259,18 @@ class HostileGgufTest {
         SplitTest.refused("metadata key a is", () -> gguf.requiredFloat("a"));
     }
 
+    @Test
+    void namesInMessagesAreHarmless() {
+        String name = "a\n\u001b[2J\u202eb" + "x".repeat(900);
+        byte[] file = oneTensor(0, name, 0, 0, 1);
+        var refused = assertThrows(MalformedException.class, () -> GgufReader.read(MemorySegment.ofArray(file)));
+        assertTrue(String.valueOf(refused.getMessage()).startsWith("tensor a??[2J?bxxx"), refused.getMessage());
+        assertTrue(String.valueOf(refused.getMessage()).length() < 600);
+        Gguf gguf =
+                GgufReader.read(MemorySegment.ofArray(oneKey(raw -> raw.u32(8).text("long text".repeat(100)))));
+        SplitTest.refused("metadata key k is text, expected an integer", () -> gguf.requiredInt("k"));
+    }
+
     /** Any start of a file is whole, or says how far to read on; and gets there. */
     @Test
     void theStartOfAFileSaysHowMuchIsMissing() {
@@ -288,7 +301,7 @@ class HostileGgufTest {
         var random = new Random(seed);
         var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         int refused = 0;
-        for (int round = 0; round < 20_000; round++) {
+        for (int round = 0; round < 8_000; round++) {
             byte[] file = good();
             for (int i = random.nextInt(3); i >= 0; i--) {
                 file[random.nextInt(file.length - 96)] =
@@ -306,7 +319,7 @@ class HostileGgufTest {
                 assertEquals(gguf.metadata(), again.gguf().metadata());
             }
         }
-        assertTrue(refused > 1_000, refused + " refused, seed " + seed);
+        assertTrue(refused > 500, refused + " refused, seed " + seed);
     }
 
     private static Gguf readOrNull(byte[] file) {

@@ -217,6 +217,73 @@ class SplitTest {
         refused("shard count is 0, allowed 1..", () -> split(file, 0));
     }
 
+    /** Needs no data from elsewhere: any order of tensors, any number of shards. */
+    @Test
+    void smallModelsSurviveEverySplit() {
+        long seed = Long.getLong("shoal.seed", 17);
+        for (int round = 0; round < 60; round++) {
+            int layers = 1 + round % 7;
+            byte[] file = SmallModel.random(seed + round, layers, round % 2 == 0);
+            for (int shards = 1; shards <= layers; shards++) {
+                splitsAndJoins(file, shards, true);
+            }
+        }
+    }
+
+    /** Some files have nothing behind their last tensor where ggml pads it; the joined file has nothing there either. */
+    @Test
+    void aFileWithoutPaddingAtItsEndIsJoinedWithout() {
+        int cut = 0;
+        for (long seed = 0; seed < 20; seed++) {
+            byte[] file = SmallModel.random(seed, 4, false);
+            int end = (int) read(file).dataEnd();
+            cut += file.length - end;
+            splitsAndJoins(Arrays.copyOf(file, end), 2, true);
+        }
+        assertTrue(cut > 0, "no file had padding");
+    }
+
+    /** Shards, sets and vocabulary files whose metadata has been tampered with: joined, or refused as malformed. */
+    @Test
+    void tamperedFilesAreRefusedOrRead() {
+        long seed = Long.getLong("shoal.seed", 23);
+        var random = new Random(seed);
+        byte[] file = SmallModel.random(seed, 4, true);
+        List<byte[]> shards = split(file, 3);
+        SplitPlan plan = SplitPlanner.plan(read(file), Hash256.sha256(file), "model", file.length, 2);
+        byte[] vocabulary = plan.vocabulary(List.of(
+                new SplitPlan.ShardFile("a", Hash256.ZERO, InfoHash.ofInfo(file), 5),
+                new SplitPlan.ShardFile("b", Hash256.ZERO, InfoHash.ofInfo(file), 6)));
+        int refused = 0;
+        for (int round = 0; round < 3_000; round++) {
+            byte[] whole = damaged(file, random);
+            byte[] shard = damaged(shards.get(1), random);
+            byte[] words = damaged(vocabulary, random);
+            for (Runnable action : List.<Runnable>of(
+                    () -> SplitPlanner.plan(read(whole), Hash256.ZERO, "model", 1, 2)
+                            .shards(),
+                    () -> SplitSet.of(List.of(read(whole), read(shard))),
+                    () -> ShardJoiner.plan(List.of(read(shards.get(0)), read(shard), read(shards.get(2)))),
+                    () -> VocabularyFile.manifest(read(words)))) {
+                try {
+                    action.run();
+                } catch (MalformedException expected) {
+                    refused++;
+                }
+            }
+        }
+        assertTrue(refused > 3_000, "seed " + seed);
+    }
+
+    private static byte[] damaged(byte[] file, Random random) {
+        byte[] bad = file.clone();
+        int header = (int) read(file).dataOffset();
+        for (int i = random.nextInt(3); i >= 0; i--) {
+            bad[random.nextInt(header)] = (byte) random.nextInt(256);
+        }
+        return bad;
+    }
+
     /** No split has a smaller largest shard: compared with all of them. */
     @Test
     void balanceIsBest() {

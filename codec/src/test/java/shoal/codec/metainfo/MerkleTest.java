@@ -13,6 +13,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import shoal.codec.base.Hash256;
+import shoal.codec.gguf.Shared;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 class MerkleTest {
     /** BEP 52 as it is written: all leaves, padded with zero hashes to a power of two, and then by pairs. */
@@ -82,6 +85,29 @@ class MerkleTest {
         Hash256 one = Hash256.ZERO;
         assertThrows(IllegalArgumentException.class, () -> new MerkleProof(1, List.of(one), List.of()));
         assertThrows(IllegalArgumentException.class, () -> new MerkleProof(0, List.of(one, one, one), List.of()));
+    }
+
+    /** SHA-256 as OpenSSL has it, of files of at most one block. */
+    @Test
+    void leavesEqualOpenSsl() {
+        JsonNode references = JsonMapper.shared().readTree(Shared.bytes("testdata/hash/references.json"));
+        int checked = 0;
+        for (JsonNode reference : references.get("cases")) {
+            int length = reference.get("length").asInt();
+            if (length < 1 || length > Pieces.BLOCK_SIZE) {
+                continue;
+            }
+            var content = new byte[length];
+            for (int i = 0; i < length; i++) {
+                content[i] = (byte) (i % 251);
+            }
+            var hashes = new byte[40];
+            assertEquals(1, BlockHasher.plain().hash(ByteBuffer.wrap(content), hashes, 5));
+            assertEquals(
+                    reference.get("sha256").asString(), Hash256.of(hashes, 5).toHex());
+            checked++;
+        }
+        assertTrue(checked > 5);
     }
 
     @Test

@@ -10,10 +10,13 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -158,6 +161,76 @@ class TorrentTest {
         }
     }
 
+    /** A hybrid must pad its files to whole pieces for version 1, and list the same files in both ways. */
+    @Test
+    void hybridsMustAgreeWithThemselves() {
+        Torrent.parse(hybrid(20_000, 12_768, 10, 3));
+        assertRefused("does not begin with a piece", hybrid(20_000, 0, 10, 2));
+        assertRefused("does not begin with a piece", hybrid(20_000, 12_767, 10, 3));
+        assertRefused("their files differ", hybrid(20_001, 12_767, 10, 3));
+        assertRefused("their files differ", hybrid(20_000, 12_768, 11, 3));
+        assertRefused("'pieces' has 40 bytes", hybrid(20_000, 12_768, 10, 2));
+    }
+
+    /** Two files of 20,000 and 10 bytes as version 2 has them; as version 1 has them, with these lengths. */
+    private static byte[] hybrid(long first, long pad, long second, int pieceCount) {
+        MerkleTree.Result a = hash(content(20_000), 16_384, 16_384);
+        MerkleTree.Result b = hash(content(10), 16_384, 16_384);
+        var files = new ArrayList<Bencode>();
+        files.add(dict("length", new Bencode.Int(first), "path", path("a")));
+        if (pad > 0) {
+            files.add(dict("attr", text("p"), "length", new Bencode.Int(pad), "path", path(".pad")));
+        }
+        files.add(dict("length", new Bencode.Int(second), "path", path("b")));
+        Bencode info = dict(
+                "file tree",
+                dict("a", file(a), "b", file(b)),
+                "files",
+                new Bencode.Items(files),
+                "meta version",
+                new Bencode.Int(2),
+                "name",
+                text("both"),
+                "piece length",
+                new Bencode.Int(16_384),
+                "pieces",
+                Bencode.Bytes.of(new byte[20 * pieceCount]));
+        String root = Bencode.Bytes.of(a.piecesRoot().toBytes()).latin1();
+        return dict("info", info, "piece layers", dict(root, Bencode.Bytes.of(a.pieceLayer())))
+                .encode();
+    }
+
+    private static Bencode file(MerkleTree.Result tree) {
+        return dict(
+                "",
+                dict(
+                        "length",
+                        new Bencode.Int(tree.pieces().length()),
+                        "pieces root",
+                        Bencode.Bytes.of(tree.piecesRoot().toBytes())));
+    }
+
+    private static Bencode path(String name) {
+        return new Bencode.Items(List.of(text(name)));
+    }
+
+    private static Bencode text(String text) {
+        return Bencode.Bytes.ofText(text);
+    }
+
+    private static Bencode.Dict dict(Object... keysAndValues) {
+        var entries = new TreeMap<String, Bencode>();
+        for (int i = 0; i < keysAndValues.length; i += 2) {
+            entries.put((String) keysAndValues[i], (Bencode) keysAndValues[i + 1]);
+        }
+        return new Bencode.Dict(entries);
+    }
+
+    private static void assertRefused(String message, byte[] torrent) {
+        var refused = assertThrows(MalformedException.class, () -> Torrent.parse(torrent), message);
+        assertTrue(String.valueOf(refused.getMessage()).contains(message), refused.getMessage());
+    }
+
     /** Whatever byte of a torrent is another one: it is read, or refused as malformed. */
     @Test
     void damagedTorrentsAreRefusedOrRead() throws IOException {
@@ -172,10 +245,37 @@ class TorrentTest {
             try {
                 Torrent.parse(bad);
                 Metainfo.parse(bad);
+                Metainfo.ofInfo(bad, new byte[32 * random.nextInt(4)]);
             } catch (MalformedException refused) {
                 assertTrue(refused.getMessage() != null, "seed " + seed);
             }
         }
+    }
+
+    @Test
+    void damagedInfoFromAPeerIsRefusedOrRead() {
+        long seed = Long.getLong("shoal.seed", 9);
+        var random = new Random(seed);
+        Metainfo good = Metainfo.of("model.gguf", hash(content(100_000), 16_384, 16_384));
+        int refused = 0;
+        for (int round = 0; round < 5_000; round++) {
+            byte[] info = good.infoBytes();
+            byte[] layer = good.pieceLayer();
+            for (int i = random.nextInt(3); i >= 0; i--) {
+                info[random.nextInt(info.length)] =
+                        (byte) (random.nextBoolean() ? '0' + random.nextInt(10) : random.nextInt());
+            }
+            if (random.nextInt(4) == 0) {
+                layer = Arrays.copyOf(layer, random.nextInt(layer.length));
+            }
+            try {
+                Metainfo read = Metainfo.ofInfo(info, layer);
+                assertEquals(InfoHash.ofInfo(info), read.infoHash());
+            } catch (MalformedException expected) {
+                refused++;
+            }
+        }
+        assertTrue(refused > 3_000, refused + " refused, seed " + seed);
     }
 
     @Test

@@ -9,20 +9,14 @@ import static shoal.codec.swarm.SwarmWorld.SECOND;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.MethodSource;
+import shoal.codec.sim.SeedSource;
 
 /** Whole swarms in virtual time. A failing seed is replayed with -Dshoal.seed. */
 class DownloadSimTest {
     private static final int PIECE = 64 * 1024;
     private static final long MIB = 1 << 20;
-
-    static LongStream seeds() {
-        String one = System.getProperty("shoal.seed");
-        return one != null ? LongStream.of(Long.parseLong(one)) : LongStream.range(0, 40);
-    }
 
     private static void assertWhole(SwarmWorld.Node node, SwarmWorld world) {
         assertNull(node.failed, () -> "seed " + world.seed);
@@ -37,7 +31,7 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @MethodSource("seeds")
+    @SeedSource(40)
     void fillsALongPathWithoutDuplicates(long seed) {
         SwarmWorld world = new SwarmWorld(seed, 32 * MIB + 17, PIECE).delays(50, 50);
         SwarmWorld.Node seeder = world.seeder(10);
@@ -52,7 +46,7 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @MethodSource("seeds")
+    @SeedSource(40)
     void finishesWithOneHonestPeerAmongLiars(long seed) {
         SwarmWorld world = new SwarmWorld(seed, 3 * MIB + 17, PIECE).delays(1, 200);
         SwarmWorld.Node node = world.downloader(10);
@@ -72,7 +66,7 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @MethodSource("seeds")
+    @SeedSource(40)
     void survivesPeersThatComeAndGo(long seed) {
         SwarmWorld world = new SwarmWorld(seed, 8 * MIB + 1, PIECE).delays(5, 60);
         SwarmWorld.Node node = world.downloader(10);
@@ -91,7 +85,7 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @MethodSource("seeds")
+    @SeedSource(40)
     void asksOnlyForWhatIsMissing(long seed) {
         SwarmWorld world = new SwarmWorld(seed, 8 * MIB - 5, PIECE);
         int pieces = world.shape.pieceCount();
@@ -121,7 +115,7 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @MethodSource("seeds")
+    @SeedSource(40)
     void coldNodesCostTheOriginLittleMoreThanOneCopy(long seed) {
         SwarmWorld world = new SwarmWorld(seed, 24 * MIB + 3, PIECE).delays(1, 30);
         SwarmWorld.Node origin = world.origin(10);
@@ -147,7 +141,7 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @MethodSource("seeds")
+    @SeedSource(40)
     void sparesTheOriginWherePeersHaveIt(long seed) {
         SwarmWorld world = new SwarmWorld(seed, 16 * MIB, PIECE);
         SwarmWorld.Node origin = world.origin(50);
@@ -159,7 +153,7 @@ class DownloadSimTest {
         node.connect(half);
         assertTrue(world.runUntil(node::finished, 60 * SECOND), "seed " + seed);
         assertWhole(node, world);
-        assertTrue(origin.sentBytes < 0.7 * world.shape.size(), "origin sent " + origin.sentBytes + ", seed " + seed);
+        assertTrue(origin.sentBytes < 0.55 * world.shape.size(), "origin sent " + origin.sentBytes + ", seed " + seed);
     }
 
     @Test
@@ -217,11 +211,8 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @MethodSource("seeds")
+    @SeedSource(2)
     void hundredPeersWithChurnAndLiars(long seed) {
-        if (seed % 20 != 0) {
-            return; // two of these take as long as all others
-        }
         SwarmWorld world = new SwarmWorld(seed, 4 * MIB + 77, PIECE).delays(1, 80);
         SwarmWorld.Node origin = world.origin(20);
         List<SwarmWorld.Node> all = new ArrayList<>();

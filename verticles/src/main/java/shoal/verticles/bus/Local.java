@@ -62,6 +62,7 @@ public sealed interface Local {
     record OpenStage(
             Path file,
             Hash256 piecesRoot,
+            Hash256 infoHash,
             LayerRange layers,
             @Nullable Integer shardId) implements Local {}
 
@@ -79,6 +80,7 @@ public sealed interface Local {
             @Nullable Integer shardId,
             LayerRange layers,
             Hash256 piecesRoot,
+            Hash256 infoHash,
             Path path,
             long memoryBytes,
             String kernels)

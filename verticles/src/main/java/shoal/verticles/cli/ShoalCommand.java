@@ -12,7 +12,17 @@ import picocli.CommandLine.Spec;
         description = "Ordinary machines share a language model.",
         mixinStandardHelpOptions = true,
         versionProvider = ShoalCommand.Version.class,
-        subcommands = {GenerateCommand.class, TokenizeCommand.class, LogitsCommand.class})
+        subcommands = {
+            DemoCommand.class,
+            RoleCommand.Rendezvous.class,
+            RoleCommand.Node.class,
+            RoleCommand.Coordinator.class,
+            GenerateCommand.class,
+            SplitCommand.class,
+            JoinCommand.class,
+            TokenizeCommand.class,
+            LogitsCommand.class
+        })
 final class ShoalCommand implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init")
@@ -28,6 +38,7 @@ final class ShoalCommand implements Runnable {
             throw new CommandLine.ParameterException(
                     spec.commandLine(), "--log-level is '" + level + "', allowed are error, warn, info, debug, trace.");
         }
+        System.setProperty("shoal.log.level.set", level);
         Main.logLevel(level);
     }
 

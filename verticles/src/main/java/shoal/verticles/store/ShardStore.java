@@ -19,6 +19,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.BiConsumer;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.ByteCursor;
@@ -96,11 +97,11 @@ public final class ShardStore implements AutoCloseable {
         }
     }
 
-    private ShardStore(Path root, BlockHasher hasher, FileChannel lockFile) {
+    private ShardStore(Path root, Path shards, BlockHasher hasher, FileChannel lockFile) {
         this.root = root;
         this.hasher = hasher;
         this.lockFile = lockFile;
-        shards = root.resolve("shards");
+        this.shards = shards;
         partial = root.resolve("partial");
         known = root.resolve("known");
     }
@@ -112,8 +113,14 @@ public final class ShardStore implements AutoCloseable {
      * @throws IOException if another process has it open, or it cannot be written
      */
     public static ShardStore open(Path root, BlockHasher hasher) throws IOException {
-        Path directory = root.toAbsolutePath().normalize();
-        Files.createDirectories(directory.resolve("shards"));
+        return open(root, root.resolve("shards"), hasher);
+    }
+
+    /** The same, with whole files in another directory, which must be on the same disk. */
+    public static ShardStore open(Path root, Path shards, BlockHasher hasher) throws IOException {
+        Files.createDirectories(root);
+        Files.createDirectories(shards);
+        Path directory = root.toRealPath();
         Files.createDirectories(directory.resolve("partial"));
         Files.createDirectories(directory.resolve("known"));
         FileChannel lockFile =
@@ -128,7 +135,7 @@ public final class ShardStore implements AutoCloseable {
             if (lock == null) {
                 throw new IOException(directory + " is in use by another Shoal. Stop it, or choose another directory.");
             }
-            ShardStore store = new ShardStore(directory, hasher, lockFile);
+            ShardStore store = new ShardStore(directory, shards.toRealPath(), hasher, lockFile);
             store.recover();
             return store;
         } catch (Throwable failure) {
@@ -171,8 +178,12 @@ public final class ShardStore implements AutoCloseable {
 
     // ------------------------------------------------------------------------------------- files already there
 
-    /** Adopts all {@code .gguf} files of a directory, not of those below it; a missing directory has none. */
-    public List<StoredFile> scan(Path directory) throws IOException {
+    /**
+     * Adopts all {@code .gguf} files of a directory, not of those below it; a missing directory has none.
+     *
+     * @param onProblem is told of a file that can't be adopted; the others are
+     */
+    public List<StoredFile> scan(Path directory, BiConsumer<Path, IOException> onProblem) throws IOException {
         List<Path> paths = new ArrayList<>();
         try (DirectoryStream<Path> files = Files.newDirectoryStream(directory, "[!.]*.gguf")) {
             files.forEach(paths::add);
@@ -182,8 +193,12 @@ public final class ShardStore implements AutoCloseable {
         paths.sort(null);
         List<StoredFile> found = new ArrayList<>();
         for (Path path : paths) {
-            if (Files.isRegularFile(path) && Files.size(path) > 0) {
-                found.add(adopt(path));
+            try {
+                if (Files.isRegularFile(path)) {
+                    found.add(adopt(path));
+                }
+            } catch (IOException problem) {
+                onProblem.accept(path, problem);
             }
         }
         return found;
@@ -246,20 +261,24 @@ public final class ShardStore implements AutoCloseable {
     // -------------------------------------------------------------------------------------------- downloading
 
     /**
-     * Makes ready to write pieces of a file, or finds what is there of it already.
+     * Makes ready to write pieces of a file, or finds what is there of it already, perhaps under another name and with
+     * another piece length: go on with what is returned.
      *
      * @param wantedBytes how much of it will be written: so much must be free
      * @throws IOException if the disk has not the room
      */
     public synchronized StoredFile begin(Metainfo metainfo, long wantedBytes) throws IOException {
         Entry entry = entries.get(metainfo.piecesRoot());
+        if (entry == null || entry.map != null) {
+            FileWriter.requireSpace(partial, wantedBytes, metainfo.name());
+        }
         if (entry == null) {
             requireName(metainfo.name());
-            FileWriter.requireSpace(partial, wantedBytes, metainfo.name());
             FileWriter.writeAtomically(
                     partialFile(metainfo.piecesRoot(), "meta"), ByteBuffer.wrap(metainfo.toTorrent()), true);
             entry = openPartial(metainfo);
         }
+        infoHashes.put(metainfo.infoHash(), metainfo.piecesRoot());
         synchronized (entry) {
             return entry.view();
         }
@@ -307,7 +326,8 @@ public final class ShardStore implements AutoCloseable {
     }
 
     /**
-     * Moves a file whose pieces are all written to its final place, durably. A file that was whole before stays.
+     * Moves a file whose pieces are all written to its final place, durably; another file of that name is replaced. A file that
+     * was whole before stays. Those who read it meanwhile are not disturbed.
      *
      * @throws IllegalStateException if pieces are missing
      */
@@ -321,13 +341,18 @@ public final class ShardStore implements AutoCloseable {
                 throw new IllegalStateException(entry.metainfo.name() + " has only " + entry.pieces());
             }
             sync(entry);
-            Path target = free(entry.metainfo);
+            Path target = shards.resolve(entry.metainfo.name());
+            forgetAllAt(target);
             FileWriter.moveInPlace(entry.path, target);
             FileWriter.syncDirectory(shards);
-            forget(entry);
+            entry.map.close();
+            entry.map = null;
+            entry.path = target;
+            entry.fingerprint = Fingerprint.of(target);
+            remember(entry.metainfo, target, entry.fingerprint);
             deletePartial(piecesRoot);
+            return entry.view();
         }
-        return registerWhole(entry.metainfo, target(entry.metainfo), null);
     }
 
     // ------------------------------------------------------------------------------------------------ reading
@@ -340,7 +365,7 @@ public final class ShardStore implements AutoCloseable {
      * @throws IOException if the file or one of the pieces isn't here, or the file has changed
      */
     public MemorySegment read(Hash256 piecesRoot, long firstBlock, int blockCount) throws IOException {
-        Entry entry = entry(piecesRoot);
+        Entry entry = unchanged(piecesRoot);
         synchronized (entry) {
             long size = requireReadable(entry, firstBlock, blockCount);
             MemorySegment mapping = entry.mapping;
@@ -354,7 +379,7 @@ public final class ShardStore implements AutoCloseable {
 
     /** Copies verified blocks into the caller's buffer, which must have room. @throws IOException as above */
     public void read(Hash256 piecesRoot, long firstBlock, int blockCount, ByteBuffer target) throws IOException {
-        Entry entry = entry(piecesRoot);
+        Entry entry = unchanged(piecesRoot);
         ByteBuffer part;
         FileChannel channel;
         synchronized (entry) {
@@ -376,9 +401,6 @@ public final class ShardStore implements AutoCloseable {
         int missing = entry.verified.nextClearBit(pieces.pieceOfBlock(firstBlock));
         if (missing <= last) {
             throw new IOException("piece " + missing + " of " + entry.metainfo.name() + " is not here");
-        }
-        if (entry.fingerprint != null) {
-            requireUnchanged(entry.path, entry.fingerprint);
         }
         return Math.min(entry.metainfo.length(), (firstBlock + blockCount) * Pieces.BLOCK_SIZE)
                 - firstBlock * Pieces.BLOCK_SIZE;
@@ -422,15 +444,13 @@ public final class ShardStore implements AutoCloseable {
                 out.force(true);
             }
             synchronized (this) {
-                for (Entry entry : List.copyOf(entries.values())) {
-                    if (entry.path.equals(place)) {
-                        forget(entry);
-                    }
-                }
+                forgetAllAt(place);
                 FileWriter.moveInPlace(temporary, place);
             }
             FileWriter.syncDirectory(directory);
-            return registerWhole(metainfo, place.toRealPath(), null);
+            Path real = place.toRealPath();
+            registerWhole(metainfo, real, null);
+            return new StoredFile(real, metainfo, Bitfield.all(metainfo.pieces().count()));
         } finally {
             Files.deleteIfExists(temporary);
             for (FileChannel channel : channels) {
@@ -527,6 +547,26 @@ public final class ShardStore implements AutoCloseable {
         return entry;
     }
 
+    /** The entry, unless its file has changed: that is forgotten, and an exception. */
+    private Entry unchanged(Hash256 piecesRoot) throws IOException {
+        Entry entry = entry(piecesRoot);
+        Path path;
+        Fingerprint fingerprint;
+        synchronized (entry) {
+            path = entry.path;
+            fingerprint = entry.fingerprint;
+        }
+        if (fingerprint != null) {
+            try {
+                requireUnchanged(path, fingerprint);
+            } catch (IOException changed) {
+                forget(entry);
+                throw changed;
+            }
+        }
+        return entry;
+    }
+
     private static void requireUnchanged(Path path, Fingerprint before) throws IOException {
         if (!Fingerprint.of(path).equals(before)) {
             throw new IOException(path + " has changed since it was hashed. It is hashed anew when it is whole.");
@@ -542,8 +582,12 @@ public final class ShardStore implements AutoCloseable {
         return name;
     }
 
-    private static Metainfo named(String name, MerkleTree.Result tree) {
-        return Metainfo.of(name, tree);
+    private static Metainfo named(String name, MerkleTree.Result tree) throws IOException {
+        try {
+            return Metainfo.of(name, tree);
+        } catch (MalformedException badName) {
+            throw new IOException(badName.getMessage() + ". Rename the file.", badName);
+        }
     }
 
     private boolean isRight(FileChannel channel, Path file, Metainfo metainfo, int piece, ByteBuffer buffer)
@@ -578,24 +622,18 @@ public final class ShardStore implements AutoCloseable {
         }
     }
 
-    private Path target(Metainfo metainfo) {
-        return shards.resolve(metainfo.name());
-    }
-
-    /** The final place, free of any other file's bytes: what lies there under that name goes aside in this process's view. */
-    private Path free(Metainfo metainfo) throws IOException {
-        Path target = target(metainfo);
+    /** What lies there is about to be replaced. */
+    private synchronized void forgetAllAt(Path target) throws IOException {
         for (Entry entry : List.copyOf(entries.values())) {
             if (entry.path.equals(target)) {
                 forget(entry);
             }
         }
-        return target;
     }
 
     private synchronized void forget(Entry entry) throws IOException {
         entries.remove(entry.metainfo.piecesRoot());
-        infoHashes.remove(entry.metainfo.infoHash());
+        infoHashes.values().removeIf(entry.metainfo.piecesRoot()::equals);
         Files.deleteIfExists(knownFile(entry.metainfo.piecesRoot()));
         synchronized (entry) {
             entry.close();
@@ -605,7 +643,6 @@ public final class ShardStore implements AutoCloseable {
     private synchronized void put(Entry entry) throws IOException {
         Entry old = entries.put(entry.metainfo.piecesRoot(), entry);
         if (old != null) {
-            infoHashes.remove(old.metainfo.infoHash());
             old.close();
         }
         infoHashes.put(entry.metainfo.infoHash(), entry.metainfo.piecesRoot());
@@ -615,6 +652,7 @@ public final class ShardStore implements AutoCloseable {
             throws IOException {
         Entry there = entries.get(metainfo.piecesRoot());
         if (there != null && there.map == null && Files.exists(there.path) && there.path.startsWith(shards)) {
+            infoHashes.put(metainfo.infoHash(), metainfo.piecesRoot());
             return there.view(); // the same bytes under two names are one file
         }
         Entry entry = new Entry(metainfo, path, FileChannel.open(path, StandardOpenOption.READ));
@@ -663,8 +701,9 @@ public final class ShardStore implements AutoCloseable {
             }
             if (metainfo == null || !file.equals(partialFile(metainfo.piecesRoot(), "meta"))) {
                 Files.deleteIfExists(file);
-            } else if (entries.containsKey(metainfo.piecesRoot())) {
-                deletePartial(metainfo.piecesRoot()); // it became whole, and the process died before this
+            } else if (entries.containsKey(metainfo.piecesRoot())
+                    || !Files.exists(partialFile(metainfo.piecesRoot(), "data"))) {
+                deletePartial(metainfo.piecesRoot()); // it became whole, or had not begun, when the process died
             } else {
                 openPartial(metainfo);
             }

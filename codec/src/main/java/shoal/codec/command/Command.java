@@ -1,0 +1,191 @@
+package shoal.codec.command;
+
+import static shoal.codec.base.Bounds.requireRange;
+import static shoal.codec.base.Bounds.requireText;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Epoch;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.codec.wire.ActivationType;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.Sampling;
+
+/** What a machine is asked to do. */
+public sealed interface Command {
+    int MAX_SHARD_ID = 65_535;
+    int MAX_NAME_BYTES = 255;
+
+    /** The envelope's {@code command}. */
+    String name();
+
+    /**
+     * Get a shard and make its layers ready. The reply comes when they are, however long it takes.
+     *
+     * @param model name of the model, if who asks knows it
+     * @param layers the shard's range, if who asks knows it
+     * @param infoHash of the shard's file (or its pieces root), if who asks knows it; the coordinator always does
+     */
+    record LoadShard(
+            int shardId,
+            @Nullable String model,
+            @Nullable LayerRange layers,
+            @Nullable Hash256 infoHash) implements Command {
+        public static final String NAME = "LOAD_SHARD";
+
+        public LoadShard {
+            requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
+            if (model != null) {
+                requireText("model", model, MAX_NAME_BYTES);
+            }
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** Drop a shard's layers from memory; its file stays. */
+    record UnloadShard(int shardId) implements Command {
+        public static final String NAME = "UNLOAD_SHARD";
+
+        public UnloadShard {
+            requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** Which files can be had from the machine. */
+    record ListFiles() implements Command {
+        public static final String NAME = "LIST_FILES";
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** What the machine is and has loaded. */
+    record GetCapabilities() implements Command {
+        public static final String NAME = "GET_CAPABILITIES";
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** How the machine is now. */
+    record Status() implements Command {
+        public static final String NAME = "STATUS";
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /**
+     * Open a session on a stage, or close it. Carries no prompt: tokens and activations go by QUIC.
+     *
+     * @param stage index of this stage in the pipeline, from 0
+     * @param shardId whose layers the stage runs
+     * @param infoHash of the shard, so that it can be loaded if it is missing
+     * @param next who gets the activations; null for the last stage, which samples
+     * @param coordinator who gets sampled tokens and failures
+     * @param contextLength most positions that the session may take
+     * @param close whether the session is over and may be dropped
+     */
+    record ExecuteTask(
+            long session,
+            Epoch epoch,
+            int stage,
+            int shardId,
+            LayerRange layers,
+            Hash256 infoHash,
+            @Nullable Contact next,
+            Contact coordinator,
+            Sampling sampling,
+            ActivationType activations,
+            int contextLength,
+            boolean close)
+            implements Command {
+        public static final String NAME = "EXECUTE_TASK";
+        public static final String TASK_TYPE = "ai_inference";
+
+        public ExecuteTask {
+            requireRange("stage", stage, 0, Frame.GenerationStarted.MAX_STAGES - 1);
+            requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
+            requireRange("context_length", contextLength, 1, Frame.Activation.MAX_POSITION);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** Ask the coordinator to go on with a text that fits into an envelope; longer ones go by QUIC. */
+    record Generate(String prompt, int maxTokens, Sampling sampling) implements Command {
+        public static final String NAME = "GENERATE";
+        public static final int MAX_PROMPT_BYTES = 32 * 1024;
+
+        public Generate {
+            requireText("prompt", prompt, MAX_PROMPT_BYTES);
+            requireRange("max_tokens", maxTokens, 1, 4096);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** Told to all: a shard's layers are ready on the sender. */
+    record ShardLoaded(int shardId, LayerRange layers) implements Command {
+        public static final String NAME = "SHARD_LOADED";
+
+        public ShardLoaded {
+            requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** Told to all: how far the sender is with fetching a shard. */
+    record ShardProgress(int shardId, long verifiedBytes, long size) implements Command {
+        public static final String NAME = "SHARD_PROGRESS";
+
+        public ShardProgress {
+            requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
+            requireRange("verified_bytes", verifiedBytes, 0, size);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** All names, for the error that an unknown one gets. */
+    List<String> NAMES = List.of(
+            LoadShard.NAME,
+            UnloadShard.NAME,
+            ListFiles.NAME,
+            GetCapabilities.NAME,
+            Status.NAME,
+            ExecuteTask.NAME,
+            Generate.NAME,
+            ShardLoaded.NAME,
+            ShardProgress.NAME);
+}

@@ -1,0 +1,620 @@
+package shoal.codec.command;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Endpoint;
+import shoal.codec.base.Epoch;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.MalformedException;
+import shoal.codec.base.NodeId;
+import shoal.codec.wire.ActivationType;
+import shoal.codec.wire.Sampling;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.StreamReadConstraints;
+import tools.jackson.core.json.JsonFactory;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * Envelopes to JSON and back. A request is {@code {command, request_id, from, to, params}}, a reply {@code {command, request_id,
+ * status: success|error, result | error}}. Keys that nobody knows are passed over; a wrong type names its field.
+ */
+public final class EnvelopeCodec {
+    public static final int MAX_BYTES = 64 * 1024;
+
+    private static final int MAX_DEPTH = 16;
+    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(StreamReadConstraints.builder()
+                            .maxNestingDepth(MAX_DEPTH)
+                            .maxStringLength(MAX_BYTES)
+                            .maxNumberLength(32)
+                            .maxDocumentLength(MAX_BYTES)
+                            .build())
+                    .build())
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
+
+    private EnvelopeCodec() {}
+
+    // ------------------------------------------------------------------------------------------------- writing
+
+    /** @throws IllegalArgumentException if the envelope is larger than {@link #MAX_BYTES} */
+    public static String write(Envelope envelope) {
+        ObjectNode json = JSON.createObjectNode();
+        switch (envelope) {
+            case Envelope.Request request -> {
+                json.put("command", request.command().name());
+                json.put("request_id", request.requestId());
+                json.put("from", request.from());
+                if (request.to() != null) {
+                    json.put("to", request.to());
+                }
+                ObjectNode params = params(request.command());
+                if (!params.isEmpty()) {
+                    json.set("params", params);
+                }
+            }
+            case Envelope.Success success -> {
+                json.put("command", success.command());
+                json.put("request_id", success.requestId());
+                json.put("status", "success");
+                json.set("result", result(success.result()));
+            }
+            case Envelope.Failure failure -> {
+                json.put("command", failure.command());
+                json.put("request_id", failure.requestId());
+                json.put("status", "error");
+                json.put("error", failure.error());
+            }
+        }
+        String text = JSON.writeValueAsString(json);
+        int size = text.getBytes(StandardCharsets.UTF_8).length;
+        if (size > MAX_BYTES) {
+            throw new IllegalArgumentException("an envelope has " + size + " bytes, allowed 0.." + MAX_BYTES);
+        }
+        return text;
+    }
+
+    private static ObjectNode params(Command command) {
+        ObjectNode params = JSON.createObjectNode();
+        switch (command) {
+            case Command.LoadShard load -> {
+                params.put("shard_id", load.shardId());
+                if (load.model() != null) {
+                    params.put("model", load.model());
+                }
+                if (load.layers() != null) {
+                    params.set("layers", layers(load.layers()));
+                }
+                if (load.infoHash() != null) {
+                    params.put("info_hash", load.infoHash().toHex());
+                }
+            }
+            case Command.UnloadShard unload -> params.put("shard_id", unload.shardId());
+            case Command.ListFiles() -> {}
+            case Command.GetCapabilities() -> {}
+            case Command.Status() -> {}
+            case Command.ExecuteTask task -> {
+                params.put("task_type", Command.ExecuteTask.TASK_TYPE);
+                params.put("session", Long.toHexString(task.session()));
+                params.put("epoch", task.epoch().number());
+                params.put("stage", task.stage());
+                params.put("shard_id", task.shardId());
+                params.set("layers", layers(task.layers()));
+                params.put("info_hash", task.infoHash().toHex());
+                if (task.next() != null) {
+                    params.set("next", contact(task.next()));
+                }
+                params.set("coordinator", contact(task.coordinator()));
+                params.set("sampling", sampling(task.sampling()));
+                params.put("activations", task.activations().name());
+                params.put("context_length", task.contextLength());
+                params.put("close", task.close());
+            }
+            case Command.Generate generate -> {
+                params.put("prompt", generate.prompt());
+                params.put("max_tokens", generate.maxTokens());
+                params.set("sampling", sampling(generate.sampling()));
+            }
+            case Command.ShardLoaded loaded -> {
+                params.put("shard_id", loaded.shardId());
+                params.set("layers", layers(loaded.layers()));
+            }
+            case Command.ShardProgress progress -> {
+                params.put("shard_id", progress.shardId());
+                params.put("verified_bytes", progress.verifiedBytes());
+                params.put("size", progress.size());
+            }
+        }
+        return params;
+    }
+
+    private static ObjectNode result(Result result) {
+        ObjectNode json = JSON.createObjectNode();
+        switch (result) {
+            case Result.ShardReady ready -> {
+                json.put("shard_id", ready.shardId());
+                json.put("status", "loaded");
+                json.put("path", ready.path());
+                json.set("layers", layers(ready.layers()));
+            }
+            case Result.ShardDropped dropped -> {
+                json.put("shard_id", dropped.shardId());
+                json.put("status", "unloaded");
+            }
+            case Result.Files files -> {
+                ArrayNode list = json.putArray("files");
+                for (Result.FileInfo file : files.files()) {
+                    list.addObject()
+                            .put("info_hash", file.infoHash().toHex())
+                            .put("filename", file.filename())
+                            .put("size", file.size());
+                }
+            }
+            case Result.Capabilities has -> {
+                if (has.shardId() == null) {
+                    json.putNull("shard_id");
+                } else {
+                    json.put("shard_id", has.shardId());
+                }
+                ObjectNode capabilities = json.putObject("capabilities");
+                capabilities.put("shard_loaded", !has.loaded().isEmpty());
+                capabilities.put("node_id", has.node().toHex());
+                capabilities.put("role", has.role());
+                capabilities.put("software", has.software());
+                if (has.pinnedShard() != null) {
+                    capabilities.put("pinned_shard", has.pinnedShard());
+                }
+                ArrayNode loaded = capabilities.putArray("loaded_shards");
+                for (Result.LoadedShard shard : has.loaded()) {
+                    ObjectNode entry = loaded.addObject();
+                    entry.put("shard_id", shard.shardId());
+                    entry.set("layers", layers(shard.layers()));
+                    entry.put("pieces_root", shard.piecesRoot().toHex());
+                }
+                ArrayNode onDisk = capabilities.putArray("on_disk");
+                has.onDisk().forEach(root -> onDisk.add(root.toHex()));
+                capabilities.put("cpu_cores", has.cores());
+                capabilities.put("memory_bytes", has.memoryBytes());
+                capabilities.put("kernels", has.kernels());
+                capabilities.set("contact", contact(has.contact()));
+            }
+            case Result.State state -> {
+                json.put("node_id", state.node().toHex());
+                json.put("role", state.role());
+                json.put("state", state.state());
+                json.put("sessions", state.sessions());
+                json.put("uptime_seconds", state.uptimeSeconds());
+            }
+            case Result.TaskAccepted task -> {
+                json.put("session", Long.toHexString(task.session()));
+                json.put("stage", task.stage());
+                json.put("status", task.open() ? "open" : "closed");
+            }
+            case Result.Generated generated -> {
+                generated.promptTokens().forEach(json.putArray("prompt_tokens")::add);
+                generated.tokens().forEach(json.putArray("tokens")::add);
+                json.put("text", generated.text());
+                json.put("stopped", generated.stopped());
+            }
+        }
+        return json;
+    }
+
+    private static ArrayNode layers(LayerRange layers) {
+        return JSON.createArrayNode().add(layers.first()).add(layers.last());
+    }
+
+    private static ObjectNode contact(Contact contact) {
+        ObjectNode json = JSON.createObjectNode().put("node_id", contact.id().toHex());
+        ArrayNode endpoints = json.putArray("endpoints");
+        contact.endpoints().forEach(endpoint -> endpoints.add(endpoint.toString()));
+        return json;
+    }
+
+    private static ObjectNode sampling(Sampling sampling) {
+        return JSON.createObjectNode()
+                .put("temperature", sampling.temperature())
+                .put("top_k", sampling.topK())
+                .put("top_p", sampling.topP())
+                .put("min_p", sampling.minP())
+                .put("seed", sampling.seed());
+    }
+
+    // ------------------------------------------------------------------------------------------------- reading
+
+    /** A request of which only who and which could be read; its reply is an error. */
+    public static final class BadRequestException extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        private final transient Envelope.Failure reply;
+
+        BadRequestException(Envelope.Failure reply) {
+            super(reply.error());
+            this.reply = reply;
+        }
+
+        /** What to answer. */
+        public Envelope.Failure reply() {
+            return reply;
+        }
+    }
+
+    /**
+     * Reads a request or a broadcast.
+     *
+     * @throws BadRequestException with the reply that it deserves
+     */
+    public static Envelope.Request readRequest(String text) {
+        String command = "";
+        String requestId = "";
+        try {
+            Fields json = new Fields("", parse(text));
+            requestId = json.textOr("request_id", "");
+            command = json.text("command");
+            String from = json.textOr("from", "");
+            String to = json.textOrNull("to");
+            Fields params = json.objectOrEmpty("params");
+            return new Envelope.Request(requestId, from, to, command(command, params));
+        } catch (MalformedException | IllegalArgumentException refused) {
+            throw new BadRequestException(
+                    new Envelope.Failure(command, requestId, String.valueOf(refused.getMessage())));
+        }
+    }
+
+    /** Reads a reply to a command. @throws MalformedException naming the field that is wrong */
+    public static Envelope readReply(String text) {
+        Fields json = new Fields("", parse(text));
+        String command = json.text("command");
+        String requestId = json.textOr("request_id", "");
+        String status = json.text("status");
+        try {
+            return switch (status) {
+                case "success" -> new Envelope.Success(command, requestId, result(command, json.object("result")));
+                case "error" -> new Envelope.Failure(command, requestId, json.text("error"));
+                default -> throw new MalformedException("status is '" + status + "', allowed are success, error");
+            };
+        } catch (IllegalArgumentException refused) {
+            throw new MalformedException(String.valueOf(refused.getMessage()), refused);
+        }
+    }
+
+    private static ObjectNode parse(String text) {
+        if (text.length() > MAX_BYTES) {
+            throw new MalformedException("an envelope has " + text.length() + " characters, allowed 0.." + MAX_BYTES);
+        }
+        try {
+            if (JSON.readTree(text) instanceof ObjectNode object) {
+                return object;
+            }
+            throw new MalformedException("an envelope is a JSON object");
+        } catch (JacksonException malformed) {
+            throw new MalformedException("an envelope is no JSON: " + malformed.getOriginalMessage(), malformed);
+        }
+    }
+
+    private static Command command(String name, Fields params) {
+        return switch (name) {
+            case Command.LoadShard.NAME ->
+                new Command.LoadShard(
+                        params.integer("shard_id"),
+                        params.textOrNull("model"),
+                        params.layersOrNull("layers"),
+                        params.hashOrNull("info_hash"));
+            case Command.UnloadShard.NAME -> new Command.UnloadShard(params.integer("shard_id"));
+            case Command.ListFiles.NAME -> new Command.ListFiles();
+            case Command.GetCapabilities.NAME -> new Command.GetCapabilities();
+            case Command.Status.NAME -> new Command.Status();
+            case Command.ExecuteTask.NAME -> executeTask(params);
+            case Command.Generate.NAME ->
+                new Command.Generate(
+                        params.text("prompt"),
+                        params.integerOr("max_tokens", 128),
+                        sampling(params.objectOrEmpty("sampling")));
+            case Command.ShardLoaded.NAME -> {
+                LayerRange layers = params.layersOrNull("layers");
+                yield new Command.ShardLoaded(
+                        params.integer("shard_id"), layers == null ? new LayerRange(0, 0) : layers);
+            }
+            case Command.ShardProgress.NAME ->
+                new Command.ShardProgress(
+                        params.integer("shard_id"), params.longValue("verified_bytes"), params.longValue("size"));
+            default ->
+                throw new MalformedException(
+                        "Unknown command " + name + ". Known are " + String.join(", ", Command.NAMES) + ".");
+        };
+    }
+
+    private static Command.ExecuteTask executeTask(Fields params) {
+        String type = params.text("task_type");
+        if (!type.equals(Command.ExecuteTask.TASK_TYPE)) {
+            throw new MalformedException("task_type is '" + type + "', allowed is " + Command.ExecuteTask.TASK_TYPE);
+        }
+        return new Command.ExecuteTask(
+                params.session("session"),
+                new Epoch(params.integer("epoch")),
+                params.integer("stage"),
+                params.integer("shard_id"),
+                params.layers("layers"),
+                params.hash("info_hash"),
+                params.contactOrNull("next"),
+                params.contact("coordinator"),
+                sampling(params.objectOrEmpty("sampling")),
+                params.activationType("activations"),
+                params.integer("context_length"),
+                params.flagOr("close", false));
+    }
+
+    private static Sampling sampling(Fields json) {
+        return new Sampling(
+                json.floatOr("temperature", 0),
+                json.integerOr("top_k", 0),
+                json.floatOr("top_p", 1),
+                json.floatOr("min_p", 0),
+                json.longOr("seed", 0));
+    }
+
+    private static Result result(String command, Fields json) {
+        return switch (command) {
+            case Command.LoadShard.NAME -> {
+                LayerRange layers = json.layersOrNull("layers");
+                yield new Result.ShardReady(
+                        json.integer("shard_id"), json.text("path"), layers == null ? new LayerRange(0, 0) : layers);
+            }
+            case Command.UnloadShard.NAME -> new Result.ShardDropped(json.integer("shard_id"));
+            case Command.ListFiles.NAME ->
+                new Result.Files(json.list(
+                        "files",
+                        file -> new Result.FileInfo(
+                                file.hash("info_hash"), file.text("filename"), file.longValue("size"))));
+            case Command.GetCapabilities.NAME -> capabilities(json);
+            case Command.Status.NAME ->
+                new Result.State(
+                        json.node("node_id"),
+                        json.text("role"),
+                        json.text("state"),
+                        json.integer("sessions"),
+                        json.longValue("uptime_seconds"));
+            case Command.ExecuteTask.NAME ->
+                new Result.TaskAccepted(
+                        json.session("session"),
+                        json.integer("stage"),
+                        json.text("status").equals("open"));
+            case Command.Generate.NAME ->
+                new Result.Generated(
+                        json.integers("prompt_tokens"),
+                        json.integers("tokens"),
+                        json.text("text"),
+                        json.text("stopped"));
+            default -> throw new MalformedException("there is no reply to " + command);
+        };
+    }
+
+    private static Result.Capabilities capabilities(Fields json) {
+        Fields has = json.object("capabilities");
+        return new Result.Capabilities(
+                json.integerOrNull("shard_id"),
+                has.integerOrNull("pinned_shard"),
+                has.node("node_id"),
+                has.text("role"),
+                has.textOr("software", ""),
+                has.list(
+                        "loaded_shards",
+                        shard -> new Result.LoadedShard(
+                                shard.integer("shard_id"), shard.layers("layers"), shard.hash("pieces_root"))),
+                has.hashes("on_disk"),
+                has.integer("cpu_cores"),
+                has.longValue("memory_bytes"),
+                has.textOr("kernels", ""),
+                has.contact("contact"));
+    }
+
+    /** The fields of one JSON object, with errors that name them. */
+    private record Fields(String path, ObjectNode json) {
+        private MalformedException wrong(String key, String allowed) {
+            JsonNode found = json.get(key);
+            String name = path.isEmpty() ? key : path + "." + key;
+            return new MalformedException(
+                    found == null || found.isNull()
+                            ? name + " is missing; it must be " + allowed
+                            : name + " is " + shortened(found.toString()) + ", it must be " + allowed);
+        }
+
+        private static String shortened(String text) {
+            return text.length() > 64 ? text.substring(0, 64) + "…" : text;
+        }
+
+        private boolean has(String key) {
+            return json.hasNonNull(key);
+        }
+
+        String text(String key) {
+            if (has(key) && json.get(key).isString()) {
+                return json.get(key).asString();
+            }
+            throw wrong(key, "a text");
+        }
+
+        String textOr(String key, String otherwise) {
+            return has(key) ? text(key) : otherwise;
+        }
+
+        @Nullable String textOrNull(String key) {
+            return has(key) ? text(key) : null;
+        }
+
+        int integer(String key) {
+            if (has(key) && json.get(key).isIntegralNumber() && json.get(key).canConvertToInt()) {
+                return json.get(key).asInt();
+            }
+            throw wrong(key, "a whole number");
+        }
+
+        int integerOr(String key, int otherwise) {
+            return has(key) ? integer(key) : otherwise;
+        }
+
+        @Nullable Integer integerOrNull(String key) {
+            return has(key) ? integer(key) : null;
+        }
+
+        long longValue(String key) {
+            if (has(key) && json.get(key).isIntegralNumber() && json.get(key).canConvertToLong()) {
+                return json.get(key).asLong();
+            }
+            throw wrong(key, "a whole number");
+        }
+
+        long longOr(String key, long otherwise) {
+            return has(key) ? longValue(key) : otherwise;
+        }
+
+        float floatOr(String key, float otherwise) {
+            if (!has(key)) {
+                return otherwise;
+            }
+            if (json.get(key).isNumber()) {
+                return (float) json.get(key).asDouble();
+            }
+            throw wrong(key, "a number");
+        }
+
+        boolean flagOr(String key, boolean otherwise) {
+            if (!has(key)) {
+                return otherwise;
+            }
+            if (json.get(key).isBoolean()) {
+                return json.get(key).asBoolean();
+            }
+            throw wrong(key, "true or false");
+        }
+
+        long session(String key) {
+            try {
+                return Long.parseUnsignedLong(text(key), 16);
+            } catch (NumberFormatException notHex) {
+                throw wrong(key, "up to 16 hexadecimal digits");
+            }
+        }
+
+        Hash256 hash(String key) {
+            try {
+                return Hash256.parse(text(key));
+            } catch (MalformedException notAHash) {
+                throw wrong(key, "64 hexadecimal digits");
+            }
+        }
+
+        @Nullable Hash256 hashOrNull(String key) {
+            return has(key) ? hash(key) : null;
+        }
+
+        NodeId node(String key) {
+            return new NodeId(hash(key));
+        }
+
+        LayerRange layers(String key) {
+            JsonNode pair = json.get(key);
+            if (pair instanceof ArrayNode array
+                    && array.size() == 2
+                    && array.get(0).isIntegralNumber()
+                    && array.get(1).isIntegralNumber()
+                    && array.get(0).canConvertToInt()
+                    && array.get(1).canConvertToInt()) {
+                return new LayerRange(array.get(0).asInt(), array.get(1).asInt());
+            }
+            throw wrong(key, "[first, last]");
+        }
+
+        @Nullable LayerRange layersOrNull(String key) {
+            return has(key) ? layers(key) : null;
+        }
+
+        ActivationType activationType(String key) {
+            for (ActivationType type : ActivationType.values()) {
+                if (type.name().equals(textOr(key, ""))) {
+                    return type;
+                }
+            }
+            throw wrong(key, "F32 or F16");
+        }
+
+        Fields object(String key) {
+            if (json.get(key) instanceof ObjectNode object) {
+                return new Fields(path.isEmpty() ? key : path + "." + key, object);
+            }
+            throw wrong(key, "an object");
+        }
+
+        Fields objectOrEmpty(String key) {
+            return has(key)
+                    ? object(key)
+                    : new Fields(path.isEmpty() ? key : path + "." + key, JSON.createObjectNode());
+        }
+
+        Contact contact(String key) {
+            Fields contact = object(key);
+            if (!(contact.json.get("endpoints") instanceof ArrayNode texts)) {
+                throw contact.wrong("endpoints", "a list of addresses");
+            }
+            var endpoints = new ArrayList<Endpoint>();
+            for (JsonNode text : texts) {
+                endpoints.add(Endpoint.parse(text.asString()));
+            }
+            return new Contact(contact.node("node_id"), endpoints);
+        }
+
+        @Nullable Contact contactOrNull(String key) {
+            return has(key) ? contact(key) : null;
+        }
+
+        <T> List<T> list(String key, java.util.function.Function<Fields, T> element) {
+            if (!(json.get(key) instanceof ArrayNode array)) {
+                throw wrong(key, "a list");
+            }
+            var list = new ArrayList<T>();
+            for (JsonNode entry : array) {
+                if (!(entry instanceof ObjectNode object)) {
+                    throw wrong(key, "a list of objects");
+                }
+                list.add(element.apply(new Fields(key, object)));
+            }
+            return list;
+        }
+
+        List<Integer> integers(String key) {
+            if (!(json.get(key) instanceof ArrayNode array)) {
+                throw wrong(key, "a list");
+            }
+            var list = new ArrayList<Integer>();
+            for (JsonNode entry : array) {
+                if (!entry.isIntegralNumber() || !entry.canConvertToInt()) {
+                    throw wrong(key, "a list of whole numbers");
+                }
+                list.add(entry.asInt());
+            }
+            return list;
+        }
+
+        List<Hash256> hashes(String key) {
+            if (!has(key)) {
+                return List.of();
+            }
+            if (!(json.get(key) instanceof ArrayNode array)) {
+                throw wrong(key, "a list");
+            }
+            var list = new ArrayList<Hash256>();
+            for (JsonNode entry : array) {
+                list.add(Hash256.parse(entry.asString()));
+            }
+            return list;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+package shoal.codec.command;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Contact;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.NodeId;
+
+/** What a machine answers when it has done as asked. */
+public sealed interface Result {
+    /** To LOAD_SHARD: {@code status} is "loaded". */
+    record ShardReady(int shardId, String path, LayerRange layers) implements Result {}
+
+    /** To UNLOAD_SHARD: {@code status} is "unloaded". */
+    record ShardDropped(int shardId) implements Result {}
+
+    /** One file that can be had. */
+    record FileInfo(Hash256 infoHash, String filename, long size) {}
+
+    /** To LIST_FILES. */
+    record Files(List<FileInfo> files) implements Result {
+        public Files {
+            files = List.copyOf(files);
+        }
+    }
+
+    /** One shard that is loaded. */
+    record LoadedShard(int shardId, LayerRange layers, Hash256 piecesRoot) {}
+
+    /**
+     * To GET_CAPABILITIES.
+     *
+     * @param shardId the shard that the node is pinned to, or else the first that is loaded, or null
+     * @param pinnedShard the only shard that the node wants, or null
+     * @param loaded shards whose layers are ready
+     * @param onDisk pieces roots of whole files that are here
+     */
+    record Capabilities(
+            @Nullable Integer shardId,
+            @Nullable Integer pinnedShard,
+            NodeId node,
+            String role,
+            String software,
+            List<LoadedShard> loaded,
+            List<Hash256> onDisk,
+            int cores,
+            long memoryBytes,
+            String kernels,
+            Contact contact)
+            implements Result {
+        public Capabilities {
+            loaded = List.copyOf(loaded);
+            onDisk = List.copyOf(onDisk);
+        }
+    }
+
+    /** To STATUS. */
+    record State(NodeId node, String role, String state, int sessions, long uptimeSeconds) implements Result {}
+
+    /** To EXECUTE_TASK: {@code status} is "open" or "closed". */
+    record TaskAccepted(long session, int stage, boolean open) implements Result {}
+
+    /** To GENERATE. */
+    record Generated(List<Integer> promptTokens, List<Integer> tokens, String text, String stopped) implements Result {
+        public Generated {
+            promptTokens = List.copyOf(promptTokens);
+            tokens = List.copyOf(tokens);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+package shoal.verticles.inferencestage;
+
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelSettings;
+import shoal.bridge.kernel.Kernels;
+import shoal.bridge.model.ModelFile;
+import shoal.bridge.model.Stage;
+import shoal.bridge.model.StageMemory;
+import shoal.bridge.model.StageSettings;
+import shoal.bridge.model.arch.Architectures;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.verticles.bus.Local;
+import shoal.verticles.config.Profile;
+
+/** The stages that are open in this process, and the kernels they run on. Blocking; safe for several threads. */
+public final class StageHost implements AutoCloseable {
+    private final Kernels kernels;
+    private final String kernelsName;
+    private final int maxContext;
+    private final long memoryBytes;
+    private final List<Open> open = new ArrayList<>();
+
+    /** A stage and the file that its tensors lie in. */
+    record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
+
+    public StageHost(Profile.Compute compute) {
+        var settings =
+                new KernelSettings(compute.kernels().equals("auto") ? null : compute.kernels(), compute.threadCount());
+        var choice = KernelChoice.of(settings);
+        kernels = choice.provider().open(settings);
+        kernelsName = choice.provider().name();
+        maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
+        memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
+    }
+
+    /** What the machine has; layers are mapped, so the heap's bound is not theirs. */
+    public static long machineMemoryBytes() {
+        return ManagementFactory.getOperatingSystemMXBean() instanceof com.sun.management.OperatingSystemMXBean system
+                ? system.getTotalMemorySize()
+                : Runtime.getRuntime().maxMemory();
+    }
+
+    public String kernelsName() {
+        return kernelsName;
+    }
+
+    /** What stages may take in all. */
+    public long memoryBytes() {
+        return memoryBytes;
+    }
+
+    /**
+     * Opens the layers that lie in a shard file, if they aren't open yet.
+     *
+     * @throws IOException if the file can't be read
+     * @throws shoal.codec.base.MalformedException if it is no shard that can run here
+     * @throws IllegalStateException if there is too little memory; the message names both numbers
+     */
+    public synchronized Local.LoadedShard open(Local.OpenStage wish) throws IOException {
+        for (Open known : open) {
+            if (known.shard().piecesRoot().equals(wish.piecesRoot())
+                    && known.shard().layers().equals(wish.layers())) {
+                return known.shard();
+            }
+        }
+        ModelFile file = ModelFile.open(wish.file());
+        try {
+            StageMemory needs = Architectures.memory(file.header(), wish.layers());
+            int context =
+                    Math.min(maxContext, Architectures.config(file.header()).contextLength());
+            long needed = needs.totalBytes(1, context);
+            long taken = open.stream()
+                    .mapToLong(stage -> stage.shard().memoryBytes())
+                    .sum();
+            if (needed > memoryBytes - taken) {
+                throw new IllegalStateException(String.format(
+                        java.util.Locale.ROOT,
+                        "layers %s need %,d bytes for weights and a context of %,d, this node has %,d left of %,d. "
+                                + "Use more shards, a shorter compute.contextLength, or a larger compute.memoryBytes.",
+                        wish.layers(),
+                        needed,
+                        context,
+                        memoryBytes - taken,
+                        memoryBytes));
+            }
+            Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext));
+            var shard = new Local.LoadedShard(
+                    wish.shardId(),
+                    wish.layers(),
+                    wish.piecesRoot(),
+                    wish.infoHash(),
+                    wish.file(),
+                    needed,
+                    kernelsName);
+            open.add(new Open(shard, file, stage));
+            return shard;
+        } catch (RuntimeException failure) {
+            file.close();
+            throw failure;
+        }
+    }
+
+    /** The open stage of a shard, by its pieces root or its info-hash, or null. */
+    synchronized @Nullable Stage find(Hash256 hash, LayerRange layers) {
+        for (Open known : open) {
+            if ((known.shard().piecesRoot().equals(hash)
+                            || known.shard().infoHash().equals(hash))
+                    && known.shard().layers().equals(layers)) {
+                return known.stage();
+            }
+        }
+        return null;
+    }
+
+    /** The open shards. */
+    public synchronized List<Local.LoadedShard> loaded() {
+        return open.stream().map(Open::shard).toList();
+    }
+
+    /** Closes a stage; nothing may run on it. Says whether it was open. */
+    synchronized boolean close(Hash256 piecesRoot, LayerRange layers) {
+        for (Open known : open) {
+            if (known.shard().piecesRoot().equals(piecesRoot)
+                    && known.shard().layers().equals(layers)) {
+                known.stage().close();
+                known.file().close();
+                open.remove(known);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Where a layer range's file header says it begins and ends. */
+    public static LayerRange layersOf(Path shard) throws IOException {
+        try (ModelFile file = ModelFile.open(shard)) {
+            var header = file.header();
+            int last = Architectures.config(header).layers() - 1;
+            return new LayerRange(
+                    header.intValue(shoal.codec.gguf.ShardKeys.LAYERS_FIRST, 0),
+                    header.intValue(shoal.codec.gguf.ShardKeys.LAYERS_LAST, last));
+        }
+    }
+
+    @Override
+    public synchronized void close() {
+        open.forEach(known -> {
+            known.stage().close();
+            known.file().close();
+        });
+        open.clear();
+        kernels.close();
+    }
+}

@@ -1,0 +1,260 @@
+package shoal.verticles.shardloader;
+
+import io.vertx.core.Future;
+import io.vertx.core.VerticleBase;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import shoal.bridge.model.ModelFile;
+import shoal.codec.base.Endpoint;
+import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.MalformedException;
+import shoal.codec.command.Command;
+import shoal.codec.command.CommandException;
+import shoal.codec.command.Envelope;
+import shoal.codec.command.EnvelopeCodec;
+import shoal.codec.command.Result;
+import shoal.codec.dht.DhtKeys;
+import shoal.codec.gguf.Gguf;
+import shoal.codec.gguf.ShardKeys;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.StreamKind;
+import shoal.verticles.bus.Addresses;
+import shoal.verticles.bus.CommandBus;
+import shoal.verticles.bus.Local;
+import shoal.verticles.config.Profile;
+import shoal.verticles.quic.QuicEndpoint;
+import shoal.verticles.store.ShardStore;
+import shoal.verticles.store.StoredFile;
+
+/**
+ * The chain of a shard on its way into memory: loaded? → here on disk? → fetch it → open its layers.
+ */
+public final class ShardLoaderVerticle extends VerticleBase {
+    private static final Logger LOG = LoggerFactory.getLogger(ShardLoaderVerticle.class);
+    private static final Duration ASK_TIMEOUT = Duration.ofSeconds(10);
+
+    private final QuicEndpoint endpoint;
+    private final CommandBus bus;
+    private final Profile profile;
+    private final ShardStore store;
+    private final List<Endpoint> bootstrap;
+    private final Map<Integer, Future<Result.ShardReady>> loading = new HashMap<>();
+
+    public ShardLoaderVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, ShardStore store) {
+        this.endpoint = endpoint;
+        this.bus = bus;
+        this.profile = profile;
+        this.store = store;
+        this.bootstrap = profile.bootstrapEndpoints();
+    }
+
+    @Override
+    public Future<?> start() {
+        bus.answerLocally(Addresses.LOAD_SHARD, Command.LoadShard.class, this::load);
+        bus.answerLocally(Addresses.UNLOAD_SHARD, Command.UnloadShard.class, this::unload);
+        return Future.succeededFuture();
+    }
+
+    /** Two requests for one shard share the work. */
+    private Future<Result.ShardReady> load(Command.LoadShard command) {
+        Future<Result.ShardReady> running = loading.get(command.shardId());
+        if (running != null && !running.isComplete()) {
+            return running;
+        }
+        bus.tell(Addresses.STEP, new Local.Step(6, "received LOAD_SHARD { shard_id: " + command.shardId() + " }"));
+        Integer total = profile.shard().total();
+        if (total != null && command.shardId() >= total) {
+            return Future.failedFuture(
+                    new CommandException("Shard " + command.shardId() + " is not one of 0.." + (total - 1) + "."));
+        }
+        Future<Result.ShardReady> started = bus.ask(Addresses.LOADED, new Local.AskLoaded(), Local.Loaded.class)
+                .compose(loaded -> {
+                    Local.LoadedShard known = find(loaded, command);
+                    return known != null
+                            ? Future.succeededFuture(ready(command.shardId(), known.path(), known.layers()))
+                            : bring(command).compose(file -> open(command, file));
+                });
+        loading.put(command.shardId(), started);
+        return started;
+    }
+
+    private static Local.@Nullable LoadedShard find(Local.Loaded loaded, Command.LoadShard command) {
+        for (Local.LoadedShard shard : loaded.shards()) {
+            Hash256 hash = command.infoHash();
+            boolean same = hash == null
+                    ? Integer.valueOf(command.shardId()).equals(shard.shardId())
+                    : hash.equals(shard.infoHash()) || hash.equals(shard.piecesRoot());
+            if (same) {
+                return shard;
+            }
+        }
+        return null;
+    }
+
+    // ------------------------------------------------------------------------------------------ the file
+
+    /** The shard's whole, verified file. */
+    private Future<StoredFile> bring(Command.LoadShard command) {
+        String name = "shard-" + command.shardId() + ".gguf";
+        return vertx.executeBlocking(() -> onDisk(command.infoHash(), name)).compose(here -> {
+            if (here != null) {
+                LOG.info("[LOAD_SHARD] ✓ Loaded shard {} from local directory", command.shardId());
+                return Future.succeededFuture(here);
+            }
+            bus.tell(Addresses.STEP, new Local.Step(1, "has no " + name + " yet"));
+            if (!profile.torrent().enabled()) {
+                return Future.failedFuture(CommandException.torrentRequired(command.shardId()));
+            }
+            return hashOf(command, name)
+                    .compose(hash -> {
+                        LOG.info("[LOAD_SHARD] Fetching shard {} (hash: {})", command.shardId(), hash);
+                        return bus.ask(
+                                Addresses.FETCH, new Local.FetchFile(hash, name, List.of()), Local.FileFetched.class);
+                    })
+                    .compose(fetched -> vertx.executeBlocking(
+                            () -> store.find(fetched.piecesRoot()).orElseThrow()));
+        });
+    }
+
+    private @Nullable StoredFile onDisk(@Nullable Hash256 hash, String name) throws IOException {
+        store.scan(
+                store.shardsDirectory(),
+                (path, failure) -> LOG.warn("{} is passed over: {}", path, failure.getMessage()));
+        for (StoredFile file : store.list()) {
+            boolean wanted = hash == null
+                    ? file.metainfo().name().equals(name)
+                    : file.piecesRoot().equals(hash)
+                            || file.metainfo().infoHash().hash().equals(hash);
+            if (wanted && file.isWhole()) {
+                return file;
+            }
+        }
+        return null;
+    }
+
+    /** What to fetch: the hash that the command brings; without one, what a bootstrap seeds under the shard's name. */
+    private Future<Hash256> hashOf(Command.LoadShard command, String name) {
+        Hash256 given = command.infoHash();
+        return given != null ? Future.succeededFuture(given) : askBootstrap(name, command.shardId(), 0);
+    }
+
+    private Future<Hash256> askBootstrap(String name, int shardId, int index) {
+        if (index >= bootstrap.size()) {
+            return Future.failedFuture(new CommandException("Shard " + shardId + " not found: no bootstrap seeds "
+                    + name + ". Copy it into the rendezvous's seed directory."));
+        }
+        return endpoint.connect(bootstrap.get(index))
+                .compose(peer -> peer.ask(StreamKind.PIECES, new Frame.ListFiles(), ASK_TIMEOUT))
+                .compose(frame -> {
+                    if (frame instanceof Frame.FileList(var files)) {
+                        for (Frame.FileEntry file : files) {
+                            if (file.name().equals(name)) {
+                                return Future.succeededFuture(file.piecesRoot());
+                            }
+                        }
+                    }
+                    return askBootstrap(name, shardId, index + 1);
+                })
+                .recover(failure -> index + 1 < bootstrap.size()
+                        ? askBootstrap(name, shardId, index + 1)
+                        : Future.failedFuture(failure));
+    }
+
+    // ----------------------------------------------------------------------------------------- the layers
+
+    /** What a shard's header says of it. */
+    private record Header(LayerRange layers, @Nullable Hash256 modelRoot) {}
+
+    private Future<Result.ShardReady> open(Command.LoadShard command, StoredFile file) {
+        return vertx.executeBlocking(() -> readHeader(command, file)).compose(header -> {
+            var wish = new Local.OpenStage(
+                    file.path(),
+                    file.piecesRoot(),
+                    file.metainfo().infoHash().hash(),
+                    header.layers(),
+                    command.shardId());
+            return bus.ask(Addresses.OPEN_STAGE, wish, Local.StageOpened.class).map(opened -> {
+                LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED ✓✓✓", command.shardId());
+                LOG.info("[SHARD]   Path: {}", file.path());
+                bus.tell(
+                        Addresses.STEP,
+                        new Local.Step(
+                                16,
+                                "loaded layers " + opened.layers() + " into memory (" + opened.kernels()
+                                        + " kernels)"));
+                announce(command, file, header);
+                return ready(command.shardId(), file.path(), header.layers());
+            });
+        });
+    }
+
+    private static Header readHeader(Command.LoadShard command, StoredFile file) throws IOException {
+        try (ModelFile model = ModelFile.open(file.path())) {
+            Gguf header = model.header();
+            var layers = new LayerRange(
+                    header.requiredInt(ShardKeys.LAYERS_FIRST), header.requiredInt(ShardKeys.LAYERS_LAST));
+            if (command.layers() != null && !command.layers().equals(layers)) {
+                throw new CommandException(file.path().getFileName() + " holds layers " + layers + ", not "
+                        + command.layers() + ". Its hash is right, so the request is wrong.");
+            }
+            String root = header.text(ShardKeys.MODEL_ROOT);
+            return new Header(layers, root == null ? null : Hash256.parse(root));
+        } catch (MalformedException malformed) {
+            throw new CommandException(String.valueOf(malformed.getMessage()));
+        }
+    }
+
+    private void announce(Command.LoadShard command, StoredFile file, Header header) {
+        broadcast(new Command.ShardLoaded(command.shardId(), header.layers()));
+        bus.tell(Addresses.STEP, new Local.Step(17, "broadcast SHARD_LOADED { shard_id: " + command.shardId() + " }"));
+        Hash256 root = header.modelRoot();
+        if (root != null) {
+            bus.ask(
+                            Addresses.ANNOUNCE,
+                            new Local.Announce(
+                                    DhtKeys.layers(root, header.layers()),
+                                    file.piecesRoot().toBytes()),
+                            Integer.class)
+                    .onFailure(failure -> LOG.debug("layers not announced: {}", failure.toString()));
+        }
+    }
+
+    private void broadcast(Command news) {
+        bus.broadcast(EnvelopeCodec.write(new Envelope.Request(
+                UUID.randomUUID().toString(), endpoint.nodeId().toHex(), null, news)));
+    }
+
+    private static Result.ShardReady ready(int shardId, Path path, LayerRange layers) {
+        return new Result.ShardReady(shardId, path.toString(), layers);
+    }
+
+    private Future<Result.ShardDropped> unload(Command.UnloadShard command) {
+        return bus.ask(Addresses.LOADED, new Local.AskLoaded(), Local.Loaded.class)
+                .compose(loaded -> {
+                    var closing = new ArrayList<Future<?>>();
+                    for (Local.LoadedShard shard : loaded.shards()) {
+                        if (Integer.valueOf(command.shardId()).equals(shard.shardId())) {
+                            closing.add(bus.ask(
+                                    Addresses.CLOSE_STAGE,
+                                    new Local.CloseStage(shard.layers(), shard.piecesRoot()),
+                                    Boolean.class));
+                        }
+                    }
+                    if (closing.isEmpty()) {
+                        return Future.failedFuture(CommandException.notLoaded());
+                    }
+                    loading.remove(command.shardId());
+                    return Future.join(closing).map(new Result.ShardDropped(command.shardId()));
+                });
+    }
+}
