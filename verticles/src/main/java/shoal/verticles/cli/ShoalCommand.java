@@ -13,7 +13,6 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         versionProvider = ShoalCommand.Version.class,
         subcommands = {
-<<<<<<< HEAD
             DemoCommand.class,
             RoleCommand.Rendezvous.class,
             RoleCommand.Node.class,
@@ -22,15 +21,10 @@ import picocli.CommandLine.Spec;
             SplitCommand.class,
             JoinCommand.class,
             TokenizeCommand.class,
-            LogitsCommand.class
-=======
-            GenerateCommand.class,
-            TokenizeCommand.class,
             LogitsCommand.class,
             TorrentCommand.class,
             SeedCommand.class,
             FetchCommand.class
->>>>>>> pieces
         })
 final class ShoalCommand implements Runnable {
     @Spec
