@@ -222,8 +222,12 @@ public final class Demo {
 
     private void heard(Child child, JsonNode event) {
         switch (event.path("event").asString()) {
-            case "ready" ->
+            case "ready" -> {
+                screen.line(String.format(
+                        "       %-12s is up: pid %d, QUIC at %s",
+                        child.name(), child.pid(), event.path("quic").asString()));
                 ready.computeIfAbsent(child, _ -> new CompletableFuture<>()).complete(event);
+            }
             case "swarm_ready" -> swarmReady.complete(event);
             case "step" ->
                 step(child, event.path("number").asInt(), event.path("text").asString());
@@ -246,7 +250,7 @@ public final class Demo {
     }
 
     private void step(Child child, int number, String text) {
-        boolean isNodesOwn = number == 1 || number >= 6 && number <= 17;
+        boolean isNodesOwn = number <= 2 || number >= 6 && number <= 17;
         if (isNodesOwn && !child.name().startsWith("node")) {
             return; // the coordinator fetches its vocabulary file the same way
         }
