@@ -13,7 +13,13 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         versionProvider = ShoalCommand.Version.class,
         subcommands = {
+            DemoCommand.class,
+            RoleCommand.Rendezvous.class,
+            RoleCommand.Node.class,
+            RoleCommand.Coordinator.class,
             GenerateCommand.class,
+            SplitCommand.class,
+            JoinCommand.class,
             TokenizeCommand.class,
             LogitsCommand.class,
             TorrentCommand.class,
@@ -35,6 +41,7 @@ final class ShoalCommand implements Runnable {
             throw new CommandLine.ParameterException(
                     spec.commandLine(), "--log-level is '" + level + "', allowed are error, warn, info, debug, trace.");
         }
+        System.setProperty("shoal.log.level.set", level);
         Main.logLevel(level);
     }
 

@@ -97,11 +97,11 @@ public final class ShardStore implements AutoCloseable {
         }
     }
 
-    private ShardStore(Path root, BlockHasher hasher, FileChannel lockFile) {
+    private ShardStore(Path root, Path shards, BlockHasher hasher, FileChannel lockFile) {
         this.root = root;
         this.hasher = hasher;
         this.lockFile = lockFile;
-        shards = root.resolve("shards");
+        this.shards = shards;
         partial = root.resolve("partial");
         known = root.resolve("known");
     }
@@ -113,7 +113,13 @@ public final class ShardStore implements AutoCloseable {
      * @throws IOException if another process has it open, or it cannot be written
      */
     public static ShardStore open(Path root, BlockHasher hasher) throws IOException {
-        Files.createDirectories(root.resolve("shards"));
+        return open(root, root.resolve("shards"), hasher);
+    }
+
+    /** The same, with whole files in another directory, which must be on the same disk. */
+    public static ShardStore open(Path root, Path shards, BlockHasher hasher) throws IOException {
+        Files.createDirectories(root);
+        Files.createDirectories(shards);
         Path directory = root.toRealPath();
         Files.createDirectories(directory.resolve("partial"));
         Files.createDirectories(directory.resolve("known"));
@@ -129,7 +135,7 @@ public final class ShardStore implements AutoCloseable {
             if (lock == null) {
                 throw new IOException(directory + " is in use by another Shoal. Stop it, or choose another directory.");
             }
-            ShardStore store = new ShardStore(directory, hasher, lockFile);
+            ShardStore store = new ShardStore(directory, shards.toRealPath(), hasher, lockFile);
             store.recover();
             return store;
         } catch (Throwable failure) {

@@ -1,0 +1,280 @@
+package shoal.verticles.launcher;
+
+import io.vertx.core.Deployable;
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import shoal.codec.base.Endpoint;
+import shoal.codec.metainfo.BlockHasher;
+import shoal.codec.wire.Role;
+import shoal.verticles.bus.Cluster;
+import shoal.verticles.bus.CommandBus;
+import shoal.verticles.bus.Local;
+import shoal.verticles.command.CommandVerticle;
+import shoal.verticles.config.Profile;
+import shoal.verticles.config.ProfileException;
+import shoal.verticles.coordinator.CoordinatorVerticle;
+import shoal.verticles.dht.DhtVerticle;
+import shoal.verticles.identity.ClusterSecret;
+import shoal.verticles.identity.Identity;
+import shoal.verticles.inferencestage.InferenceStageVerticle;
+import shoal.verticles.inferencestage.StageHost;
+import shoal.verticles.piecefetcher.PieceFetcherVerticle;
+import shoal.verticles.pieceserver.PieceServerVerticle;
+import shoal.verticles.quic.QuicEndpoint;
+import shoal.verticles.shardloader.ShardLoaderVerticle;
+import shoal.verticles.store.ShardStore;
+import shoal.verticles.store.StoredFile;
+
+/**
+ * One process of the swarm, from start to end. Order: identity and store, a shard that is here already, hello to a bootstrap, the
+ * cluster's bus, QUIC, the verticles of the role.
+ */
+public final class RoleProcess {
+    private static final Logger LOG = LoggerFactory.getLogger(RoleProcess.class);
+    private static final Duration STEP = Duration.ofSeconds(60);
+    private static final Duration DRAIN = Duration.ofSeconds(4);
+
+    private final Profile profile;
+    private final Role role;
+    private final String software;
+    private final boolean events;
+    private final CountDownLatch end = new CountDownLatch(1);
+    private @Nullable ShardStore store;
+    private @Nullable StageHost host;
+    private @Nullable QuicEndpoint endpoint;
+    private @Nullable Cluster cluster;
+
+    /** @param events whether to tell on standard output what happens, one JSON object a line */
+    public RoleProcess(Profile profile, Role role, String software, boolean events) {
+        this.profile = profile;
+        this.role = role;
+        this.software = software;
+        this.events = events;
+    }
+
+    /**
+     * Runs until the process is told to end.
+     *
+     * @param endWithStandardInput whether it ends when standard input closes; the line {@code detach} lifts that
+     */
+    public void run(boolean endWithStandardInput) throws IOException, InterruptedException {
+        if (endWithStandardInput) {
+            Thread.ofPlatform().daemon().name("standard input").start(this::watchStandardInput);
+        }
+        Thread atExit = Thread.ofPlatform().name("drain").unstarted(this::stop);
+        Runtime.getRuntime().addShutdownHook(atExit);
+        try {
+            start();
+            end.await();
+        } finally {
+            try {
+                Runtime.getRuntime().removeShutdownHook(atExit);
+                stop();
+            } catch (IllegalStateException shuttingDown) {
+                atExit.join();
+            }
+        }
+    }
+
+    private void watchStandardInput() {
+        try {
+            while (true) {
+                int c = System.in.read();
+                if (c < 0) {
+                    Runtime.getRuntime().exit(0);
+                }
+                if (c == 'd') {
+                    return; // detach
+                }
+            }
+        } catch (IOException closed) {
+            Runtime.getRuntime().exit(0);
+        }
+    }
+
+    private void start() throws IOException, InterruptedException {
+        ClusterSecret secret = secret();
+        Path directory = profile.store().directoryPath();
+        Files.createDirectories(directory);
+        Identity identity = Identity.loadOrCreate(directory.resolve("identity.pem"));
+        ShardStore opened = ShardStore.open(directory, profile.store().shardsPath(), BlockHasher.plain());
+        store = opened;
+        if (role == Role.NODE) {
+            host = new StageHost(profile.compute());
+            loadPinnedShard(opened, host);
+        }
+        var settings = new QuicEndpoint.Settings(
+                profile.quic().bind(),
+                profile.quic().advertised(),
+                role,
+                profile.cluster().name(),
+                secret,
+                software,
+                QuicEndpoint.PROTOCOL);
+        List<Endpoint> bootstrap = profile.bootstrapEndpoints();
+        if (bootstrap.isEmpty() && role != Role.RENDEZVOUS) {
+            throw new ProfileException(
+                    "a " + role.text() + " needs an address to know first. Pass --bootstrap HOST:PORT.");
+        }
+        List<Endpoint> members = bootstrap.isEmpty()
+                ? List.of()
+                : Bootstrap.awaitBusMembers(
+                        bootstrap, Duration.ofSeconds(profile.bootstrapTimeoutSeconds()), identity, settings);
+        Cluster joined = await(Cluster.join(
+                new VertxOptions(),
+                new Cluster.Settings(
+                        profile.cluster().name(),
+                        profile.cluster().host(),
+                        profile.cluster().port(),
+                        members,
+                        secret)));
+        cluster = joined;
+        Vertx vertx = joined.vertx();
+        CommandBus bus = CommandBus.install(vertx);
+        QuicEndpoint quic = await(QuicEndpoint.open(vertx, identity, settings));
+        endpoint = quic;
+        quic.tellBusMembers(joined::members);
+        Events told = new Events(System.out);
+        if (events) {
+            told.listenTo(bus);
+        }
+        deploy(vertx, bus, quic, opened, bootstrap);
+        LOG.info(
+                "{} {} of cluster '{}' listens on {} (QUIC)",
+                role.text(),
+                quic.nodeId().toShortHex(),
+                profile.cluster().name(),
+                quic.bound());
+        if (events) {
+            told.emit(
+                    "ready",
+                    Map.of(
+                            "role",
+                            role.text(),
+                            "id",
+                            quic.nodeId().toHex(),
+                            "pid",
+                            ProcessHandle.current().pid(),
+                            "quic",
+                            quic.advertised().getFirst().toString()));
+        }
+    }
+
+    private @Nullable ClusterSecret secret() throws IOException {
+        String file = profile.cluster().secretFile();
+        if (file != null) {
+            return ClusterSecret.read(Path.of(file));
+        }
+        if (!profile.cluster().isLoopback()) {
+            throw new ProfileException("cluster.host " + profile.cluster().host()
+                    + " can be reached from elsewhere, so cluster.secretFile must name the cluster's secret. Make one with: "
+                    + "head -c 32 /dev/urandom | base64 > FILE");
+        }
+        return null;
+    }
+
+    /** A node that is pinned to a shard and has its file is ready before anybody knows of it. */
+    private void loadPinnedShard(ShardStore files, StageHost stages) throws IOException {
+        Integer pinned = profile.shard().id();
+        if (pinned == null) {
+            return;
+        }
+        String name = "shard-" + pinned + ".gguf";
+        files.scan(
+                files.shardsDirectory(),
+                (path, failure) -> LOG.warn("{} is passed over: {}", path, failure.getMessage()));
+        for (StoredFile file : files.list()) {
+            if (file.isWhole() && file.metainfo().name().equals(name)) {
+                stages.open(new Local.OpenStage(
+                        file.path(),
+                        file.piecesRoot(),
+                        file.metainfo().infoHash().hash(),
+                        StageHost.layersOf(file.path()),
+                        pinned));
+                LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED BEFORE JOINING NETWORK ✓✓✓", pinned);
+                LOG.info("[SHARD]   Path: {}", file.path());
+                return;
+            }
+        }
+    }
+
+    private void deploy(Vertx vertx, CommandBus bus, QuicEndpoint quic, ShardStore files, List<Endpoint> bootstrap) {
+        String name = profile.cluster().name();
+        StageHost stages = host;
+        var machine = new CommandVerticle.Machine(
+                stages == null ? StageHost.machineMemoryBytes() : stages.memoryBytes(),
+                stages == null ? "none" : stages.kernelsName());
+        deploy(vertx, new DhtVerticle(quic, bus, bootstrap, name, role));
+        if (role != Role.COORDINATOR) {
+            deploy(vertx, new PieceServerVerticle(quic, files, bus, profile));
+        }
+        if (role != Role.RENDEZVOUS) {
+            deploy(vertx, new PieceFetcherVerticle(quic, files, bus, profile, bootstrap));
+        }
+        if (stages != null) {
+            deploy(vertx, new InferenceStageVerticle(quic, bus, profile, stages));
+            deploy(vertx, new ShardLoaderVerticle(quic, bus, profile, files));
+        }
+        deploy(vertx, new CommandVerticle(quic, bus, profile, role, files, machine, software));
+        if (role == Role.COORDINATOR) {
+            deploy(vertx, new CoordinatorVerticle(quic, bus, profile));
+        }
+    }
+
+    private static void deploy(Vertx vertx, Deployable verticle) {
+        await(vertx.deployVerticle(verticle));
+    }
+
+    /** Leaves in order: verticles, connections, the cluster, the disk. Bounded; what does not end in time is cut off. */
+    private synchronized void stop() {
+        Cluster joined = cluster;
+        cluster = null;
+        if (joined != null) {
+            Future<?> closed = endpoint == null ? Future.succeededFuture() : endpoint.close();
+            try {
+                closed.transform(_ -> joined.leave())
+                        .toCompletionStage()
+                        .toCompletableFuture()
+                        .orTimeout(DRAIN.toMillis(), TimeUnit.MILLISECONDS)
+                        .join();
+            } catch (CompletionException late) {
+                LOG.debug("did not leave in order: {}", late.toString());
+            }
+        }
+        ShardStore files = store;
+        store = null;
+        if (files != null) {
+            try {
+                files.close();
+            } catch (IOException failure) {
+                LOG.warn("the store was not closed: {}", failure.getMessage());
+            }
+        }
+    }
+
+    private static <T> T await(Future<T> future) {
+        CompletableFuture<T> completable = future.toCompletionStage().toCompletableFuture();
+        try {
+            return completable.orTimeout(STEP.toMillis(), TimeUnit.MILLISECONDS).join();
+        } catch (CompletionException failure) {
+            if (failure.getCause() instanceof RuntimeException cause) {
+                throw cause;
+            }
+            throw failure;
+        }
+    }
+}
