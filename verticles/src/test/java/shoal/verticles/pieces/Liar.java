@@ -3,6 +3,7 @@ package shoal.verticles.pieces;
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.Metainfo;
@@ -19,6 +20,8 @@ final class Liar implements AutoCloseable {
     private final Vertx vertx = Vertx.vertx();
     private final QuicEndpoint endpoint;
     private final Metainfo file;
+    /** Down when somebody has closed a stream. */
+    final CountDownLatch dropped = new CountDownLatch(1);
 
     Liar(Metainfo file) {
         this.file = file;
@@ -33,7 +36,10 @@ final class Liar implements AutoCloseable {
                         null,
                         "test",
                         QuicEndpoint.PROTOCOL)));
-        endpoint.onStream(StreamKind.PIECES, stream -> stream.onFrame(frame -> answer(stream, frame)));
+        endpoint.onStream(StreamKind.PIECES, stream -> {
+            stream.onClose(dropped::countDown);
+            stream.onFrame(frame -> answer(stream, frame));
+        });
     }
 
     Contact contact() {

@@ -133,17 +133,20 @@ class PieceTransferTest {
     }
 
     @Test
-    void whoSendsABadPieceIsDroppedAndTheFileComesFromAnother() throws IOException {
+    void whoSendsABadPieceIsDroppedAndTheFileComesFromAnother() throws Exception {
         byte[] bytes = random(20 * PIECE);
         Metainfo file = metainfo("shard-3.gguf", bytes);
         Liar liar = new Liar(file);
         liars.add(liar);
         Peer.write(directory.resolve("honest/shards/shard-3.gguf"), bytes);
-        Peer honest = peer("honest", Role.NODE, "upload.bytesPerSecond=2000000");
+        Peer honest = peer("honest", Role.NODE, "upload.bytesPerSecond=1000000");
         Peer node = peer("node", Role.NODE);
         try (var log = new CapturedLog()) {
-            Local.FileFetched fetched =
-                    await(node.fetch(file.piecesRoot(), "shard-3.gguf", liar.contact(), honest.contact()));
+            Future<Local.FileFetched> fetching =
+                    node.fetch(file.piecesRoot(), "shard-3.gguf", liar.contact(), honest.contact());
+            assertTrue(liar.dropped.await(20, TimeUnit.SECONDS));
+            assertFalse(fetching.isComplete(), "the liar should be dropped at once");
+            Local.FileFetched fetched = await(fetching);
             assertArrayEquals(bytes, Files.readAllBytes(fetched.path()));
             log.awaitLine("\\[TORRENT\\] dropped node " + liar.contact().id().toShortHex()
                     + " at .*: piece \\d+ does not match its hash");
@@ -234,7 +237,7 @@ class PieceTransferTest {
     }
 
     @Test
-    void aPieceThatHasRottedOnTheSeedersDiskComesFromAnother() throws IOException {
+    void aPieceThatHasRottedOnTheSeedersDiskComesFromAnother() throws Exception {
         byte[] bytes = random(10 * PIECE);
         Metainfo file = metainfo("shard-0.gguf", bytes);
         Path rotting = directory.resolve("rotten/shards/shard-0.gguf");
@@ -252,6 +255,31 @@ class PieceTransferTest {
                 await(node.fetch(file.piecesRoot(), "shard-0.gguf", rotten.contact(), sound.contact()));
         assertArrayEquals(bytes, Files.readAllBytes(fetched.path()));
         assertTrue(fetched.bytesBySource().get(Local.Source.RENDEZVOUS) >= PIECE);
+    }
+
+    @Test
+    void theStartIsLoggedAsOperatorsKnowIt() {
+        var hashes = new ArrayList<String>();
+        for (int shard = 0; shard < 4; shard++) {
+            byte[] bytes = random(PIECE + shard);
+            String name = "shard-" + shard + ".gguf";
+            Peer.write(directory.resolve("node/shards").resolve(name), bytes);
+            hashes.add(name + " (hash: " + metainfo(name, bytes).infoHash() + ")");
+        }
+        try (var log = new CapturedLog()) {
+            Peer node = peer("node", Role.NODE);
+            node.bus.answerLocally(Addresses.ANNOUNCE, Local.Announce.class, _ -> Future.succeededFuture(1));
+            List<String> lines = log.awaitLine(".*auto-propagation enabled");
+            var expected = new ArrayList<String>();
+            hashes.forEach(hash -> expected.add("[TORRENT] ✓ Seeding primary shard: " + hash));
+            expected.add("[TORRENT] Primary shards (0-3): 4/4 seeded");
+            expected.add("[TORRENT] Total files available for seeding: 4");
+            expected.add("[TORRENT] Registering 4 torrent file(s) in DHT for auto-propagation...");
+            hashes.forEach(hash -> expected.add("[TORRENT] ✓ Registered torrent file in DHT: " + hash));
+            expected.add("[TORRENT] ✓ All torrent files registered in DHT - auto-propagation enabled");
+            lines.removeIf(line -> !line.startsWith("[TORRENT]"));
+            assertEquals(expected, lines);
+        }
     }
 
     @Test
