@@ -150,8 +150,8 @@ class KernelAgreementTest {
             for (int columns : block > 1
                     ? new int[] {block, 2 * block, 3 * block, 17 * block}
                     : new int[] {1, 3, 4, 15, 16, 17, 31, 33, 64, 100, 515}) {
-                for (int rows : new int[] {1, 2, 3, 5, 16, 17, 67}) {
-                    for (int tokens : new int[] {1, 2, 3, 4, 5, 9}) {
+                for (int rows : new int[] {1, 3, 17, 67}) {
+                    for (int tokens : new int[] {1, 3, 4, 6}) {
                         PreparedWeights weights =
                                 kernels.prepare(type, rows, columns, randomBlocks(type, rows * columns, random, arena));
                         float[] x = randomFloats(tokens * columns, random);

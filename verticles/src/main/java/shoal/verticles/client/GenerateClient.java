@@ -7,6 +7,7 @@ import io.vertx.core.VertxOptions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
@@ -21,6 +22,8 @@ import shoal.verticles.quic.QuicEndpoint;
 
 /** Asks a coordinator to go on with a text, and hears it token by token. */
 public final class GenerateClient implements AutoCloseable {
+    private static final long CLOSE_SECONDS = 2;
+
     private final Vertx vertx = Vertx.vertx(new VertxOptions().setEventLoopPoolSize(1));
     private final QuicEndpoint endpoint;
 
@@ -92,7 +95,7 @@ public final class GenerateClient implements AutoCloseable {
                     });
                     stream.onClose(() -> whole.tryFail(new PeerRefusedException(
                             ErrorCode.LOST, coordinator + " went away before the answer was whole. Ask again.")));
-                    stream.send(request);
+                    stream.send(request).onSuccess(_ -> stream.end());
                 });
         return join(whole.future());
     }
@@ -110,6 +113,15 @@ public final class GenerateClient implements AutoCloseable {
 
     @Override
     public void close() {
-        join(endpoint.close().transform(_ -> vertx.close()));
+        try {
+            endpoint.close()
+                    .transform(_ -> vertx.close())
+                    .toCompletionStage()
+                    .toCompletableFuture()
+                    .orTimeout(CLOSE_SECONDS, TimeUnit.SECONDS)
+                    .join();
+        } catch (CompletionException late) {
+            // the threads are daemons; nothing is lost with what did not close in time
+        }
     }
 }

@@ -385,7 +385,8 @@ public final class CoordinatorVerticle extends VerticleBase {
 
     // ------------------------------------------------------------------------------------- generations
 
-    private void run(
+    /** Starts a generation; returns its session. */
+    private long run(
             Model known, Pipeline through, List<Integer> prompt, int maxTokens, Sampling sampling, Listener listener) {
         long id = random.nextLong();
         var session = new Session(
@@ -419,6 +420,7 @@ public final class CoordinatorVerticle extends VerticleBase {
                 })
                 .onFailure(failure ->
                         driver.feed(new Session.Input.Failed(ErrorCode.LOST, String.valueOf(failure.getMessage()))));
+        return id;
     }
 
     private Future<?> openStages(Model known, Pipeline through, long id, Sampling sampling) {
@@ -554,13 +556,14 @@ public final class CoordinatorVerticle extends VerticleBase {
                     .onFailure(failure -> stream.refuse(ErrorCode.CONTEXT, String.valueOf(failure.getMessage())))
                     .onSuccess(prompt -> {
                         stream.send(new Frame.GenerationStarted(prompt, through.entries()));
-                        run(
+                        long id = run(
                                 known,
                                 through,
                                 prompt,
                                 request.maxTokens(),
                                 request.sampling(),
                                 streaming(stream, known, begun));
+                        stream.onClose(() -> fail(id, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence()));
                     });
         });
     }

@@ -1,6 +1,7 @@
 package shoal.verticles.quic;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -133,6 +134,19 @@ class QuicEndpointTest {
                 ErrorCode.UNSUPPORTED,
                 "takes no streams of kind GENERATE",
                 peer.ask(StreamKind.GENERATE, new Frame.GeneratedToken(1, ""), Duration.ofSeconds(5)));
+    }
+
+    @Test
+    void closesWithAndWithoutListening() {
+        QuicEndpoint server = open("127.0.0.1", Role.NODE, "llama", null, QuicEndpoint.PROTOCOL);
+        QuicEndpoint client = await(QuicEndpoint.open(
+                vertx,
+                Identity.create(),
+                new QuicEndpoint.Settings(null, List.of(), Role.CLIENT, "", null, "test", QuicEndpoint.PROTOCOL)));
+        PeerConnection peer = await(client.connect(server.bound()));
+        await(client.close());
+        assertFalse(peer.isOpen());
+        await(server.close());
     }
 
     @Test

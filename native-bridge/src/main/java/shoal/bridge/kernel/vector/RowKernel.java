@@ -8,6 +8,9 @@ import shoal.bridge.kernel.host.HostWeights;
 /**
  * Rows of one tensor type times activations. A subclass has two inner loops: four rows with one token (decode, bound by memory) and
  * one row with four tokens (prefill, bound by arithmetic). Both leave 4 * 16 lanes to be added.
+ *
+ * <p>Keep these loops small: past a number of nodes the compiler inlines no more (NodeCountInliningCutoff), vectors are then
+ * objects, and the loop is ten times slower. Four rows at once fit for the types that are quick to unpack.
  */
 abstract class RowKernel {
     private static final int LANES = SumOrder.LANES;

@@ -15,34 +15,33 @@ final class VectorF16 extends RowKernel {
 
     @Override
     void fourRows(MemorySegment w, long a, long b, long c, long d, int columns, HostBuffer x, int t, float[] lanes) {
+        twoRows(w, a, b, columns, x, t, lanes, 0);
+        twoRows(w, c, d, columns, x, t, lanes, 2 * SumOrder.LANES);
+    }
+
+    /** Two at a time: the compiler gives up on a loop over four, which has too many nodes to inline. */
+    private static void twoRows(
+            MemorySegment w, long a, long b, int columns, HostBuffer x, int t, float[] lanes, int at) {
         float[] values = x.values();
         int whole = columns / SumOrder.LANES * SumOrder.LANES;
         for (int group = 0; group < GROUPS; group++) {
             FloatVector sumA = FloatVector.zero(FLOATS);
             FloatVector sumB = FloatVector.zero(FLOATS);
-            FloatVector sumC = FloatVector.zero(FLOATS);
-            FloatVector sumD = FloatVector.zero(FLOATS);
             for (int column = group * WIDTH; column < whole; column += SumOrder.LANES) {
                 FloatVector v = FloatVector.fromArray(FLOATS, values, t * columns + column);
                 long offset = (long) column * BYTES;
                 sumA = Lanes.halves(w, a + offset).fma(v, sumA);
                 sumB = Lanes.halves(w, b + offset).fma(v, sumB);
-                sumC = Lanes.halves(w, c + offset).fma(v, sumC);
-                sumD = Lanes.halves(w, d + offset).fma(v, sumD);
             }
-            sumA.intoArray(lanes, group * WIDTH);
-            sumB.intoArray(lanes, SumOrder.LANES + group * WIDTH);
-            sumC.intoArray(lanes, 2 * SumOrder.LANES + group * WIDTH);
-            sumD.intoArray(lanes, 3 * SumOrder.LANES + group * WIDTH);
+            sumA.intoArray(lanes, at + group * WIDTH);
+            sumB.intoArray(lanes, at + SumOrder.LANES + group * WIDTH);
         }
         for (int column = whole; column < columns; column++) {
             long offset = (long) column * BYTES;
             float v = values[t * columns + column];
             int lane = column - whole;
-            lanes[lane] = Math.fma(value(w, a + offset), v, lanes[lane]);
-            lanes[lane + 16] = Math.fma(value(w, b + offset), v, lanes[lane + 16]);
-            lanes[lane + 32] = Math.fma(value(w, c + offset), v, lanes[lane + 32]);
-            lanes[lane + 48] = Math.fma(value(w, d + offset), v, lanes[lane + 48]);
+            lanes[at + lane] = Math.fma(value(w, a + offset), v, lanes[at + lane]);
+            lanes[at + lane + 16] = Math.fma(value(w, b + offset), v, lanes[at + lane + 16]);
         }
     }
 

@@ -16,31 +16,41 @@ final class VectorQ4_0 extends RowKernel {
 
     @Override
     void fourRows(MemorySegment w, long a, long b, long c, long d, int columns, HostBuffer x, int t, float[] lanes) {
+        twoRows(w, a, b, columns, x, t, lanes, 0);
+        twoRows(w, c, d, columns, x, t, lanes, 2 * SumOrder.LANES);
+    }
+
+    /** Two at a time: the compiler gives up on a loop over four, which has too many nodes to inline. */
+    private static void twoRows(
+            MemorySegment w, long a, long b, int columns, HostBuffer x, int t, float[] lanes, int at) {
         int blocks = columns / HostBuffer.BLOCK;
         float[] levels = x.levels();
         float[] scales = x.scales();
         for (int group = 0; group < GROUPS; group++) {
             FloatVector sumA = FloatVector.zero(FLOATS);
             FloatVector sumB = FloatVector.zero(FLOATS);
-            FloatVector sumC = FloatVector.zero(FLOATS);
-            FloatVector sumD = FloatVector.zero(FLOATS);
-            int at = t * columns + group * WIDTH;
+            int start = t * columns + group * WIDTH;
             for (int block = 0; block < blocks; block++) {
-                FloatVector low = FloatVector.fromArray(FLOATS, levels, at + block * HostBuffer.BLOCK);
+                FloatVector low = FloatVector.fromArray(FLOATS, levels, start + block * HostBuffer.BLOCK);
                 FloatVector high =
-                        FloatVector.fromArray(FLOATS, levels, at + block * HostBuffer.BLOCK + SumOrder.LANES);
-                FloatVector shift = low.add(high).mul(-8f);
+                        FloatVector.fromArray(FLOATS, levels, start + block * HostBuffer.BLOCK + SumOrder.LANES);
+                // low levels are 8 less than their bits, which shift takes away; high ones come 16 times as large: all
+                // is exact
+                FloatVector shift = low.mul(-8f);
+                FloatVector highBy16 = high.mul(0.0625f);
                 float scale = scales[t * blocks + block];
                 long offset = (long) block * BLOCK_BYTES;
-                sumA = step(w, a + offset, group, low, high, shift, scale, sumA);
-                sumB = step(w, b + offset, group, low, high, shift, scale, sumB);
-                sumC = step(w, c + offset, group, low, high, shift, scale, sumC);
-                sumD = step(w, d + offset, group, low, high, shift, scale, sumD);
+                ByteVector pairsA = Lanes.bytes(w, a + offset + 2, group);
+                sumA = Lanes.highHalvesLess8Times16(pairsA, group)
+                        .fma(highBy16, Lanes.lowHalves(pairsA, group).fma(low, shift))
+                        .fma(FloatVector.broadcast(FLOATS, Lanes.half(w, a + offset) * scale), sumA);
+                ByteVector pairsB = Lanes.bytes(w, b + offset + 2, group);
+                sumB = Lanes.highHalvesLess8Times16(pairsB, group)
+                        .fma(highBy16, Lanes.lowHalves(pairsB, group).fma(low, shift))
+                        .fma(FloatVector.broadcast(FLOATS, Lanes.half(w, b + offset) * scale), sumB);
             }
-            sumA.intoArray(lanes, group * WIDTH);
-            sumB.intoArray(lanes, SumOrder.LANES + group * WIDTH);
-            sumC.intoArray(lanes, 2 * SumOrder.LANES + group * WIDTH);
-            sumD.intoArray(lanes, 3 * SumOrder.LANES + group * WIDTH);
+            sumA.intoArray(lanes, at + group * WIDTH);
+            sumB.intoArray(lanes, at + SumOrder.LANES + group * WIDTH);
         }
     }
 
@@ -58,7 +68,7 @@ final class VectorQ4_0 extends RowKernel {
                 long offset = row + (long) block * BLOCK_BYTES;
                 ByteVector pairs = Lanes.bytes(w, offset + 2, group);
                 FloatVector low = Lanes.lowHalves(pairs, group).sub(8f);
-                FloatVector high = Lanes.highHalves(pairs, group).sub(8f);
+                FloatVector high = Lanes.highHalvesLess8Times16(pairs, group).mul(0.0625f);
                 float scale = Lanes.half(w, offset);
                 int at = block * HostBuffer.BLOCK + group * WIDTH;
                 sumA = add(low, high, levels, a * columns + at, scale * scales[a * blocks + block], sumA);
@@ -71,22 +81,6 @@ final class VectorQ4_0 extends RowKernel {
             sumC.intoArray(lanes, 2 * SumOrder.LANES + group * WIDTH);
             sumD.intoArray(lanes, 3 * SumOrder.LANES + group * WIDTH);
         }
-    }
-
-    /** The levels are 8 less than their bits: shift takes that away, once for all rows. */
-    private static FloatVector step(
-            MemorySegment w,
-            long offset,
-            int group,
-            FloatVector low,
-            FloatVector high,
-            FloatVector shift,
-            float scale,
-            FloatVector sum) {
-        ByteVector pairs = Lanes.bytes(w, offset + 2, group);
-        FloatVector product = Lanes.lowHalves(pairs, group).fma(low, shift);
-        product = Lanes.highHalves(pairs, group).fma(high, product);
-        return product.fma(FloatVector.broadcast(FLOATS, Lanes.half(w, offset) * scale), sum);
     }
 
     private static FloatVector add(

@@ -30,10 +30,18 @@ final class VectorQ8_0 extends RowKernel {
                         FloatVector.fromArray(FLOATS, levels, at + block * HostBuffer.BLOCK + SumOrder.LANES);
                 float scale = scales[t * blocks + block];
                 long offset = (long) block * BLOCK_BYTES;
-                sumA = step(w, a + offset, group, low, high, scale, sumA);
-                sumB = step(w, b + offset, group, low, high, scale, sumB);
-                sumC = step(w, c + offset, group, low, high, scale, sumC);
-                sumD = step(w, d + offset, group, low, high, scale, sumD);
+                sumA = high(w, a + offset, group)
+                        .fma(high, low(w, a + offset, group).mul(low))
+                        .fma(FloatVector.broadcast(FLOATS, Lanes.half(w, a + offset) * scale), sumA);
+                sumB = high(w, b + offset, group)
+                        .fma(high, low(w, b + offset, group).mul(low))
+                        .fma(FloatVector.broadcast(FLOATS, Lanes.half(w, b + offset) * scale), sumB);
+                sumC = high(w, c + offset, group)
+                        .fma(high, low(w, c + offset, group).mul(low))
+                        .fma(FloatVector.broadcast(FLOATS, Lanes.half(w, c + offset) * scale), sumC);
+                sumD = high(w, d + offset, group)
+                        .fma(high, low(w, d + offset, group).mul(low))
+                        .fma(FloatVector.broadcast(FLOATS, Lanes.half(w, d + offset) * scale), sumD);
             }
             sumA.intoArray(lanes, group * WIDTH);
             sumB.intoArray(lanes, SumOrder.LANES + group * WIDTH);
@@ -68,13 +76,6 @@ final class VectorQ8_0 extends RowKernel {
             sumC.intoArray(lanes, 2 * SumOrder.LANES + group * WIDTH);
             sumD.intoArray(lanes, 3 * SumOrder.LANES + group * WIDTH);
         }
-    }
-
-    private static FloatVector step(
-            MemorySegment w, long offset, int group, FloatVector low, FloatVector high, float scale, FloatVector sum) {
-        FloatVector product = low(w, offset, group).mul(low);
-        product = high(w, offset, group).fma(high, product);
-        return product.fma(FloatVector.broadcast(FLOATS, Lanes.half(w, offset) * scale), sum);
     }
 
     private static FloatVector add(

@@ -1,0 +1,118 @@
+package shoal.bridge.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import shoal.bridge.SharedData;
+import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelSettings;
+import shoal.bridge.kernel.Kernels;
+import shoal.bridge.model.arch.Architectures;
+import shoal.codec.base.LayerRange;
+import shoal.codec.base.MalformedException;
+import shoal.codec.gguf.Gguf;
+import shoal.codec.gguf.GgufReader;
+import shoal.codec.gguf.TensorInfo;
+
+/** A header that lies is refused by name before anything is computed or allocated for it. */
+class HostileModelTest {
+    /** Numbers that a key is changed to in the header of a real model, and what the refusal says. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "llama.block_count | 0 | llama.block_count is 0, allowed 1..65536",
+                "llama.block_count | 2000000000 | llama.block_count is 2000000000, allowed 1..65536",
+                "llama.block_count | 9 | tensor blk.8.attn_norm.weight is missing",
+                "llama.embedding_length | 1000000000 | llama.embedding_length is 1000000000, allowed",
+                "llama.embedding_length | 512 | tensor token_embd.weight has shape [256, 1024], expected [512, 1024]",
+                "llama.attention.head_count | 0 | llama.attention.head_count is 0, allowed 1..4096",
+                "llama.attention.head_count | 7 | llama.attention.head_count is 7, no multiple of",
+                "llama.attention.head_count | 4 | tensor blk.0.attn_k.weight has shape [256, 128], expected [256, 256]",
+                "llama.attention.head_count_kv | 3 | llama.attention.head_count is 8, no multiple of",
+                "llama.attention.head_count_kv | 9 | llama.attention.head_count_kv is 9, allowed 1..8",
+                "llama.rope.dimension_count | 31 | llama.rope.dimension_count is 31, allowed are even numbers",
+                "llama.rope.dimension_count | 34 | llama.rope.dimension_count is 34, allowed 0..32",
+                "llama.feed_forward_length | 511 | tensor blk.0.ffn_gate.weight has shape [256, 512], expected [256, 511]",
+                "llama.context_length | 0 | llama.context_length is 0, allowed 1..",
+                "llama.attention.layer_norm_rms_epsilon | -1 | is NaN, allowed are positive numbers",
+            })
+    void refusesWrongNumbers(String key, int value, String message) throws Exception {
+        byte[] bytes = Files.readAllBytes(SharedData.file("models/stories-q8_0.gguf"));
+        byte[] name = key.getBytes(StandardCharsets.UTF_8);
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putInt(find(bytes, name) + name.length + 4, value);
+        assertTrue(refusal(bytes).contains(message), refusal(bytes));
+    }
+
+    @Test
+    void aTruncatedFileNamesItself(@TempDir Path folder) throws Exception {
+        byte[] bytes = Files.readAllBytes(SharedData.file("models/stories-q8_0.gguf"));
+        Path file = folder.resolve("cut.gguf");
+        Files.write(file, java.util.Arrays.copyOf(bytes, bytes.length / 2));
+        MalformedException refused = assertThrows(MalformedException.class, () -> ModelFile.open(file));
+        assertTrue(refused.getMessage().startsWith("cut.gguf: tensor blk."), refused.getMessage());
+        assertTrue(assertThrows(java.io.IOException.class, () -> ModelFile.open(folder.resolve("none.gguf")))
+                .getMessage()
+                .endsWith("none.gguf does not exist; check the path"));
+        assertTrue(assertThrows(java.io.IOException.class, () -> ModelFile.open(folder))
+                .getMessage()
+                .contains("is a directory"));
+    }
+
+    @Test
+    void providersSayWhyAndWhatElse() {
+        assertEquals(
+                "there are no 'abacus' kernels; there are scalar, vector",
+                assertThrows(IllegalArgumentException.class, () -> KernelChoice.of(new KernelSettings("abacus", 1)))
+                        .getMessage());
+        assertEquals(
+                "vector", KernelChoice.of(KernelSettings.defaults()).provider().name());
+        assertTrue(KernelChoice.of(KernelSettings.defaults()).describe().startsWith("kernels: vector (the fastest"));
+    }
+
+    private static int find(byte[] bytes, byte[] name) {
+        for (int at = 0; at < bytes.length - name.length; at++) {
+            if (java.util.Arrays.equals(bytes, at, at + name.length, name, 0, name.length)) {
+                return at;
+            }
+        }
+        throw new AssertionError("no such key");
+    }
+
+    private static String refusal(byte[] bytes) {
+        try (Arena arena = Arena.ofShared();
+                Kernels kernels =
+                        KernelChoice.of(KernelSettings.defaults()).provider().open(KernelSettings.defaults())) {
+            MemorySegment file = arena.allocate(bytes.length, 32).copyFrom(MemorySegment.ofArray(bytes));
+            Gguf header = GgufReader.read(file);
+            TensorSource source = new TensorSource() {
+                @Override
+                public Gguf header() {
+                    return header;
+                }
+
+                @Override
+                public MemorySegment tensor(TensorInfo tensor) {
+                    return file.asSlice(header.fileOffset(tensor), tensor.sizeBytes());
+                }
+            };
+            return assertThrows(MalformedException.class, () -> {
+                        LayerRange all = Architectures.config(header).allLayers();
+                        Architectures.open(source, all, StageSettings.of(kernels));
+                    })
+                    .getMessage();
+        }
+    }
+}
