@@ -70,8 +70,8 @@ public final class Demo {
 
     /** What the demo needs of the rest of the program. */
     public interface Tools {
-        /** The command that starts this program. */
-        List<String> command();
+        /** The command that starts this program; a process that computes needs the better compiler. */
+        List<String> command(boolean computes);
 
         /** Splits the model into shards and a vocabulary file in the directory. */
         void split(Path model, int shards, Path directory) throws IOException;
@@ -192,7 +192,7 @@ public final class Demo {
 
     private Child start(String name, String role, String... more) throws IOException {
         Path home = Files.createDirectories(directory.resolve(name));
-        var command = new ArrayList<>(tools.command());
+        var command = new ArrayList<>(tools.command(role.equals("node")));
         command.add(role);
         command.addAll(List.of(
                 "--events",
