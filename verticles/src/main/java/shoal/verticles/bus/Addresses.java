@@ -52,6 +52,9 @@ public final class Addresses {
     /** {@link Local.SwarmReady}, published by the coordinator. */
     public static final String SWARM_READY = "local.swarm-ready";
 
+    /** {@link Local.MemberLost}, published when a process of the cluster is gone. */
+    public static final String MEMBER_LOST = "local.member-lost";
+
     private Addresses() {}
 
     /** Where a node takes envelopes that are meant for it. */

@@ -98,4 +98,7 @@ public sealed interface Local {
 
     /** Which node runs which layers. */
     record StageOf(NodeId node, LayerRange layers) {}
+
+    /** A process of the cluster is gone; which one, the others must be asked. */
+    record MemberLost() implements Local {}
 }

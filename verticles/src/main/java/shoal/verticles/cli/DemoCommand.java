@@ -95,11 +95,14 @@ final class DemoCommand implements Callable<Integer> {
     /** What the demo needs of this program. */
     private static final class Program implements Demo.Tools {
         @Override
-        public List<String> command() {
+        public List<String> command(boolean computes) {
             var command = new ArrayList<String>();
             command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
             command.addAll(Relaunch.FLAGS);
             command.addAll(List.of("-Xmx512m", "-Dshoal.relaunched=true"));
+            if (!computes) {
+                command.add("-XX:TieredStopAtLevel=1"); // starts with less work, which six processes on two cores feel
+            }
             command.add("-cp");
             command.add(absoluteClassPath());
             command.add(Main.class.getName());

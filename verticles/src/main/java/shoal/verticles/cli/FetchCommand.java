@@ -88,15 +88,20 @@ final class FetchCommand implements Callable<Integer> {
         try (CommandPeer peer =
                 CommandPeer.open(out.resolve(".shoal"), null, List.of("torrent.stallSeconds=" + stallSeconds))) {
             Target target = target(peer, origins);
-            if (target.name != null && Files.isRegularFile(out.resolve(target.name))) {
-                peer.store.adopt(out.resolve(target.name)); // perhaps it is that already
-            }
+            useWhatIsThere(peer, target);
             peer.bus.listen(Addresses.FETCH_PROGRESS, Local.FetchProgress.class, this::tell);
             CommandPeer.await(peer.vertx.deployVerticle(
                     new PieceFetcherVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, List.copyOf(origins))));
             String name = target.name == null ? target.hash.toShortHex() : target.name;
-            Local.FileFetched fetched = CommandPeer.await(peer.bus.ask(
-                    Addresses.FETCH, new Local.FetchFile(target.hash, name, List.of()), Local.FileFetched.class));
+            Local.FileFetched fetched;
+            try {
+                fetched = CommandPeer.await(peer.bus.ask(
+                        Addresses.FETCH, new Local.FetchFile(target.hash, name, List.of()), Local.FileFetched.class));
+            } finally {
+                if (!json && toldNanos != Long.MIN_VALUE) {
+                    System.err.println(); // behind the bar
+                }
+            }
             Path path = place(peer, fetched.path());
             double seconds = (System.nanoTime() - startNanos) / 1e9;
             if (json) {
@@ -106,7 +111,6 @@ final class FetchCommand implements Callable<Integer> {
                 done.put("path", path.toString());
                 System.out.println(JsonMapper.shared().writeValueAsString(done));
             } else {
-                System.err.println();
                 System.out.printf(
                         Locale.ROOT, "%s: %,d bytes in %.1f s, every piece verified%n", path, fetched.size(), seconds);
             }
@@ -149,6 +153,19 @@ final class FetchCommand implements Callable<Integer> {
                                 + (names.isEmpty() ? String.join(" ", refusals) : "There are " + names + ".")
                         : "'" + what + "' is the name of " + found.size() + " files; name one by its info-hash: "
                                 + found);
+    }
+
+    /** Perhaps the file is there already; another one under its name is not overwritten. */
+    private void useWhatIsThere(CommandPeer peer, Target target) throws IOException {
+        Path place = target.name == null ? null : out.resolve(target.name);
+        if (place == null || !Files.exists(place)) {
+            return;
+        }
+        Metainfo there = peer.store.adopt(place).metainfo();
+        if (!there.piecesRoot().equals(target.hash) && !there.infoHash().hash().equals(target.hash)) {
+            throw new IOException(
+                    place + " exists with other content. Move it aside, or choose another directory with --out.");
+        }
     }
 
     /** Moves the file out of the store, to where the user wants it. */

@@ -107,6 +107,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         endpoint.onStream(StreamKind.STAGE, this::hear);
         endpoint.onStream(StreamKind.GENERATE, this::serve);
         endpoint.onPeerLost(this::lost);
+        bus.listen(Addresses.MEMBER_LOST, Local.MemberLost.class, _ -> memberLost());
         bus.answerLocally(Addresses.GENERATE, Command.Generate.class, this::generate);
         prepare();
         return Future.succeededFuture();
@@ -123,10 +124,36 @@ public final class CoordinatorVerticle extends VerticleBase {
                 })
                 .compose(_ -> place())
                 .onFailure(failure -> {
-                    waitingFor = String.valueOf(failure.getMessage());
-                    LOG.warn("not ready: {} Trying again.", waitingFor);
+                    String reason = String.valueOf(failure.getMessage());
+                    if (!reason.equals(waitingFor)) {
+                        LOG.warn("not ready: {} Trying again every {} s.", reason, RETRY_MILLIS / 1000);
+                    }
+                    waitingFor = reason;
                     vertx.setTimer(RETRY_MILLIS, _ -> prepare());
                 });
+    }
+
+    /** A process is gone. If it was a stage, the swarm is not ready until the layers are placed anew. */
+    private void memberLost() {
+        Pipeline before = pipeline;
+        if (before == null) {
+            return;
+        }
+        refresh().onSuccess(_ -> {
+            boolean whole = before.hops().stream()
+                    .allMatch(hop -> nodes.containsKey(hop.node().id()));
+            if (!whole && pipeline == before) {
+                pipeline = null;
+                LOG.warn("a node that ran layers is gone; placing them anew");
+                waitingFor = "layers to be placed anew";
+                generations.forEach((id, generation) -> {
+                    if (generation.pipeline() == before) {
+                        fail(id, ErrorCode.LOST, "a node is gone in the middle of the answer. Ask again.");
+                    }
+                });
+                place().onFailure(failure -> prepare());
+            }
+        });
     }
 
     private Future<Model> findModel() {
@@ -214,10 +241,6 @@ public final class CoordinatorVerticle extends VerticleBase {
                                             id, new Command.GetCapabilities(), Result.Capabilities.class, ASK_TIMEOUT)
                                     .onSuccess(capabilities -> {
                                         nodes.put(id, capabilities);
-                                        bus.tell(
-                                                Addresses.STEP,
-                                                new Local.Step(
-                                                        2, id.toShortHex() + " joined the DHT and announced itself"));
                                         bus.tell(
                                                 Addresses.STEP,
                                                 new Local.Step(

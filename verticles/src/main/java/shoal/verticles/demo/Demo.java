@@ -70,8 +70,8 @@ public final class Demo {
 
     /** What the demo needs of the rest of the program. */
     public interface Tools {
-        /** The command that starts this program. */
-        List<String> command();
+        /** The command that starts this program; a process that computes needs the better compiler. */
+        List<String> command(boolean computes);
 
         /** Splits the model into shards and a vocabulary file in the directory. */
         void split(Path model, int shards, Path directory) throws IOException;
@@ -192,7 +192,7 @@ public final class Demo {
 
     private Child start(String name, String role, String... more) throws IOException {
         Path home = Files.createDirectories(directory.resolve(name));
-        var command = new ArrayList<>(tools.command());
+        var command = new ArrayList<>(tools.command(role.equals("node")));
         command.add(role);
         command.addAll(List.of(
                 "--events",
@@ -222,8 +222,12 @@ public final class Demo {
 
     private void heard(Child child, JsonNode event) {
         switch (event.path("event").asString()) {
-            case "ready" ->
+            case "ready" -> {
+                screen.line(String.format(
+                        "       %-12s is up: pid %d, QUIC at %s",
+                        child.name(), child.pid(), event.path("quic").asString()));
                 ready.computeIfAbsent(child, _ -> new CompletableFuture<>()).complete(event);
+            }
             case "swarm_ready" -> swarmReady.complete(event);
             case "step" ->
                 step(child, event.path("number").asInt(), event.path("text").asString());
@@ -246,7 +250,7 @@ public final class Demo {
     }
 
     private void step(Child child, int number, String text) {
-        boolean isNodesOwn = number == 1 || number >= 6 && number <= 17;
+        boolean isNodesOwn = number <= 2 || number >= 6 && number <= 17;
         if (isNodesOwn && !child.name().startsWith("node")) {
             return; // the coordinator fetches its vocabulary file the same way
         }

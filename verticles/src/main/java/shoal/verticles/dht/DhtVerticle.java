@@ -47,6 +47,7 @@ public final class DhtVerticle extends VerticleBase {
     private final Map<Long, FrameStream> asked = new HashMap<>();
     private final Map<Long, Query> queries = new HashMap<>();
     private final Map<Hash256, List<Promise<Integer>>> announcing = new HashMap<>();
+    private boolean announcedCluster;
     private long nextRequest = 1;
     private long nextQuery = 1;
     private MachineDriver<Dht.Input, Dht.Effect> driver;
@@ -154,6 +155,13 @@ public final class DhtVerticle extends VerticleBase {
             }
             case Dht.NodesFound found -> LOG.debug("closest nodes: {}", found.closest());
             case Dht.Announced(Hash256 key, int holders) -> {
+                if (role == Role.NODE && holders > 0 && !announcedCluster && key.equals(DhtKeys.cluster(cluster))) {
+                    announcedCluster = true;
+                    bus.tell(
+                            Addresses.STEP,
+                            new Local.Step(
+                                    2, "joined the DHT and announced itself; " + holders + " peers keep the record"));
+                }
                 List<Promise<Integer>> waiting = announcing.remove(key);
                 if (waiting != null) {
                     waiting.forEach(told -> told.tryComplete(holders));

@@ -20,6 +20,7 @@ import org.slf4j.LoggerFactory;
 import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.wire.Role;
+import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Cluster;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -46,7 +47,7 @@ import shoal.verticles.store.StoredFile;
 public final class RoleProcess {
     private static final Logger LOG = LoggerFactory.getLogger(RoleProcess.class);
     private static final Duration STEP = Duration.ofSeconds(60);
-    private static final Duration DRAIN = Duration.ofSeconds(4);
+    private static final Duration DRAIN = Duration.ofSeconds(2);
 
     private final Profile profile;
     private final Role role;
@@ -152,6 +153,10 @@ public final class RoleProcess {
         if (events) {
             told.listenTo(bus);
         }
+        if (role == Role.NODE && opened.list().isEmpty()) {
+            bus.tell(Addresses.STEP, new Local.Step(1, "starts without shard files"));
+        }
+        joined.onMemberLost(() -> bus.tell(Addresses.MEMBER_LOST, new Local.MemberLost()));
         deploy(vertx, bus, quic, opened, bootstrap);
         LOG.info(
                 "{} {} of cluster '{}' listens on {} (QUIC)",

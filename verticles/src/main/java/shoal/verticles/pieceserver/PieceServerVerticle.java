@@ -1,6 +1,7 @@
 package shoal.verticles.pieceserver;
 
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.eventbus.ReplyFailure;
@@ -44,11 +45,12 @@ import shoal.verticles.store.StoredFile;
 /**
  * Hands out what the store has, whole files and the verified pieces of partial ones, and tells the DHT. Files that are put into
  * the seed directory or the shards directory while it runs are hashed and seeded too. Its start is over when the files that are
- * there at first are seeded.
+ * there at first are seeded, or after a while, when there is much to hash.
  */
 public final class PieceServerVerticle extends VerticleBase {
     private static final Logger LOG = LoggerFactory.getLogger(PieceServerVerticle.class);
     private static final Pattern PRIMARY = Pattern.compile("shard-(\\d{1,5})\\.gguf");
+    private static final long START_PATIENCE_MILLIS = 10_000;
     private static final long LOOK_MILLIS = 500;
     private static final long REGISTER_AGAIN_MILLIS = 1_000;
     private static final int MAX_REGISTER_ATTEMPTS = 60;
@@ -112,7 +114,9 @@ public final class PieceServerVerticle extends VerticleBase {
         endpoint.onStream(StreamKind.PIECES, this::accept);
         bus.listen(Addresses.PIECES_VERIFIED, Local.PiecesVerified.class, this::verified);
         bus.listen(Addresses.FILE_STORED, Local.FileStored.class, stored -> lookUp(stored.piecesRoot()));
-        return vertx.executeBlocking(() -> {
+        Promise<Void> started = Promise.promise();
+        vertx.setTimer(START_PATIENCE_MILLIS, _ -> started.tryComplete());
+        vertx.executeBlocking(() -> {
                     var found = new ArrayList<>(store.list());
                     for (Adopted file : adopt(watch.first().settled())) {
                         found.add(file.stored());
@@ -123,7 +127,10 @@ public final class PieceServerVerticle extends VerticleBase {
                     found.sort(Comparator.comparing(file -> file.metainfo().name()));
                     seedAtStart(found);
                     vertx.setPeriodic(LOOK_MILLIS, _ -> look());
-                });
+                    started.tryComplete();
+                })
+                .onFailure(started::tryFail);
+        return started.future();
     }
 
     @Override

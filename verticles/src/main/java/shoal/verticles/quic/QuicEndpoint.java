@@ -276,7 +276,9 @@ public final class QuicEndpoint {
         connected.future().onFailure(_ -> dialing.remove(target, connected.future()));
         dialer.connect(SocketAddress.inetSocketAddress(target.port(), target.host()))
                 .onFailure(failure -> connected.tryFail(new PeerRefusedException(
-                        ErrorCode.LOST, target + " does not answer: " + rootMessage(failure) + ".")))
+                        ErrorCode.LOST,
+                        target + " does not answer: " + rootMessage(failure)
+                                + ". Is it running, and can its UDP port be reached from here?")))
                 .onSuccess(connection -> greet(connection, target, connected));
         return connected.future();
     }
@@ -612,8 +614,13 @@ public final class QuicEndpoint {
             cause = cause.getCause();
         }
         String message = cause.getMessage();
-        return message == null || message.isBlank()
-                ? cause.getClass().getSimpleName()
-                : message.lines().findFirst().orElse("");
+        if (message == null || message.isBlank()) {
+            return cause.getClass().getSimpleName();
+        }
+        int internals = message.indexOf(": QuicConnectionAddress"); // says nothing to a reader
+        return message.substring(0, internals < 0 ? message.length() : internals)
+                .lines()
+                .findFirst()
+                .orElse("");
     }
 }

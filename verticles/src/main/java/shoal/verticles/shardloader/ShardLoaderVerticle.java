@@ -42,6 +42,7 @@ import shoal.verticles.store.StoredFile;
 public final class ShardLoaderVerticle extends VerticleBase {
     private static final Logger LOG = LoggerFactory.getLogger(ShardLoaderVerticle.class);
     private static final Duration ASK_TIMEOUT = Duration.ofSeconds(10);
+    private static final Duration PROGRESS_PAUSE = Duration.ofSeconds(1);
 
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
@@ -49,6 +50,7 @@ public final class ShardLoaderVerticle extends VerticleBase {
     private final ShardStore store;
     private final List<Endpoint> bootstrap;
     private final Map<Integer, Future<Result.ShardReady>> loading = new HashMap<>();
+    private final Map<Integer, Long> toldNanos = new HashMap<>();
 
     public ShardLoaderVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, ShardStore store) {
         this.endpoint = endpoint;
@@ -61,6 +63,7 @@ public final class ShardLoaderVerticle extends VerticleBase {
     @Override
     public Future<?> start() {
         bus.answerLocally(Addresses.LOAD_SHARD, Command.LoadShard.class, this::load);
+        bus.listen(Addresses.FETCH_PROGRESS, Local.FetchProgress.class, this::tellProgress);
         bus.answerLocally(Addresses.UNLOAD_SHARD, Command.UnloadShard.class, this::unload);
         return Future.succeededFuture();
     }
@@ -88,6 +91,23 @@ public final class ShardLoaderVerticle extends VerticleBase {
         return started;
     }
 
+    /** At most once a second for each shard: others show it, nobody decides by it. */
+    private void tellProgress(Local.FetchProgress progress) {
+        long now = System.nanoTime();
+        for (int shardId : loading.keySet()) {
+            if (progress.name().equals(fileName(shardId))
+                    && now - toldNanos.getOrDefault(shardId, now - PROGRESS_PAUSE.toNanos())
+                            >= PROGRESS_PAUSE.toNanos()) {
+                toldNanos.put(shardId, now);
+                broadcast(new Command.ShardProgress(shardId, progress.verifiedBytes(), progress.size()));
+            }
+        }
+    }
+
+    private static String fileName(int shardId) {
+        return "shard-" + shardId + ".gguf";
+    }
+
     private static Local.@Nullable LoadedShard find(Local.Loaded loaded, Command.LoadShard command) {
         for (Local.LoadedShard shard : loaded.shards()) {
             Hash256 hash = command.infoHash();
@@ -105,13 +125,12 @@ public final class ShardLoaderVerticle extends VerticleBase {
 
     /** The shard's whole, verified file. */
     private Future<StoredFile> bring(Command.LoadShard command) {
-        String name = "shard-" + command.shardId() + ".gguf";
+        String name = fileName(command.shardId());
         return vertx.executeBlocking(() -> onDisk(command.infoHash(), name)).compose(here -> {
             if (here != null) {
                 LOG.info("[LOAD_SHARD] ✓ Loaded shard {} from local directory", command.shardId());
                 return Future.succeededFuture(here);
             }
-            bus.tell(Addresses.STEP, new Local.Step(1, "has no " + name + " yet"));
             if (!profile.torrent().enabled()) {
                 return Future.failedFuture(CommandException.torrentRequired(command.shardId()));
             }

@@ -48,12 +48,12 @@ class PieceTransferTest {
     Path directory;
 
     private final List<Peer> peers = new ArrayList<>();
-    private final List<Liar> liars = new ArrayList<>();
+    private final List<ScriptedSeeder> seeders = new ArrayList<>();
 
     @AfterEach
     void close() {
         peers.forEach(Peer::close);
-        liars.forEach(Liar::close);
+        seeders.forEach(ScriptedSeeder::close);
     }
 
     @Test
@@ -87,41 +87,36 @@ class PieceTransferTest {
     void somebodyWhoStillDownloadsServesWhatItHas() throws IOException {
         byte[] bytes = random(40 * PIECE + 1);
         Metainfo file = metainfo("shard-1.gguf", bytes);
-        Peer.write(directory.resolve("seeds/shard-1.gguf"), bytes);
-        Peer slow = peer(
-                "slow",
-                Role.RENDEZVOUS,
-                "store.seedDirectory=" + directory.resolve("seeds"),
-                "upload.bytesPerSecond=1500000");
-        Peer second = peer("second", Role.NODE, List.of(slow.endpoint.bound()));
+        ScriptedSeeder slow = seeder(Role.RENDEZVOUS, file, bytes, 80);
+        Peer second = peer("second", Role.NODE);
         Peer third = peer("third", Role.NODE);
-        Future<Local.FileFetched> toSecond = second.fetch(file.piecesRoot(), "shard-1.gguf");
+        Future<Local.FileFetched> toSecond = second.fetch(file.piecesRoot(), "shard-1.gguf", slow.contact());
         second.awaitNews(Local.PiecesVerified.class, _ -> true);
         Future<Local.FileFetched> toThird = third.fetch(file.piecesRoot(), "shard-1.gguf", second.contact());
-        third.awaitNews(Local.PiecesVerified.class, _ -> true);
-        assertFalse(toSecond.isComplete(), "the second should still be downloading");
+        for (int piece = 0; piece < 10; piece++) {
+            third.awaitNews(Local.PiecesVerified.class, _ -> true);
+        }
+        assertFalse(toSecond.isComplete(), "the second cannot have all of it yet");
+        slow.open();
         assertArrayEquals(bytes, Files.readAllBytes(await(toThird).path()));
         assertArrayEquals(bytes, Files.readAllBytes(await(toSecond).path()));
         assertEquals(bytes.length, await(toThird).bytesBySource().get(Local.Source.PEERS));
+        assertEquals(bytes.length, await(toSecond).bytesBySource().get(Local.Source.RENDEZVOUS));
     }
 
     @Test
     void anInterruptedFetchGoesOnWhereItStopped() throws IOException {
         byte[] bytes = random(30 * PIECE + 4711);
         Metainfo file = metainfo("shard-2.gguf", bytes);
-        Peer.write(directory.resolve("seeds/shard-2.gguf"), bytes);
-        Peer slow = peer(
-                "slow",
-                Role.NODE,
-                "store.seedDirectory=" + directory.resolve("seeds"),
-                "upload.bytesPerSecond=1000000");
+        ScriptedSeeder slow = seeder(Role.NODE, file, bytes, 44);
         Peer first = peer("node", Role.NODE);
         Future<Local.FileFetched> interrupted = first.fetch(file.infoHash().hash(), "shard-2.gguf", slow.contact());
-        for (int i = 0; i < 5; i++) {
+        for (int piece = 0; piece < 5; piece++) {
             first.awaitNews(Local.PiecesVerified.class, _ -> true);
         }
         first.close();
         assertFalse(interrupted.succeeded());
+        slow.open();
         Peer again = peer("node", Role.NODE);
         Local.FileFetched fetched = await(again.fetch(file.infoHash().hash(), "shard-2.gguf", slow.contact()));
         long local = fetched.bytesBySource().get(Local.Source.LOCAL);
@@ -131,18 +126,19 @@ class PieceTransferTest {
     }
 
     @Test
-    void whoSendsABadPieceIsDroppedAndTheFileComesFromAnother() throws IOException {
+    void whoSendsABadPieceIsDroppedAndTheFileComesFromAnother() throws Exception {
         byte[] bytes = random(20 * PIECE);
         Metainfo file = metainfo("shard-3.gguf", bytes);
-        Liar liar = new Liar(file);
-        liars.add(liar);
-        Peer.write(directory.resolve("honest/shards/shard-3.gguf"), bytes);
-        Peer honest = peer("honest", Role.NODE, "upload.bytesPerSecond=2000000");
+        ScriptedSeeder liar = seeder(Role.NODE, file, new byte[bytes.length], Long.MAX_VALUE);
+        ScriptedSeeder honest = seeder(Role.NODE, file, bytes, 8);
         Peer node = peer("node", Role.NODE);
         try (var log = new CapturedLog()) {
-            Local.FileFetched fetched =
-                    await(node.fetch(file.piecesRoot(), "shard-3.gguf", liar.contact(), honest.contact()));
-            assertArrayEquals(bytes, Files.readAllBytes(fetched.path()));
+            Future<Local.FileFetched> fetching =
+                    node.fetch(file.piecesRoot(), "shard-3.gguf", liar.contact(), honest.contact());
+            assertTrue(liar.dropped.await(20, TimeUnit.SECONDS));
+            assertFalse(fetching.isComplete());
+            honest.open();
+            assertArrayEquals(bytes, Files.readAllBytes(await(fetching).path()));
             log.awaitLine("\\[TORRENT\\] dropped node " + liar.contact().id().toShortHex()
                     + " at .*: piece \\d+ does not match its hash");
         }
@@ -232,7 +228,7 @@ class PieceTransferTest {
     }
 
     @Test
-    void aPieceThatHasRottedOnTheSeedersDiskComesFromAnother() throws IOException {
+    void aPieceThatHasRottedOnTheSeedersDiskComesFromAnother() throws Exception {
         byte[] bytes = random(10 * PIECE);
         Metainfo file = metainfo("shard-0.gguf", bytes);
         Path rotting = directory.resolve("rotten/shards/shard-0.gguf");
@@ -253,13 +249,38 @@ class PieceTransferTest {
     }
 
     @Test
+    void theStartIsLoggedAsOperatorsKnowIt() {
+        var hashes = new ArrayList<String>();
+        for (int shard = 0; shard < 4; shard++) {
+            byte[] bytes = random(PIECE + shard);
+            String name = "shard-" + shard + ".gguf";
+            Peer.write(directory.resolve("node/shards").resolve(name), bytes);
+            hashes.add(name + " (hash: " + metainfo(name, bytes).infoHash() + ")");
+        }
+        try (var log = new CapturedLog()) {
+            Peer node = peer("node", Role.NODE);
+            node.bus.answerLocally(Addresses.ANNOUNCE, Local.Announce.class, _ -> Future.succeededFuture(1));
+            List<String> lines = log.awaitLine(".*auto-propagation enabled");
+            var expected = new ArrayList<String>();
+            hashes.forEach(hash -> expected.add("[TORRENT] ✓ Seeding primary shard: " + hash));
+            expected.add("[TORRENT] Primary shards (0-3): 4/4 seeded");
+            expected.add("[TORRENT] Total files available for seeding: 4");
+            expected.add("[TORRENT] Registering 4 torrent file(s) in DHT for auto-propagation...");
+            hashes.forEach(hash -> expected.add("[TORRENT] ✓ Registered torrent file in DHT: " + hash));
+            expected.add("[TORRENT] ✓ All torrent files registered in DHT - auto-propagation enabled");
+            lines.removeIf(line -> !line.startsWith("[TORRENT]"));
+            assertEquals(expected, lines);
+        }
+    }
+
+    @Test
     void aFileThatNobodyHasFailsWithOneLine() {
         Peer empty = peer("empty", Role.RENDEZVOUS);
-        Peer node = peer("node", Role.NODE, List.of(empty.endpoint.bound()), "torrent.stallSeconds=1");
+        Peer node = peer("node", Role.NODE, List.of(empty.endpoint.bound()), "torrent.stallSeconds=3");
         Hash256 unknown = Hash256.sha256("nobody".getBytes(StandardCharsets.UTF_8));
         var failure = assertThrows(CompletionException.class, () -> await(node.fetch(unknown, "shard-9.gguf")));
         String line = String.valueOf(failure.getCause().getMessage());
-        assertTrue(line.startsWith("shard-9.gguf: nobody who was asked within 1 s gave its metadata"), line);
+        assertTrue(line.startsWith("shard-9.gguf: nobody who was asked within 3 s gave its metadata"), line);
         assertTrue(line.contains("rendezvous " + empty.endpoint.nodeId().toShortHex()), line);
     }
 
@@ -267,8 +288,7 @@ class PieceTransferTest {
     void aFileWhoseOnlySourceLeavesFailsAndSaysWhatIsMissing() {
         byte[] bytes = random(40 * PIECE);
         Metainfo file = metainfo("shard-4.gguf", bytes);
-        Peer.write(directory.resolve("slow/shards/shard-4.gguf"), bytes);
-        Peer slow = peer("slow", Role.NODE, "upload.bytesPerSecond=500000");
+        ScriptedSeeder slow = seeder(Role.NODE, file, bytes, 8);
         Peer node = peer("node", Role.NODE, "torrent.stallSeconds=1");
         var fetch = node.fetch(file.piecesRoot(), "shard-4.gguf", slow.contact());
         node.awaitNews(Local.PiecesVerified.class, _ -> true);
@@ -276,7 +296,7 @@ class PieceTransferTest {
         var failure = assertThrows(CompletionException.class, () -> await(fetch));
         String line = String.valueOf(failure.getCause().getMessage());
         assertTrue(line.startsWith("shard-4.gguf: "), line);
-        assertTrue(line.matches(".*\\d+ of 40 pieces.*" + slow.endpoint.nodeId().toShortHex() + ".*"), line);
+        assertTrue(line.matches(".*\\d+ of 40 pieces.*" + slow.contact().id().toShortHex() + ".*"), line);
     }
 
     @Test
@@ -288,6 +308,13 @@ class PieceTransferTest {
         Peer node = peer("node", Role.NODE);
         Local.FileFetched fetched = await(node.fetch(file.piecesRoot(), "mine.gguf", seeder.contact()));
         assertEquals("mine.gguf", fetched.path().getFileName().toString());
+    }
+
+    /** @param blocksAllowed how many it sends before it is opened */
+    private ScriptedSeeder seeder(Role role, Metainfo file, byte[] bytes, long blocksAllowed) {
+        var seeder = new ScriptedSeeder(role, file, bytes, blocksAllowed);
+        seeders.add(seeder);
+        return seeder;
     }
 
     private static void awaitTrue(BooleanSupplier condition) {
