@@ -180,6 +180,10 @@ public final class RoleProcess {
     }
 
     private @Nullable ClusterSecret secret() throws IOException {
+        if (profile.cluster().isAnyAddress()) {
+            throw new ProfileException("cluster.host is " + profile.cluster().host()
+                    + "; name the one address of this machine that the others reach.");
+        }
         String file = profile.cluster().secretFile();
         if (file != null) {
             return ClusterSecret.read(Path.of(file));
@@ -188,6 +192,13 @@ public final class RoleProcess {
             throw new ProfileException("cluster.host " + profile.cluster().host()
                     + " can be reached from elsewhere, so cluster.secretFile must name the cluster's secret. Make one with: "
                     + "head -c 32 /dev/urandom | base64 > FILE");
+        }
+        if (!profile.quic().isLoopback()) {
+            LOG.warn(
+                    "QUIC listens on {}, but the cluster's bus on {} only: other machines can fetch files here, and cannot join. "
+                            + "Set cluster.host and cluster.secretFile.",
+                    profile.quic().host(),
+                    profile.cluster().host());
         }
         return null;
     }

@@ -21,6 +21,8 @@ import io.vertx.core.net.QuicStream;
 import io.vertx.core.net.ServerSSLOptions;
 import io.vertx.core.net.SocketAddress;
 import io.vertx.core.net.TrustOptions;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
@@ -127,13 +129,16 @@ public final class QuicEndpoint {
         var clientConfig = new QuicClientConfig();
         tune(clientConfig.getTransportConfig());
         clientConfig.setConnectTimeout(Duration.ofSeconds(5));
-        client = vertx.createQuicClient(
+        int payloadBytes = payloadBytes();
+        client = new UdpTuning.Client(
+                vertx,
                 clientConfig,
                 new ClientSSLOptions()
                         .setHostnameVerificationAlgorithm("")
                         .setKeyCertOptions(keys)
                         .setTrustOptions(trust)
-                        .setApplicationLayerProtocols(protocols));
+                        .setApplicationLayerProtocols(protocols),
+                payloadBytes);
         Endpoint bind = settings.bind();
         if (bind == null) {
             return Future.succeededFuture();
@@ -141,13 +146,15 @@ public final class QuicEndpoint {
         var serverConfig = new QuicServerConfig();
         tune(serverConfig.getTransportConfig());
         serverConfig.setReuseAddress(false); // else a second process would silently share the port
-        QuicServer created = vertx.createQuicServer(
+        QuicServer created = new UdpTuning.Server(
+                vertx,
                 serverConfig,
                 new ServerSSLOptions()
                         .setKeyCertOptions(keys)
                         .setTrustOptions(trust)
                         .setClientAuth(ClientAuth.REQUIRED)
-                        .setApplicationLayerProtocols(protocols));
+                        .setApplicationLayerProtocols(protocols),
+                payloadBytes);
         server = created;
         created.connectHandler(this::accept);
         created.exceptionHandler(failure -> LOG.debug("a handshake failed: {}", failure.toString()));
@@ -160,6 +167,18 @@ public final class QuicEndpoint {
                     bound = new Endpoint(bind.host(), address.port());
                     return null;
                 });
+    }
+
+    /** Who listens on loopback alone speaks with nobody else; all others keep to what any network carries. */
+    private int payloadBytes() {
+        Endpoint bind = settings.bind();
+        try {
+            return bind != null && InetAddress.getByName(bind.host()).isLoopbackAddress()
+                    ? UdpTuning.LOOPBACK_PAYLOAD_BYTES
+                    : UdpTuning.NETWORK_PAYLOAD_BYTES;
+        } catch (UnknownHostException unknown) {
+            return UdpTuning.NETWORK_PAYLOAD_BYTES;
+        }
     }
 
     private static void tune(QuicConfig transport) {
