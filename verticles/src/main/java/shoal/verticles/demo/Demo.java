@@ -153,6 +153,11 @@ public final class Demo {
         }
         var reference =
                 inBackground(() -> tools.generate(model, options.prompt(), options.tokens(), options.sampling()));
+        reference.whenComplete((_, failure) -> {
+            if (failure != null) {
+                firstDeath.completeExceptionally(failure); // what one process refuses, the swarm need not be asked
+            }
+        });
         for (Child node : nodes) {
             awaitReady(node);
         }

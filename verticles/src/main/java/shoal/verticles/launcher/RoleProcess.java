@@ -108,6 +108,11 @@ public final class RoleProcess {
     }
 
     private void start() throws IOException, InterruptedException {
+        List<Endpoint> bootstrap = profile.bootstrapEndpoints();
+        if (bootstrap.isEmpty() && role != Role.RENDEZVOUS) {
+            throw new ProfileException(
+                    "a " + role.text() + " needs an address to know first. Pass --bootstrap HOST:PORT.");
+        }
         ClusterSecret secret = secret();
         Path directory = profile.store().directoryPath();
         Files.createDirectories(directory);
@@ -126,11 +131,6 @@ public final class RoleProcess {
                 secret,
                 software,
                 QuicEndpoint.PROTOCOL);
-        List<Endpoint> bootstrap = profile.bootstrapEndpoints();
-        if (bootstrap.isEmpty() && role != Role.RENDEZVOUS) {
-            throw new ProfileException(
-                    "a " + role.text() + " needs an address to know first. Pass --bootstrap HOST:PORT.");
-        }
         List<Endpoint> members = bootstrap.isEmpty()
                 ? List.of()
                 : Bootstrap.awaitBusMembers(

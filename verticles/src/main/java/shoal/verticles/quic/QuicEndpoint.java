@@ -348,7 +348,8 @@ public final class QuicEndpoint {
                 ClusterSecret secret = settings.secret();
                 if (secret != null && !secret.isProof(welcome.secretProof(), id, nodeId())) {
                     connected.tryFail(new PeerRefusedException(
-                            ErrorCode.SECRET, target + " does not know the secret in cluster.secretFile."));
+                            ErrorCode.SECRET,
+                            target + " does not know the secret in cluster.secretFile. Start it with the same file."));
                     connection.close();
                     return;
                 }
