@@ -282,7 +282,8 @@ public final class Demo {
             CompletableFuture.anyOf(future, firstDeath).get(seconds, TimeUnit.SECONDS);
             return future.join();
         } catch (TimeoutException late) {
-            throw new IllegalStateException(otherwise + " within " + seconds + " s"
+            throw new IllegalStateException(
+                    otherwise + " within " + seconds + " s"
                             + (waitedFor == null ? "." : "; its last words: " + waitedFor.lastWords()),
                     late);
         } catch (ExecutionException failure) {
