@@ -34,6 +34,10 @@ public record Profile(
             return Profile.address("quic.host", host).isLoopbackAddress();
         }
 
+        public boolean isAnyAddress() {
+            return Profile.address("quic.host", host).isAnyLocalAddress();
+        }
+
         /** Addresses to tell others; port 0 stands for the bound one. */
         public List<Endpoint> advertised() {
             return advertise.stream().map(Quic::address).toList();
