@@ -90,7 +90,11 @@ final class DemoIT {
         List<ProcessHandle> children = demo.descendants();
         assertEquals(4, children.size(), demo::said);
         demo.kill();
-        children.forEach(Program::awaitEnd);
+        try {
+            children.forEach(Program::awaitEnd);
+        } finally {
+            children.forEach(ProcessHandle::destroyForcibly);
+        }
     }
 
     @Test
