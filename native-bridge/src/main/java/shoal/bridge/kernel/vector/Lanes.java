@@ -24,13 +24,14 @@ final class Lanes {
     static final int GROUPS = SumOrder.LANES / WIDTH;
 
     private static final VectorSpecies<Integer> INTS = FLOATS.withLanes(int.class);
+    private static final IntVector LANE = IntVector.zero(INTS).addIndex(1);
     private static final VectorSpecies<Short> SHORTS =
             VectorSpecies.of(short.class, VectorShape.forBitSize(FLOATS.vectorBitSize() / 2));
     private static final VectorSpecies<Byte> BYTES =
             VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, FLOATS.vectorBitSize() / 4)));
     private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ORDER);
-    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ORDER);
+    static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ORDER);
 
     private Lanes() {}
 
@@ -70,6 +71,14 @@ final class Lanes {
     static IntVector unsignedBytes(MemorySegment bytes, long offset, int group) {
         return (IntVector) ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER)
                 .convertShape(VectorOperators.ZERO_EXTEND_B2I, INTS, part(group));
+    }
+
+    /** 16 where a bit is set, else 0, for one group of the lower 16 bits; the lowest is lane 0. */
+    static IntVector fifthBits(int bits, int group) {
+        return IntVector.broadcast(INTS, bits >>> group * WIDTH)
+                .lanewise(VectorOperators.LSHR, LANE)
+                .and(1)
+                .lanewise(VectorOperators.LSHL, 4);
     }
 
     /** The lower four bits of the 16 bytes at offset. */
