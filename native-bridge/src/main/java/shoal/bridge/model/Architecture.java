@@ -15,7 +15,8 @@ public interface Architecture {
     /**
      * What the layers of a range compute; with the embedding before layer 0 and the head behind the last one.
      *
+     * @param contextLength most positions that a sequence may have; some models turn positions by it
      * @throws shoal.codec.base.MalformedException naming a tensor that is missing or has another shape or type
      */
-    StageProgram program(ModelConfig config, LayerRange range, Weights weights);
+    StageProgram program(ModelConfig config, LayerRange range, Weights weights, int contextLength);
 }
