@@ -16,7 +16,12 @@ import shoal.codec.gguf.Gguf;
 
 /** The table of architectures, and the door to a {@link Stage}. */
 public final class Architectures {
-    private static final List<Architecture> ALL = List.of(new LlamaArchitecture());
+    private static final List<Architecture> ALL = List.of(
+            new LlamaArchitecture(),
+            new Qwen2Architecture(),
+            new Qwen2MoeArchitecture(),
+            new Qwen3Architecture(),
+            new Qwen3MoeArchitecture());
 
     private Architectures() {}
 
