@@ -21,7 +21,9 @@ public final class Architectures {
             new Qwen2Architecture(),
             new Qwen2MoeArchitecture(),
             new Qwen3Architecture(),
-            new Qwen3MoeArchitecture());
+            new Qwen3MoeArchitecture(),
+            new Gemma2Architecture(),
+            new Gemma3Architecture());
 
     private Architectures() {}
 
