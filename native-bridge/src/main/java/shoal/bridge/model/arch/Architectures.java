@@ -18,12 +18,16 @@ import shoal.codec.gguf.Gguf;
 public final class Architectures {
     private static final List<Architecture> ALL = List.of(
             new LlamaArchitecture(),
+            new Smollm3Architecture(),
             new Qwen2Architecture(),
             new Qwen2MoeArchitecture(),
             new Qwen3Architecture(),
             new Qwen3MoeArchitecture(),
             new Gemma2Architecture(),
-            new Gemma3Architecture());
+            new Gemma3Architecture(),
+            new Phi3Architecture(),
+            new OlmoeArchitecture(),
+            new GraniteArchitecture());
 
     private Architectures() {}
 
