@@ -26,6 +26,7 @@ public final class Architectures {
             new Gemma2Architecture(),
             new Gemma3Architecture(),
             new Phi3Architecture(),
+            new GptOssArchitecture(),
             new OlmoeArchitecture(),
             new GraniteArchitecture());
 
