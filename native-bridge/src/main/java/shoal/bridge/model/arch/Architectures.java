@@ -28,7 +28,8 @@ public final class Architectures {
             new Phi3Architecture(),
             new GptOssArchitecture(),
             new OlmoeArchitecture(),
-            new GraniteArchitecture());
+            new GraniteArchitecture(),
+            new Starcoder2Architecture());
 
     private Architectures() {}
 
