@@ -29,7 +29,8 @@ public final class Architectures {
             new GptOssArchitecture(),
             new OlmoeArchitecture(),
             new GraniteArchitecture(),
-            new Starcoder2Architecture());
+            new Starcoder2Architecture(),
+            new StablelmArchitecture());
 
     private Architectures() {}
 
