@@ -8,7 +8,6 @@ import shoal.bridge.model.MetadataKeys;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** Gemma 2: norms before and after each branch, a window on even layers, soft caps on scores and logits. */
 final class Gemma2Architecture implements Architecture {
@@ -18,11 +17,6 @@ final class Gemma2Architecture implements Architecture {
     @Override
     public String name() {
         return "gemma2";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

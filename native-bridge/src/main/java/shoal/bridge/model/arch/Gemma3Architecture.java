@@ -8,7 +8,6 @@ import shoal.bridge.model.MetadataKeys;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /**
  * Gemma 3: as Gemma 2 with norms of query and key heads instead of soft caps; five windowed layers, turned by a
@@ -24,11 +23,6 @@ final class Gemma3Architecture implements Architecture {
     @Override
     public String name() {
         return "gemma3";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

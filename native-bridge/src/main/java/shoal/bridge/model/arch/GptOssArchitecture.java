@@ -8,18 +8,12 @@ import shoal.bridge.model.MetadataKeys;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** gpt-oss: experts with biases and a clamped gate, attention sinks, a window on even layers. */
 final class GptOssArchitecture implements Architecture {
     @Override
     public String name() {
         return "gpt-oss";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

@@ -8,7 +8,7 @@ import shoal.bridge.model.MetadataKeys;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
+import shoal.codec.base.MalformedException;
 
 /** Granite 3: embedding, residual branches, scores and logits have factors of their own. */
 final class GraniteArchitecture implements Architecture {
@@ -18,14 +18,13 @@ final class GraniteArchitecture implements Architecture {
     }
 
     @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
-    }
-
-    @Override
     public StageProgram program(ModelConfig config, LayerRange range, Weights weights, int contextLength) {
         RopeTable rope = Ropes.scaled(config, weights, contextLength, RopeTable.Pairing.NEIGHBOURS);
         MetadataKeys keys = MetadataKeys.of(weights.header());
+        if (!weights.header().booleanValue(keys.name("rope.scaling.finetuned"), true)) {
+            throw new MalformedException(keys.name("rope.scaling.finetuned")
+                    + " is false: Granite models that do not turn positions are not supported");
+        }
         float residual = keys.positive("residual_scale", 1f);
         Op.Scores scores = Op.Scores.scaled(keys.positive("attention.scale", StageBlocks.usualScale(config)));
         var stage = new StageBlocks(config, range, weights, StageBlocks.Norm.RMS);

@@ -7,18 +7,12 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** Llama 2 and 3, Mistral, TinyLlama, SmolLM2, and Mixtral's experts (llama.cpp, architecture llama). */
 final class LlamaArchitecture implements Architecture {
     @Override
     public String name() {
         return "llama";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

@@ -7,18 +7,12 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** OLMoE: queries and keys are normed over all heads together; shares of experts as the softmax over all has them. */
 final class OlmoeArchitecture implements Architecture {
     @Override
     public String name() {
         return "olmoe";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

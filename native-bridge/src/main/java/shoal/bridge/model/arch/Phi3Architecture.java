@@ -7,7 +7,6 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /**
  * Phi 3 and 4: fused matrices; LongRoPE has long and short factors, taken by the context length. The window keys of
@@ -17,11 +16,6 @@ final class Phi3Architecture implements Architecture {
     @Override
     public String name() {
         return "phi3";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

@@ -7,18 +7,12 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** Qwen 2 and 2.5: biases on queries, keys and values. */
 final class Qwen2Architecture implements Architecture {
     @Override
     public String name() {
         return "qwen2";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

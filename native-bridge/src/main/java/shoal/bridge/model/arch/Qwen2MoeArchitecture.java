@@ -8,7 +8,6 @@ import shoal.bridge.model.MetadataKeys;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /**
  * Qwen 1.5 and 2 with experts: shares as the softmax over all has them, and one more expert that every token goes
@@ -18,11 +17,6 @@ final class Qwen2MoeArchitecture implements Architecture {
     @Override
     public String name() {
         return "qwen2moe";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

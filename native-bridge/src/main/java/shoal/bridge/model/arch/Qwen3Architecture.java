@@ -7,18 +7,12 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** Qwen 3: queries and keys are normed head by head before they are turned. */
 final class Qwen3Architecture implements Architecture {
     @Override
     public String name() {
         return "qwen3";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

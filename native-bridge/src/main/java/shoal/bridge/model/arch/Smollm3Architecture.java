@@ -7,7 +7,6 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** SmolLM3: every fourth layer does not turn its queries and keys. */
 final class Smollm3Architecture implements Architecture {
@@ -16,11 +15,6 @@ final class Smollm3Architecture implements Architecture {
     @Override
     public String name() {
         return "smollm3";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

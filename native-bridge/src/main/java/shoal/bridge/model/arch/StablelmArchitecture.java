@@ -7,18 +7,12 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** StableLM 3B and 2 1.6B: LayerNorm, and only the first values of a head are turned. */
 final class StablelmArchitecture implements Architecture {
     @Override
     public String name() {
         return "stablelm";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

@@ -7,18 +7,12 @@ import shoal.bridge.model.Architecture;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Weights;
 import shoal.codec.base.LayerRange;
-import shoal.codec.gguf.Gguf;
 
 /** StarCoder2: LayerNorm and biases everywhere, a feed-forward layer without gate. */
 final class Starcoder2Architecture implements Architecture {
     @Override
     public String name() {
         return "starcoder2";
-    }
-
-    @Override
-    public ModelConfig config(Gguf header) {
-        return ModelConfig.read(header);
     }
 
     @Override

@@ -2,7 +2,9 @@ package shoal.bridge.model.arch;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.io.IOException;
@@ -12,11 +14,17 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SequencedMap;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import shoal.bridge.SharedData;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
@@ -28,9 +36,11 @@ import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.TensorSource;
 import shoal.codec.base.LayerRange;
+import shoal.codec.base.MalformedException;
 import shoal.codec.gguf.GgmlType;
 import shoal.codec.gguf.Gguf;
 import shoal.codec.gguf.GgufWriter;
+import shoal.codec.gguf.MetadataValue;
 import shoal.codec.gguf.TensorInfo;
 import tools.jackson.databind.JsonNode;
 
@@ -56,9 +66,6 @@ class ArchitecturesTest {
         try (ModelFile opened = open(model.get("file").asString());
                 Arena arena = Arena.ofConfined();
                 Kernels kernels = kernels("vector")) {
-            assumeTrue(
-                    Architectures.names().contains(opened.header().architecture()),
-                    "architecture " + opened.header().architecture() + " is not supported");
             TensorSource file = withFloatExperts(opened, arena);
             List<Logits> all = new ArrayList<>();
             try (Chain chain = new Chain(file, new StageSettings(kernels, context), 1)) {
@@ -86,6 +93,77 @@ class ArchitecturesTest {
                 float[] scalar = chain.run(start, Batch.Wanted.ALL);
                 assertArrayEquals(Arrays.copyOf(whole, scalar.length), scalar, "the oracle");
             }
+        }
+    }
+
+    /** What a header may say wrong, by key; null takes the key away. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            nullValues = "null",
+            value = {
+                "qwen2-yarn | qwen2.rope.scaling.type | bent | qwen2.rope.scaling.type is bent, which is not supported;"
+                        + " supported are none, linear, yarn and longrope",
+                "qwen2-yarn | qwen2.rope.scaling.factor | -1 | qwen2.rope.scaling.factor is -1.0, allowed are positive",
+                "qwen2-yarn | qwen2.rope.scaling.original_context_length | 0 | is 0, allowed 1..",
+                "qwen3 | qwen3.attention.key_length | 16 | keys of 16 values with values of 32 are not supported",
+                "qwen3 | qwen3.attention.head_count | 2 | tensor blk.0.attn_q.weight has shape [64, 128], expected [64, 64]",
+                "qwen3moe | qwen3moe.expert_count | 0 | qwen3moe.expert_count is 0, allowed 1..4096",
+                "qwen3moe | qwen3moe.expert_count | 5 | tensor blk.0.ffn_gate_inp.weight has shape [32, 6], expected [32, 5]",
+                "qwen3moe | qwen3moe.expert_used_count | 7 | qwen3moe.expert_used_count is 7, allowed 1..6",
+                "qwen2moe | qwen2moe.expert_shared_feed_forward_length | 33 | tensor blk.0.ffn_gate_shexp.weight has shape",
+                "gemma3 | gemma3.attention.sliding_window | -1 | gemma3.attention.sliding_window is -1, allowed 0..",
+                "gemma2 | gemma2.attn_logit_softcapping | -5 | gemma2.attn_logit_softcapping is -5.0, allowed are positive",
+                "gpt-oss | gpt-oss.attention.sliding_window | null | gpt-oss.attention.sliding_window",
+                "phi3 | phi3.feed_forward_length | 31 | tensor blk.0.ffn_up.weight has shape [32, 64], expected [32, 62]",
+                "granite | granite.logit_scale | 0 | granite.logit_scale is 0.0, allowed are positive",
+                "granite | granite.rope.scaling.finetuned | false | granite.rope.scaling.finetuned is false",
+                "starcoder2 | starcoder2.attention.layer_norm_epsilon | null | attention.layer_norm_rms_epsilon",
+                "qwen3 | general.architecture | llama | llama.block_count",
+                "qwen3 | general.type | adapter | this file is a LoRA adapter (general.type is adapter)",
+                "qwen3 | general.type | mmproj | this file is a projector",
+                "qwen3 | general.architecture | clip | this file is a projector",
+            })
+    void refusesWrongHeaders(String name, String key, @Nullable String value, String message) throws Exception {
+        try (ModelFile opened = open(name + ".gguf");
+                Arena arena = Arena.ofConfined();
+                Kernels kernels = kernels("vector")) {
+            SequencedMap<String, MetadataValue> metadata =
+                    new LinkedHashMap<>(opened.header().metadata());
+            if (value == null) {
+                assertNotNull(metadata.remove(key), "no such key");
+            } else if (value.matches("-?[0-9]+")) {
+                metadata.put(key, new MetadataValue.Int32(Integer.parseInt(value)));
+            } else if (value.equals("false")) {
+                metadata.put(key, new MetadataValue.Bool(false));
+            } else {
+                metadata.put(key, new MetadataValue.Text(value));
+            }
+            TensorSource floats = withFloatExperts(opened, arena);
+            TensorSource wrong = new Changed(
+                    GgufWriter.write(metadata, floats.header().tensors()).gguf(), floats);
+            MalformedException refused = assertThrows(
+                    MalformedException.class, () -> new Chain(wrong, new StageSettings(kernels, 256), 1).close());
+            assertTrue(refused.getMessage().contains(message), refused.getMessage());
+        }
+    }
+
+    /** A Qwen 3 that calls itself a Qwen 2 has norms that a Qwen 2 would pass over. */
+    @Test
+    void refusesTensorsWithoutAPlace() throws Exception {
+        try (ModelFile opened = open("qwen3.gguf");
+                Kernels kernels = kernels("vector")) {
+            SequencedMap<String, MetadataValue> metadata = new LinkedHashMap<>();
+            opened.header().metadata().forEach((key, value) -> metadata.put(key.replace("qwen3.", "qwen2."), value));
+            metadata.put("general.architecture", new MetadataValue.Text("qwen2"));
+            TensorSource wrong = new Changed(
+                    GgufWriter.write(metadata, opened.header().tensors()).gguf(), opened);
+            MalformedException refused = assertThrows(
+                    MalformedException.class, () -> new Chain(wrong, new StageSettings(kernels, 256), 1).close());
+            assertEquals(
+                    "tensor blk.0.attn_q_norm.weight has no place in architecture qwen2 as it is known here;"
+                            + " this variant is not supported",
+                    refused.getMessage());
         }
     }
 
@@ -133,6 +211,14 @@ class ArchitecturesTest {
             }
         }
         return out;
+    }
+
+    /** Another header for the same tensors. */
+    private record Changed(Gguf header, TensorSource source) implements TensorSource {
+        @Override
+        public MemorySegment tensor(TensorInfo tensor) {
+            return source.tensor(source.header().requiredTensor(tensor.name()));
+        }
     }
 
     private static Logits check(Chain chain, JsonNode prompt) {
