@@ -79,6 +79,7 @@ public final class CoordinatorVerticle extends VerticleBase {
     private @Nullable Pipeline pipeline;
     private boolean discovered;
     private String waitingFor = "the bootstrap";
+    private @Nullable String trouble;
 
     /** What the vocabulary file tells. */
     private record Model(ModelManifest manifest, ModelConfig config, Tokenizer tokenizer) {}
@@ -125,10 +126,10 @@ public final class CoordinatorVerticle extends VerticleBase {
                 .compose(_ -> place())
                 .onFailure(failure -> {
                     String reason = String.valueOf(failure.getMessage());
-                    if (!reason.equals(waitingFor)) {
+                    if (!reason.equals(trouble)) {
                         LOG.warn("not ready: {} Trying again every {} s.", reason, RETRY_MILLIS / 1000);
                     }
-                    waitingFor = reason;
+                    trouble = reason;
                     vertx.setTimer(RETRY_MILLIS, _ -> prepare());
                 });
     }
@@ -379,6 +380,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         });
         return passed.future().onSuccess(_ -> {
             pipeline = planned;
+            trouble = null;
             LOG.info(
                     "ready: {} on {}",
                     known.manifest().modelName(),
@@ -407,6 +409,11 @@ public final class CoordinatorVerticle extends VerticleBase {
     }
 
     // ------------------------------------------------------------------------------------- generations
+
+    private String notReady() {
+        String failed = trouble;
+        return "the swarm is not ready: " + (failed == null ? "it waits for " + waitingFor + "." : failed);
+    }
 
     /** Starts a generation; returns its session. */
     private long run(
@@ -572,7 +579,7 @@ public final class CoordinatorVerticle extends VerticleBase {
             Model known = model;
             Pipeline through = pipeline;
             if (known == null || through == null) {
-                stream.refuse(ErrorCode.NOT_READY, "the swarm is not ready: it waits for " + waitingFor + ".");
+                stream.refuse(ErrorCode.NOT_READY, notReady());
                 return;
             }
             vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens()))
@@ -627,8 +634,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         Model known = model;
         Pipeline through = pipeline;
         if (known == null || through == null) {
-            return Future.failedFuture(
-                    new CommandException("the swarm is not ready: it waits for " + waitingFor + "."));
+            return Future.failedFuture(new CommandException(notReady()));
         }
         return vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens()))
                 .compose(prompt -> {

@@ -37,7 +37,7 @@ import tools.jackson.databind.json.JsonMapper;
  */
 public final class Demo {
     private static final JsonMapper JSON = JsonMapper.builder().build();
-    private static final long START_SECONDS = 60;
+    private static final long START_SECONDS = 180;
     private static final long READY_SECONDS = 300;
     private static final long END_MILLIS = 5000;
     private static final String CLUSTER = "demo";
@@ -129,7 +129,7 @@ public final class Demo {
         screen.line(String.format(
                 "Shoal: %s in %d shards on %d nodes, %d processes in all",
                 model.getFileName(), options.shards(), options.nodes(), options.nodes() + 2));
-        await(splitting, START_SECONDS, "the model was not split");
+        await(splitting, START_SECONDS, "the model was not split", null);
         Child rendezvous = start(
                 "rendezvous",
                 "rendezvous",
@@ -153,11 +153,16 @@ public final class Demo {
         }
         var reference =
                 inBackground(() -> tools.generate(model, options.prompt(), options.tokens(), options.sampling()));
+        reference.whenComplete((_, failure) -> {
+            if (failure != null) {
+                firstDeath.completeExceptionally(failure); // what one process refuses, the swarm need not be asked
+            }
+        });
         for (Child node : nodes) {
             awaitReady(node);
         }
         JsonNode coordinatorReady = awaitReady(coordinator);
-        JsonNode placement = await(swarmReady, READY_SECONDS, "the swarm did not become ready");
+        JsonNode placement = await(swarmReady, READY_SECONDS, "the swarm did not become ready", coordinator);
         screen.settle();
         screen.line("");
         GenerateClient.Answer answer;
@@ -169,7 +174,7 @@ public final class Demo {
                     screen::text);
             screen.text("\n\n");
         }
-        Reference alone = await(reference, READY_SECONDS, "one process gave no answer to compare with");
+        Reference alone = await(reference, READY_SECONDS, "one process gave no answer to compare with", null);
         boolean identical =
                 alone.tokens().equals(answer.tokens()) && alone.text().equals(answer.text());
         summarise(answer, identical, placement, begun);
@@ -264,10 +269,11 @@ public final class Demo {
     }
 
     private JsonNode awaitReady(Child child) throws InterruptedException {
-        return await(ready.get(child), START_SECONDS, child.name() + " did not start");
+        return await(ready.get(child), START_SECONDS, child.name() + " did not start", child);
     }
 
-    private <T> T await(@Nullable CompletableFuture<T> future, long seconds, String otherwise)
+    private <T> T await(
+            @Nullable CompletableFuture<T> future, long seconds, String otherwise, @Nullable Child waitedFor)
             throws InterruptedException {
         if (future == null) {
             throw new IllegalStateException(otherwise);
@@ -276,17 +282,16 @@ public final class Demo {
             CompletableFuture.anyOf(future, firstDeath).get(seconds, TimeUnit.SECONDS);
             return future.join();
         } catch (TimeoutException late) {
-            throw new IllegalStateException(otherwise + " within " + seconds + " s. Its log: " + logs(), late);
+            throw new IllegalStateException(
+                    otherwise + " within " + seconds + " s"
+                            + (waitedFor == null ? "." : "; its last words: " + waitedFor.lastWords()),
+                    late);
         } catch (ExecutionException failure) {
             if (failure.getCause() instanceof RuntimeException cause) {
                 throw cause;
             }
             throw new IllegalStateException(otherwise + ": " + failure.getCause(), failure);
         }
-    }
-
-    private String logs() {
-        return children.isEmpty() ? "none" : children.getLast().log().toString();
     }
 
     private interface Work<T> {
