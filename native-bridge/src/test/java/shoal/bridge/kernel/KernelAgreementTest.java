@@ -29,12 +29,6 @@ class KernelAgreementTest {
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final long SEED = Long.getLong("shoal.seed", 20_261);
 
-    private static final List<Op.Scores> SCORES = List.of(
-            Op.Scores.scaled(0.37f),
-            new Op.Scores(0.37f, 1, 0, null),
-            new Op.Scores(0.37f, 19, 2.5f, null),
-            new Op.Scores(0.37f, 0, 0, new float[] {-1, 0, 2, 3, 9, 0.5f}));
-
     @ParameterizedTest
     @EnumSource(
             value = GgmlType.class,
@@ -249,6 +243,12 @@ class KernelAgreementTest {
         }
         return result;
     }
+
+    private static final List<Op.Scores> SCORES = List.of(
+            Op.Scores.scaled(0.37f),
+            new Op.Scores(0.37f, 1, 0, null),
+            new Op.Scores(0.37f, 19, 2.5f, null),
+            new Op.Scores(0.37f, 0, 0, new float[] {-1, 0, 2, 3, 9, 0.5f}));
 
     private static List<Float> attention(String provider, int threads, int headSize, Op.Scores scores) {
         int heads = 6;

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.io.IOException;
@@ -92,6 +93,37 @@ class ArchitecturesTest {
                     Chain chain = new Chain(file, new StageSettings(oracle, context), 1)) {
                 float[] scalar = chain.run(start, Batch.Wanted.ALL);
                 assertArrayEquals(Arrays.copyOf(whole, scalar.length), scalar, "the oracle");
+            }
+        }
+    }
+
+    /** Experts as the file has them. Activations go to them in 8 bits, so that logits are as near as llama.cpp's own. */
+    @Test
+    void expertsInMxfp4() throws Exception {
+        JsonNode model = null;
+        for (JsonNode each : SharedData.json("testdata/arch/references.json").get("models")) {
+            model = each.get("name").asString().equals("gpt-oss") ? each : model;
+        }
+        assertNotNull(model);
+        try (Kernels kernels = kernels("vector");
+                Kernels oracle = kernels("scalar")) {
+            assumeTrue(kernels.supportedTypes().contains(GgmlType.MXFP4), "there are no kernels for MXFP4");
+            try (ModelFile opened = open("gpt-oss.gguf");
+                    Chain chain = new Chain(opened, new StageSettings(kernels, 256), 4);
+                    Chain plain = new Chain(opened, new StageSettings(oracle, 256), 1)) {
+                for (JsonNode prompt : model.get("prompts")) {
+                    chain.clear();
+                    float[] logits = chain.run(SharedData.ints(prompt.get("prompt_tokens")), Batch.Wanted.LAST);
+                    JsonNode expected = prompt.get("exact").get("logits");
+                    double tolerance = 3 * prompt.get("llamacpp_max_abs_diff").asDouble();
+                    for (int id = 0; id < logits.length; id++) {
+                        assertEquals(expected.get(id).asDouble(), logits[id], tolerance, "logit of token " + id);
+                    }
+                }
+                int[] tokens = SharedData.ints(model.get("prompts").get(0).get("prompt_tokens"));
+                chain.clear();
+                assertArrayEquals(
+                        plain.run(tokens, Batch.Wanted.ALL), chain.run(tokens, Batch.Wanted.ALL), "the oracle");
             }
         }
     }
