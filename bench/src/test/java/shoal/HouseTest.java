@@ -139,6 +139,8 @@ class HouseTest {
                 "codec.wire");
         may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.wire");
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
+        // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
+        may("verticles.cli", "verticles.piecefetcher", "verticles.pieceserver", "verticles.inferencestage");
         may(
                 "verticles.cli",
                 "verticles.launcher",
@@ -149,8 +151,6 @@ class HouseTest {
                 "verticles.store",
                 "verticles.bus",
                 "verticles.quic",
-                "verticles.piecefetcher",
-                "verticles.pieceserver",
                 "codec.base",
                 "codec.metainfo",
                 "codec.wire",

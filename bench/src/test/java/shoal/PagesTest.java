@@ -57,7 +57,7 @@ class PagesTest {
         collect("", JsonMapper.shared().readTree(page("config/schema.json")), keys);
         var rows = new TreeMap<String, String[]>();
         for (String line : page("docs/CONFIG.md").lines().toList()) {
-            if (line.startsWith("| `")) {
+            if (line.startsWith("| `") && !line.startsWith("| `--")) {
                 String[] cells = line.split("\\|");
                 rows.put(cells[1].strip().replace("`", ""), cells);
             }
