@@ -29,8 +29,19 @@ class ReferenceModelsTest {
             "arch/llama-mha-bias.gguf",
             "quants/llama-linear-F16.gguf",
             "quants/llama-linear-BF16.gguf");
-    private static final List<String> QUANTISED_FILES =
-            List.of("quants/quant128-Q8_0.gguf", "quants/quant128-Q4_0.gguf", "quants/quant256-Q6_K.gguf");
+    private static final List<String> QUANTISED_FILES = List.of(
+            "quants/quant128-Q8_0.gguf",
+            "quants/quant128-Q4_0.gguf",
+            "quants/quant128-Q4_1.gguf",
+            "quants/quant128-Q5_0.gguf",
+            "quants/quant128-Q5_1.gguf",
+            "quants/quant128-IQ4_NL.gguf",
+            "quants/quant256-Q2_K.gguf",
+            "quants/quant256-Q3_K_M.gguf",
+            "quants/quant256-Q4_K_M.gguf",
+            "quants/quant256-Q5_K_M.gguf",
+            "quants/quant256-Q6_K.gguf",
+            "quants/quant256-IQ4_XS.gguf");
 
     @TestFactory
     Stream<DynamicTest> floatModels() {

@@ -14,9 +14,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import shoal.bridge.kernel.host.HostKernels;
 import shoal.bridge.kernel.scalar.ScalarOperations;
@@ -27,15 +28,19 @@ import shoal.codec.gguf.GgmlType;
 class KernelAgreementTest {
     private static final ValueLayout.OfShort SHORT =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final Set<GgmlType> TYPES = new ScalarOperations().types();
     private static final long SEED = Long.getLong("shoal.seed", 20_261);
 
+    static Set<GgmlType> types() {
+        return TYPES;
+    }
+
     @ParameterizedTest
-    @EnumSource(
-            value = GgmlType.class,
-            names = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q6_K"})
+    @MethodSource("types")
     void multipliesAsTheOracle(GgmlType type) {
-        assertEquals(products("scalar", 1, type), products("vector", 1, type), "seed " + SEED);
-        assertEquals(products("scalar", 1, type), products("vector", 3, type), "seed " + SEED);
+        List<Float> expected = products("scalar", 1, type);
+        assertEquals(expected, products("vector", 1, type), "seed " + SEED);
+        assertEquals(expected, products("vector", 3, type), "seed " + SEED);
     }
 
     @ParameterizedTest
@@ -71,7 +76,7 @@ class KernelAgreementTest {
                 output.lines().filter(line -> line.startsWith("> ")).toList();
         assertEquals(0, process.waitFor());
         List<String> expected = new ArrayList<>();
-        report("scalar").lines().filter(line -> line.startsWith("> ")).forEach(expected::add);
+        Oracle.REPORT.lines().filter(line -> line.startsWith("> ")).forEach(expected::add);
         assertEquals(expected, lines);
     }
 
@@ -80,10 +85,15 @@ class KernelAgreementTest {
         System.out.print(report("vector"));
     }
 
+    /** The same for all widths, so made once. */
+    private static final class Oracle {
+        static final String REPORT = report("scalar");
+    }
+
     private static String report(String provider) {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
-        for (GgmlType type : List.of(GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Q8_0, GgmlType.Q4_0)) {
+        for (GgmlType type : TYPES) {
             out.println("> " + type + " " + products(provider, 1, type).hashCode());
         }
         for (int headSize : new int[] {4, 15, 32, 80}) {
@@ -176,15 +186,18 @@ class KernelAgreementTest {
     @Test
     void splitsTokensWithoutAnyChange() {
         // 7 tokens at once equal each alone: the row kernels for one token and for four agree
-        for (GgmlType type : List.of(GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Q8_0, GgmlType.Q4_0)) {
+        for (GgmlType type : TYPES) {
             try (Kernels kernels = kernels("vector", 2);
                     Arena arena = Arena.ofShared()) {
                 Random random = new Random(SEED);
-                PreparedWeights weights = kernels.prepare(type, 37, 96, randomBlocks(type, 37 * 96, random, arena));
-                float[] x = randomFloats(7 * 96, random);
+                int columns = Math.max(96, 3 * type.blockValues());
+                PreparedWeights weights =
+                        kernels.prepare(type, 37, columns, randomBlocks(type, 37 * columns, random, arena));
+                float[] x = randomFloats(7 * columns, random);
                 float[] together = multiply(kernels, weights, x, 7);
                 for (int t = 0; t < 7; t++) {
-                    float[] alone = multiply(kernels, weights, java.util.Arrays.copyOfRange(x, t * 96, t * 96 + 96), 1);
+                    float[] alone = multiply(
+                            kernels, weights, java.util.Arrays.copyOfRange(x, t * columns, (t + 1) * columns), 1);
                     assertArrayEquals(alone, java.util.Arrays.copyOfRange(together, t * 37, t * 37 + 37));
                 }
             }
@@ -204,7 +217,7 @@ class KernelAgreementTest {
         try (Kernels kernels = kernels(provider, threads);
                 Arena arena = Arena.ofShared()) {
             for (int columns : block > 1
-                    ? new int[] {block, 2 * block, 3 * block, 17 * block}
+                    ? new int[] {block, 2 * block, 3 * block, block < 256 ? 35 * block : 5 * block}
                     : new int[] {1, 3, 4, 15, 16, 17, 31, 33, 64, 100, 515}) {
                 for (int rows : new int[] {1, 3, 17, 67}) {
                     for (int tokens : new int[] {1, 3, 4, 6}) {
@@ -310,7 +323,18 @@ class KernelAgreementTest {
                 case F32 -> segment.set(ValueLayout.JAVA_FLOAT_UNALIGNED, at, scale);
                 case F16, Q8_0, Q4_0 -> segment.set(SHORT, at, half);
                 case BF16 -> segment.set(SHORT, at, (short) (Float.floatToRawIntBits(scale) >>> 16));
+                case Q4_1, Q5_1, Q4_K, Q5_K -> {
+                    segment.set(SHORT, at, half);
+                    segment.set(SHORT, at + 2, Float.floatToFloat16((float) random.nextGaussian() * 0.1f));
+                }
+                case Q5_0, IQ4_NL, IQ4_XS -> segment.set(SHORT, at, half);
+                case Q2_K -> {
+                    segment.set(SHORT, at + 80, half);
+                    segment.set(SHORT, at + 82, Float.floatToFloat16((float) random.nextGaussian() * 0.1f));
+                }
+                case Q3_K -> segment.set(SHORT, at + 108, half);
                 case Q6_K -> segment.set(SHORT, at + 208, half);
+                case MXFP4 -> segment.set(ValueLayout.JAVA_BYTE, at, (byte) (120 + random.nextInt(8)));
                 default -> throw new AssertionError(type);
             }
         }

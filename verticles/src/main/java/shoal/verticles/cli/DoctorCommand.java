@@ -58,8 +58,8 @@ final class DoctorCommand implements Callable<Integer> {
     /** How it stands with one thing. */
     private enum Verdict {
         OK,
-        /** A node runs all the same. */
-        WORSE,
+        /** Worth knowing; a node runs all the same. */
+        NOTE,
         /** No node can run. */
         MISSING
     }
@@ -123,7 +123,7 @@ final class DoctorCommand implements Callable<Integer> {
             ok("vector module", "jdk.incubator.vector");
         } else {
             not(
-                    Verdict.WORSE,
+                    Verdict.NOTE,
                     "vector module",
                     "not there, computing is slow",
                     "Start with ./shoal or java -jar shoal.jar from a full JDK; both ask for the module.");
@@ -136,7 +136,7 @@ final class DoctorCommand implements Callable<Integer> {
                 if (choice.faster().isEmpty()) {
                     ok("kernels", found);
                 } else {
-                    not(Verdict.WORSE, "kernels", found, String.join(" ", choice.faster()));
+                    not(Verdict.NOTE, "kernels", found, String.join(" ", choice.faster()));
                 }
             }
         } catch (RuntimeException | LinkageError failure) {
@@ -198,7 +198,7 @@ final class DoctorCommand implements Callable<Integer> {
             ok(what, "free on " + quic.host() + (quic.port() == 0 ? ", as " + socket.getLocalPort() : ""));
         } catch (SocketException | IllegalArgumentException taken) {
             not(
-                    Verdict.WORSE,
+                    Verdict.NOTE,
                     what,
                     quic.host() + ": " + taken.getMessage(),
                     "Another Shoal may run here; choose another port with --port, or 0 for any free one.");
@@ -212,7 +212,7 @@ final class DoctorCommand implements Callable<Integer> {
             ok(what, "free on " + cluster.host());
         } catch (IOException | IllegalArgumentException taken) {
             not(
-                    Verdict.WORSE,
+                    Verdict.NOTE,
                     what,
                     cluster.host() + ": " + taken.getMessage(),
                     "Nothing need be done: the next free port is taken.");
@@ -224,7 +224,7 @@ final class DoctorCommand implements Callable<Integer> {
             ok("IPv6", "loopback " + socket.getLocalAddress().getHostAddress());
         } catch (IOException none) {
             not(
-                    Verdict.WORSE,
+                    Verdict.NOTE,
                     "IPv6",
                     String.valueOf(none.getMessage()),
                     "IPv4 does all that is needed; turn IPv6 on in the system if you want it.");
@@ -234,7 +234,7 @@ final class DoctorCommand implements Callable<Integer> {
     private void model() throws IOException {
         try (InputStream in = DoctorCommand.class.getResourceAsStream(BUNDLED_MODEL)) {
             if (in == null) {
-                not(Verdict.WORSE, "bundled model", "not in the jar", "Build the jar again; demo needs --model FILE.");
+                not(Verdict.NOTE, "bundled model", "not in the jar", "Build the jar again; demo needs --model FILE.");
                 return;
             }
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
@@ -247,7 +247,7 @@ final class DoctorCommand implements Callable<Integer> {
                 ok("bundled model", "SHA-256 " + hash);
             } else {
                 not(
-                        Verdict.WORSE,
+                        Verdict.NOTE,
                         "bundled model",
                         "SHA-256 " + hash + " is not " + BUNDLED_SHA256,
                         "Build the jar again.");

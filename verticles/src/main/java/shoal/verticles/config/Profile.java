@@ -57,7 +57,11 @@ public record Profile(
     }
 
     public record Cluster(
-            String name, String host, int port, @Nullable String secretFile) {
+            String name,
+            String host,
+            int port,
+            int busPort,
+            @Nullable String secretFile) {
         public boolean isLoopback() {
             return address("cluster.host", host).isLoopbackAddress();
         }

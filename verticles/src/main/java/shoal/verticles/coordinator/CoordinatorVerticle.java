@@ -29,6 +29,7 @@ import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Epoch;
+import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
@@ -166,7 +167,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         return findVocabulary(0)
                 .compose(file -> bus.ask(
                         Addresses.FETCH,
-                        new Local.FetchFile(file.piecesRoot(), file.name(), List.of()),
+                        new Local.FetchFile(trusted(file), file.name(), List.of()),
                         Local.FileFetched.class))
                 .compose(fetched -> vertx.executeBlocking(() -> readVocabulary(fetched.path())))
                 .onSuccess(found -> LOG.info(
@@ -174,6 +175,13 @@ public final class CoordinatorVerticle extends VerticleBase {
                         found.manifest().modelName(),
                         found.manifest().layerCount(),
                         found.manifest().shards().size()));
+    }
+
+    /** The hash to fetch by: the one that the profile names, rather than the one that a bootstrap says belongs to it. */
+    private Hash256 trusted(Frame.FileEntry file) {
+        boolean byInfoHash =
+                file.infoHash().toHex().equals(profile.coordinator().model());
+        return byInfoHash ? file.infoHash() : file.piecesRoot();
     }
 
     /** The vocabulary file that the profile names, or the only one that a bootstrap seeds. */

@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -41,6 +42,7 @@ public final class Demo {
     private static final long READY_SECONDS = 300;
     private static final long END_MILLIS = 5000;
     private static final String CLUSTER = "demo";
+    private static final String DIRECTORY_PREFIX = "shoal-demo-";
 
     private final Options options;
     private final Tools tools;
@@ -99,7 +101,7 @@ public final class Demo {
                 StandardCharsets.UTF_8);
         boolean terminal =
                 System.console() != null && System.console().isTerminal() && System.getenv("NO_COLOR") == null;
-        var demo = new Demo(options, tools, new Screen(out, terminal), Files.createTempDirectory("shoal-demo-"));
+        var demo = new Demo(options, tools, new Screen(out, terminal), Files.createTempDirectory(DIRECTORY_PREFIX));
         Thread atExit = Thread.ofPlatform().unstarted(demo::end);
         Runtime.getRuntime().addShutdownHook(atExit);
         int exit = 1;
@@ -340,52 +342,69 @@ public final class Demo {
 
     private void keep() throws IOException {
         ending = true;
-        var pids = children.stream().map(child -> Long.toString(child.pid())).toList();
+        var lines = children.stream()
+                .map(child -> birth(child.process().toHandle()))
+                .toList();
         Path kept = keptDirectory().resolve(directory.getFileName().toString());
         Files.createDirectories(kept.getParent());
-        Files.writeString(kept, directory + "\n" + String.join("\n", pids) + "\n");
+        Files.write(kept, lines);
         for (Child child : children) {
             child.detach();
         }
+    }
+
+    /** A process id and when the process began, since ids are given out again. */
+    private static String birth(ProcessHandle process) {
+        return process.pid()
+                + " "
+                + process.info().startInstant().map(Instant::toEpochMilli).orElse(0L);
     }
 
     private static Path keptDirectory() {
         return Path.of(System.getProperty("java.io.tmpdir"), "shoal-demos-" + System.getProperty("user.name"));
     }
 
-    /** Ends all swarms that were kept; returns how many. */
+    /**
+     * Ends all swarms that were kept; returns how many.
+     *
+     * @throws IOException if somebody else made the note of them: the folder for temporary files is everybody's
+     */
     public static int stop() throws IOException {
-        int stopped = 0;
         Path directory = keptDirectory();
         if (!Files.isDirectory(directory)) {
             return 0;
         }
+        if (!Files.getOwner(directory).getName().endsWith(System.getProperty("user.name"))) {
+            throw new IOException(directory + " belongs to " + Files.getOwner(directory)
+                    + ", so what it says of kept swarms is not followed. Remove it.");
+        }
         List<Path> kept;
         try (Stream<Path> files = Files.list(directory)) {
-            kept = files.toList();
+            kept = files.filter(file -> file.getFileName().toString().startsWith(DIRECTORY_PREFIX))
+                    .toList();
         }
         for (Path file : kept) {
-            List<String> lines = Files.readAllLines(file);
-            var processes = new ArrayList<ProcessHandle>();
-            for (String pid : lines.subList(1, lines.size())) {
-                ProcessHandle.of(Long.parseLong(pid))
-                        .filter(process ->
-                                process.info().commandLine().orElse("shoal").contains("shoal"))
-                        .ifPresent(processes::add);
-            }
-            processes.forEach(ProcessHandle::destroy);
-            for (ProcessHandle process : processes) {
-                try {
-                    process.onExit().get(END_MILLIS, TimeUnit.MILLISECONDS);
-                } catch (InterruptedException | ExecutionException | TimeoutException late) {
-                    process.destroyForcibly();
-                }
-            }
-            deleteTree(Path.of(lines.getFirst()));
+            stop(Files.readAllLines(file));
+            deleteTree(directory.resolveSibling(file.getFileName()));
             Files.deleteIfExists(file);
-            stopped++;
         }
-        return stopped;
+        return kept.size();
+    }
+
+    private static void stop(List<String> births) {
+        var processes = births.stream()
+                .flatMap(birth -> ProcessHandle.of(Long.parseLong(birth.substring(0, birth.indexOf(' '))))
+                        .filter(process -> birth(process).equals(birth))
+                        .stream())
+                .toList();
+        processes.forEach(ProcessHandle::destroy);
+        for (ProcessHandle process : processes) {
+            try {
+                process.onExit().get(END_MILLIS, TimeUnit.MILLISECONDS);
+            } catch (InterruptedException | ExecutionException | TimeoutException late) {
+                process.destroyForcibly();
+            }
+        }
     }
 
     // ---------------------------------------------------------------------------------------------- reports

@@ -141,6 +141,7 @@ public final class RoleProcess {
                         profile.cluster().name(),
                         profile.cluster().host(),
                         profile.cluster().port(),
+                        profile.cluster().busPort(),
                         members,
                         secret)));
         cluster = joined;

@@ -495,7 +495,7 @@ public final class QuicEndpoint {
                     connection,
                     stream,
                     ErrorCode.SECRET,
-                    "the cluster's secret is missing or another one. Set cluster.secretFile to a copy of the cluster's file.");
+                    "the cluster's secret is missing or another one. Set cluster.secretFile, or pass --secret-file, with a copy of the cluster's file.");
         }
         SocketAddress address = connection.remoteAddress();
         var remote =

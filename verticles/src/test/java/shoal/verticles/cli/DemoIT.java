@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -85,10 +87,39 @@ final class DemoIT {
     void childrenEndWhenTheLauncherIsKilled() {
         var demo = program.start("demo", "demo", "--nodes", "2", "--shards", "2", "--tokens", "300");
         demo.awaitLine(" 6/19 ");
-        List<ProcessHandle> children = demo.process.descendants().toList();
+        List<ProcessHandle> children = demo.descendants();
         assertEquals(4, children.size(), demo::said);
         demo.kill();
-        children.forEach(Program::awaitEnd);
+        try {
+            children.forEach(Program::awaitEnd);
+        } finally {
+            children.forEach(ProcessHandle::destroyForcibly);
+        }
+    }
+
+    @Test
+    void aKeptSwarmAnswersUntilItIsStopped() throws IOException {
+        program.environment(
+                "JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + Files.createDirectories(directory.resolve("tmp")));
+        var demo = program.start("demo", "demo", "--keep", "--nodes", "1", "--shards", "1", "--tokens", "2");
+        List<ProcessHandle> children = List.of();
+        try {
+            demo.awaitLine(" 6/19 ");
+            children = demo.descendants();
+            String hint = demo.awaitLine("shoal generate --at ");
+            assertEquals(0, demo.awaitExit(), demo::said);
+            assertEquals(3, children.size(), demo::said);
+            String at = hint.substring(hint.indexOf("--at ") + "--at ".length(), hint.indexOf(" --prompt"));
+            var told = program.run("told", "generate", "--at", at, "--prompt", "Once", "--tokens", "3");
+            assertEquals(0, told.awaitExit(), told::said);
+            assertEquals(" upon a time", told.out());
+            var stop = program.run("stop", "demo", "--stop");
+            assertEquals(0, stop.awaitExit(), stop::said);
+            assertEquals("Ended 1 swarm(s).", stop.out());
+            children.forEach(Program::awaitEnd);
+        } finally {
+            children.forEach(ProcessHandle::destroyForcibly);
+        }
     }
 
     /** Runs a demo whose answer must be identical; checks that its processes were several and are gone. */

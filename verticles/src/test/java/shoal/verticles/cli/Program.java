@@ -12,7 +12,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
@@ -37,10 +39,16 @@ final class Program implements AutoCloseable {
 
     private final Path directory;
     private final List<Running> running = new ArrayList<>();
+    private final Map<String, String> environment = new HashMap<>();
 
     /** @param directory where each process gets a folder of its own */
     Program(Path directory) {
         this.directory = directory;
+    }
+
+    /** Sets a variable for what is started from now on. */
+    void environment(String name, String value) {
+        environment.put(name, value);
     }
 
     /** Starts a role that tells its events and ends when its standard input closes. */
@@ -74,8 +82,9 @@ final class Program implements AutoCloseable {
         assertTrue(Files.isRegularFile(JAR), JAR + " is missing; the package phase makes it");
         try {
             Path home = Files.createDirectories(directory.resolve(name));
-            var started = new Running(
-                    name, new ProcessBuilder(command).directory(home.toFile()).start(), home);
+            var builder = new ProcessBuilder(command).directory(home.toFile());
+            builder.environment().putAll(environment);
+            var started = new Running(name, builder.start(), home);
             running.add(started);
             return started;
         } catch (IOException failure) {
@@ -234,6 +243,10 @@ final class Program implements AutoCloseable {
                 throw new IllegalStateException(interrupted);
             }
             return process.exitValue();
+        }
+
+        List<ProcessHandle> descendants() {
+            return process.descendants().toList();
         }
 
         void closeInput() {

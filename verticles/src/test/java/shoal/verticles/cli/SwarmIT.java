@@ -43,6 +43,7 @@ final class SwarmIT {
     void profilesStartASwarmThatAnswersEnvelopesAndGenerates() throws IOException {
         Path seeds = split(2);
         String bootstrap = "127.0.0.1:" + freePort();
+        Path damaged = damagedShard(seeds, "node");
         var early = program.role(
                 "node",
                 "node",
@@ -90,13 +91,27 @@ final class SwarmIT {
                 "--json");
         assertEquals(0, there.awaitExit(), there::said);
         assertEquals(here.json(), there.json());
+        assertEquals(-1, Files.mismatch(seeds.resolve("shard-0.gguf"), damaged), "the damaged shard was fetched anew");
         var tooLong = program.run("there", "generate", "--at", at, "--prompt", "Once", "--tokens", "5000");
         assertOneLine(tooLong, "context length is 512");
 
+        Path poorShards = Files.createDirectories(directory.resolve("poor/models_cache/shards"));
+        Files.copy(seeds.resolve("shard-0.gguf"), poorShards.resolve("shard-0.gguf"));
         var poor = program.role(
-                "poor", "node", "--port", "0", "--bootstrap", bootstrap, "--set", "torrent.autoLoad=false");
+                "poor",
+                "node",
+                "--port",
+                "0",
+                "--bootstrap",
+                bootstrap,
+                "--set",
+                "torrent.autoLoad=false",
+                "--set",
+                "compute.memoryBytes=1000");
         poor.awaitReady();
         String node = id(early);
+        var taken = program.run("taken", "rendezvous", "--port", bootstrap.substring(bootstrap.indexOf(':') + 1));
+        assertOneLine(taken, "cannot be used: Address already in use. Choose another with --port");
         try (var member = BusMember.join(rendezvous.awaitReady(), "shoal", null)) {
             envelopes(member, node, id(poor), id(coordinator), here.json());
             assertEquals(
@@ -113,7 +128,7 @@ final class SwarmIT {
                     .path("loaded_shards")
                     .get(0);
             assertEquals(
-                    Stream.of(rendezvous, early).map(SwarmIT::id).sorted().toList(),
+                    Stream.of(rendezvous, early, poor).map(SwarmIT::id).sorted().toList(),
                     member.providers(DhtKeys.file(
                             Hash256.parse(loaded.path("pieces_root").asString()))),
                     "everyone who has a shard, found by one who knows only the rendezvous");
@@ -144,6 +159,11 @@ final class SwarmIT {
                 member.send(poor, request("LOAD_SHARD", "{\"shard_id\":1}"))
                         .path("error")
                         .asString());
+
+        String tooLittle = member.send(poor, request("LOAD_SHARD", "{\"shard_id\":0}"))
+                .path("error")
+                .asString();
+        assertTrue(tooLittle.contains("this node has 1,000 left of 1,000. Use more shards"), tooLittle);
 
         JsonNode generated = member.send(
                 coordinator,
@@ -279,6 +299,14 @@ final class SwarmIT {
                 "split", "split", Program.MODEL.toString(), "--shards", "" + shards, "--out", seeds.toString());
         assertEquals(0, split.awaitExit(), split::said);
         return seeds;
+    }
+
+    /** Puts a shard with one wrong byte where a node will look for it first. */
+    private Path damagedShard(Path seeds, String node) throws IOException {
+        Path shards = Files.createDirectories(directory.resolve(node).resolve("models_cache/shards"));
+        byte[] bytes = Files.readAllBytes(seeds.resolve("shard-0.gguf"));
+        bytes[bytes.length / 2] ^= 1;
+        return Files.write(shards.resolve("shard-0.gguf"), bytes);
     }
 
     private static String id(Program.Running role) {

@@ -27,7 +27,17 @@ public final class ScalarOperations implements HostOperations {
                 new PlainTypes.BF16(),
                 new Q8_0(),
                 new Q4_0(),
-                new Q6_K())) {
+                new Q4_1(),
+                new Q5_0(),
+                new Q5_1(),
+                new Q2_K(),
+                new Q3_K(),
+                new Q4_K(),
+                new Q5_K(),
+                new Q6_K(),
+                new IQ4_NL(),
+                new IQ4_XS(),
+                new MXFP4())) {
             TYPES.put(dequantizer.type(), dequantizer);
         }
     }

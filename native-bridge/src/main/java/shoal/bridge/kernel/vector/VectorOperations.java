@@ -20,12 +20,12 @@ import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.kernel.scalar.ScalarOperations;
 import shoal.codec.gguf.GgmlType;
 
-/** The sums of {@link ScalarOperations}, to the bit. A type without a row kernel here runs on the plain loops. */
+/** The sums of {@link ScalarOperations}, to the bit. A type without a kernel here runs on the plain loops. */
 public final class VectorOperations implements HostOperations {
     private static final int LANES = SumOrder.LANES;
 
     private final ScalarOperations scalar = new ScalarOperations();
-    private final Map<GgmlType, RowKernel> kernels = new EnumMap<>(GgmlType.class);
+    private final Map<GgmlType, MatrixKernel> kernels = new EnumMap<>(GgmlType.class);
 
     public VectorOperations() {
         kernels.put(GgmlType.F32, new VectorF32());
@@ -33,6 +33,17 @@ public final class VectorOperations implements HostOperations {
         kernels.put(GgmlType.BF16, new VectorBF16());
         kernels.put(GgmlType.Q8_0, new VectorQ8_0());
         kernels.put(GgmlType.Q4_0, new VectorQ4_0());
+        kernels.put(GgmlType.Q4_1, new UnpackingKernel(new UnpackQ4_1()));
+        kernels.put(GgmlType.Q5_0, new UnpackingKernel(new UnpackQ5_0()));
+        kernels.put(GgmlType.Q5_1, new UnpackingKernel(new UnpackQ5_1()));
+        kernels.put(GgmlType.Q2_K, new UnpackingKernel(new UnpackQ2_K()));
+        kernels.put(GgmlType.Q3_K, new UnpackingKernel(new UnpackQ3_K()));
+        kernels.put(GgmlType.Q4_K, new UnpackingKernel(new UnpackQ4_K()));
+        kernels.put(GgmlType.Q5_K, new UnpackingKernel(new UnpackQ5_K()));
+        kernels.put(GgmlType.Q6_K, new UnpackingKernel(new UnpackQ6_K()));
+        kernels.put(GgmlType.IQ4_NL, new UnpackingKernel(new UnpackIQ4_NL()));
+        kernels.put(GgmlType.IQ4_XS, new UnpackingKernel(new UnpackIQ4_XS()));
+        kernels.put(GgmlType.MXFP4, new UnpackingKernel(new UnpackMXFP4()));
     }
 
     /** Bits of the vectors that run here: 128, 256 or 512. */
@@ -55,7 +66,7 @@ public final class VectorOperations implements HostOperations {
             float[] out,
             int outStride,
             int outColumn) {
-        RowKernel kernel = kernels.get(w.type());
+        MatrixKernel kernel = kernels.get(w.type());
         if (kernel == null) {
             scalar.multiply(w, firstRow, rowCount, x, tokens, out, outStride, outColumn);
         } else {

@@ -1,0 +1,67 @@
+package shoal.bridge.kernel.vector;
+
+import static shoal.bridge.kernel.vector.Lanes.FLOATS;
+import static shoal.bridge.kernel.vector.Lanes.GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+import shoal.bridge.kernel.host.HostBuffer;
+import shoal.codec.gguf.GgmlType;
+
+/** Of {@link shoal.bridge.kernel.scalar.Q3_K}. */
+final class UnpackQ3_K implements Unpacker {
+    private static final int PAIRS = 32;
+    private static final int SCALES = 96;
+    private static final int SCALE = 108;
+
+    @Override
+    public Constants constants() {
+        return Constants.NONE;
+    }
+
+    @Override
+    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+        int blocks = columns / GgmlType.Q3_K.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            unpackBlock(w, offset + (long) i * GgmlType.Q3_K.blockBytes(), to, at + i * GgmlType.Q3_K.blockValues());
+        }
+    }
+
+    private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
+        float scale = Lanes.half(w, block + SCALE);
+        for (int part = 0; part < 8; part++) {
+            to.scales[at / HostBuffer.BLOCK + part] = scale;
+        }
+        for (int i = 0; i < 4; i++) {
+            // 16 bytes of pairs serve four parts
+            int half = i / 2;
+            int side = i % 2;
+            for (int k = 0; k < 4; k++) {
+                float partScale = partScale(w, block, 8 * half + 2 * k + side);
+                for (int group = 0; group < GROUPS; group++) {
+                    IntVector pairs = Lanes.unsignedBytes(w, block + PAIRS + 32L * half + 16L * side, group)
+                            .lanewise(VectorOperators.LSHR, 2 * k)
+                            .and(3);
+                    IntVector tops = Lanes.unsignedBytes(w, block + 16L * side, group)
+                            .lanewise(VectorOperators.LSHR, 4 * half + k)
+                            .and(1)
+                            .lanewise(VectorOperators.LSHL, 2);
+                    Lanes.toFloats(pairs.or(tops))
+                            .sub(4f)
+                            .mul(FloatVector.broadcast(FLOATS, partScale))
+                            .intoArray(to.levels, at + 128 * half + 32 * k + 16 * side + group * WIDTH);
+                }
+            }
+        }
+    }
+
+    private static float partScale(MemorySegment w, long block, int i) {
+        int low = w.get(ValueLayout.JAVA_BYTE, block + SCALES + (i & 7)) >> (i >> 3 << 2) & 15;
+        int high = w.get(ValueLayout.JAVA_BYTE, block + SCALES + 8 + (i & 3)) >> 2 * (i >> 2) & 3;
+        return (low | high << 4) - 32;
+    }
+}
