@@ -15,7 +15,7 @@ package shoal.bridge.kernel;
  *       lane)}; s_j is the sum of the activations j and j + 16, each times the integer of its half where the halves differ.
  *   <li>At the end the lanes are added as a tree: lane i += lane i + 8, then + 4, + 2, + 1.
  *   <li>Attention: a score is such a sum over the head's values. Sums over positions are: the softmax's in lanes by position
- *       mod 16 and the same tree; the values' one fma per position, in rising order.
+ *       mod 16 and the same tree, a sink's part after it; the values' one fma per position, in rising order.
  *   <li>Everything else is element by element. exp is {@link Exponential}.
  * </ul>
  */

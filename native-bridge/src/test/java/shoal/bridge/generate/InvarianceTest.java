@@ -190,16 +190,14 @@ class InvarianceTest {
         }
     }
 
-    @ParameterizedTest
-    @CsvSource({
-        "qwen3.gguf, architecture qwen3 is not supported; supported are llama",
-        "gpt-oss.gguf, architecture gpt-oss is not"
-    })
-    void namesUnsupportedArchitectures(String name, String message) throws IOException {
-        try (ModelFile model = ModelFile.open(SharedData.file("testdata/arch/" + name))) {
+    @Test
+    void namesUnsupportedArchitectures() throws IOException {
+        try (ModelFile model = ModelFile.open(SharedData.file("testdata/vocab/ggml-vocab-falcon.gguf"))) {
             MalformedException refused =
                     assertThrows(MalformedException.class, () -> LocalGenerator.open(model, StageSettings.of(kernels)));
-            assertTrue(refused.getMessage().startsWith(message), refused.getMessage());
+            assertTrue(
+                    refused.getMessage().startsWith("architecture falcon is not supported; supported are llama"),
+                    refused.getMessage());
         }
     }
 

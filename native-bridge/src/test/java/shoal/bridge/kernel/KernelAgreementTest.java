@@ -46,7 +46,10 @@ class KernelAgreementTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 4, 8, 15, 16, 17, 24, 32, 48, 80, 128})
     void attendsAsTheOracle(int headSize) {
-        assertEquals(attention("scalar", 1, headSize), attention("vector", 2, headSize), "seed " + SEED);
+        for (Op.Scores scores : SCORES) {
+            assertEquals(
+                    attention("scalar", 1, headSize, scores), attention("vector", 2, headSize, scores), "seed " + SEED);
+        }
     }
 
     /** Other vector widths need another JVM: this one's width is fixed. */
@@ -94,8 +97,11 @@ class KernelAgreementTest {
             out.println("> " + type + " " + products(provider, 1, type).hashCode());
         }
         for (int headSize : new int[] {4, 15, 32, 80}) {
-            out.println("> attention " + headSize + " "
-                    + attention(provider, 1, headSize).hashCode());
+            out.println("> norms " + norms(provider, headSize).hashCode());
+            for (Op.Scores scores : SCORES) {
+                out.println("> attention " + headSize + " "
+                        + attention(provider, 1, headSize, scores).hashCode());
+            }
         }
         return bytes.toString(StandardCharsets.UTF_8);
     }
@@ -125,6 +131,56 @@ class KernelAgreementTest {
         assertEquals(0f, Exponential.exp(-200));
         assertEquals(Float.POSITIVE_INFINITY, Exponential.exp(89));
         assertEquals(Float.NaN, Exponential.exp(Float.NaN));
+    }
+
+    @Test
+    void functionsOfExpAreExactEnough() {
+        for (double x = -30; x <= 30; x += 0.0037) {
+            double tanh = StrictMath.tanh((float) x);
+            assertEquals(tanh, Exponential.tanh((float) x), 3e-7 * Math.abs(tanh), "x = " + x);
+            double v = (float) x;
+            double gelu = 0.5 * v * (1 + StrictMath.tanh(Math.sqrt(2 / Math.PI) * v * (1 + 0.044715 * v * v)));
+            assertEquals(gelu, Exponential.gelu((float) x), 1e-6 * Math.max(1, Math.abs(v)), "x = " + x);
+        }
+        assertEquals(0f, Exponential.tanh(0));
+        assertEquals(-1f, Exponential.tanh(-200));
+        assertEquals(Float.NaN, Exponential.tanh(Float.NaN));
+        assertEquals(0f, Exponential.gelu(-200), 0f);
+        assertEquals(200f, Exponential.gelu(200));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 5, 15, 16, 17, 64, 100, 515})
+    void normsAsTheOracle(int width) {
+        assertEquals(norms("scalar", width), norms("vector", width), "seed " + SEED);
+    }
+
+    /** LayerNorm, then RMS over runs of the row and over the row. */
+    private static List<Float> norms(String provider, int width) {
+        Random random = new Random(SEED);
+        int tokens = 3;
+        StageProgram.Builder program = new StageProgram.Builder();
+        Slot in = program.slot("in", width);
+        Slot out = program.slot("out", width);
+        program.add(new Op.LayerNorm(in, randomFloats(width, random), randomFloats(width, random), 1e-5f, out))
+                .add(new Op.RmsNormRuns(out, randomFloats(width % 5 == 0 ? width / 5 : width, random), 1e-6f))
+                .add(new Op.RmsNorm(out, randomFloats(width, random), 1e-6f, in));
+        float[] result = new float[tokens * width];
+        try (Kernels kernels = kernels(provider, 1);
+                CompiledStage stage = kernels.compile(program.build(in, in, new CacheShape(0, 1, 1)));
+                SequenceMemory sequence = stage.openSequence(tokens)) {
+            stage.run(new StageBatch(
+                    List.of(new StageBatch.Slice(sequence, 0, tokens)),
+                    null,
+                    MemorySegment.ofArray(randomFloats(tokens * width, random)),
+                    new int[0],
+                    MemorySegment.ofArray(result)));
+        }
+        List<Float> all = new ArrayList<>();
+        for (float y : result) {
+            all.add(y);
+        }
+        return all;
     }
 
     @Test
@@ -201,7 +257,13 @@ class KernelAgreementTest {
         return result;
     }
 
-    private static List<Float> attention(String provider, int threads, int headSize) {
+    private static final List<Op.Scores> SCORES = List.of(
+            Op.Scores.scaled(0.37f),
+            new Op.Scores(0.37f, 1, 0, null),
+            new Op.Scores(0.37f, 19, 2.5f, null),
+            new Op.Scores(0.37f, 0, 0, new float[] {-1, 0, 2, 3, 9, 0.5f}));
+
+    private static List<Float> attention(String provider, int threads, int headSize, Op.Scores scores) {
         int heads = 6;
         int kvHeads = 3;
         int tokens = 45;
@@ -221,7 +283,7 @@ class KernelAgreementTest {
                         type, slot.width(), width, randomBlocks(type, slot.width() * width, random, arena));
                 program.add(new Op.MatMul(weights, null, queries, slot));
             }
-            program.add(new Op.Store(1, keys, values)).add(new Op.Attention(1, queries, heads, 0.37f, out));
+            program.add(new Op.Store(1, keys, values)).add(new Op.Attention(1, queries, heads, scores, out));
             float[] x = randomFloats(tokens * width, random);
             float[] result = new float[tokens * width];
             try (CompiledStage stage =

@@ -11,6 +11,7 @@ import java.util.EnumMap;
 import java.util.Map;
 import java.util.Set;
 import jdk.incubator.vector.FloatVector;
+import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
@@ -79,6 +80,23 @@ public final class VectorOperations implements HostOperations {
     }
 
     @Override
+    public float sum(float[] values, int offset, int size) {
+        float[] lanes = new float[LANES];
+        int whole = size / LANES * LANES;
+        for (int group = 0; group < GROUPS; group++) {
+            FloatVector sum = FloatVector.zero(FLOATS);
+            for (int c = group * WIDTH; c < whole; c += LANES) {
+                sum = sum.add(FloatVector.fromArray(FLOATS, values, offset + c));
+            }
+            sum.intoArray(lanes, group * WIDTH);
+        }
+        for (int c = whole; c < size; c++) {
+            lanes[c - whole] += values[offset + c];
+        }
+        return SumOrder.tree(lanes, 0);
+    }
+
+    @Override
     public float sumOfSquares(float[] values, int offset, int size) {
         float[] lanes = new float[LANES];
         int whole = size / LANES * LANES;
@@ -102,37 +120,41 @@ public final class VectorOperations implements HostOperations {
             HostSequence sequence,
             int layer,
             int kvHead,
+            int first,
             int positions,
             float[] query,
             int queryOffset,
-            float scale,
+            Op.Scores rule,
+            int head,
             float[] scores,
             float[] out,
             int outOffset) {
         int size = sequence.shape().headSize();
         float[] lanes = new float[LANES];
-        for (int p = 0; p < positions; p++) {
-            scores[p] = score(sequence.page(p), sequence.keyOffset(layer, kvHead, p), size, query, queryOffset, lanes)
-                    * scale;
+        for (int p = first; p < positions; p++) {
+            long key = sequence.keyOffset(layer, kvHead, p);
+            scores[p] = ScalarOperations.score(product(sequence.page(p), key, size, query, queryOffset, lanes), rule);
         }
-        float inverse = 1f / ScalarOperations.softmax(scores, positions, lanes);
+        float inverse = 1f / ScalarOperations.softmax(scores, first, positions, rule, head, lanes);
         int whole = size / WIDTH * WIDTH;
         for (int c = 0; c < whole; c += WIDTH) {
             FloatVector sum = FloatVector.zero(FLOATS);
-            for (int first = 0; first < positions; first += HostSequence.PAGE_POSITIONS) {
-                MemorySegment page = sequence.page(first);
-                long at = sequence.valueOffset(layer, kvHead, first) + (long) c * Float.BYTES;
-                int count = Math.min(HostSequence.PAGE_POSITIONS, positions - first);
+            for (int start = first; start < positions; ) {
+                MemorySegment page = sequence.page(start);
+                long at = sequence.valueOffset(layer, kvHead, start) + (long) c * Float.BYTES;
+                int inPage = HostSequence.PAGE_POSITIONS - start % HostSequence.PAGE_POSITIONS;
+                int count = Math.min(inPage, positions - start);
                 for (int i = 0; i < count; i++) {
                     FloatVector value = Lanes.floats(page, at + (long) i * size * Float.BYTES);
-                    sum = value.fma(FloatVector.broadcast(FLOATS, scores[first + i]), sum);
+                    sum = value.fma(FloatVector.broadcast(FLOATS, scores[start + i]), sum);
                 }
+                start += count;
             }
             sum.mul(inverse).intoArray(out, outOffset + c);
         }
         for (int c = whole; c < size; c++) {
             float sum = 0;
-            for (int p = 0; p < positions; p++) {
+            for (int p = first; p < positions; p++) {
                 long at = sequence.valueOffset(layer, kvHead, p) + (long) c * Float.BYTES;
                 sum = Math.fma(scores[p], sequence.page(p).get(ValueLayout.JAVA_FLOAT, at), sum);
             }
@@ -140,7 +162,8 @@ public final class VectorOperations implements HostOperations {
         }
     }
 
-    private static float score(MemorySegment page, long key, int size, float[] query, int queryOffset, float[] lanes) {
+    private static float product(
+            MemorySegment page, long key, int size, float[] query, int queryOffset, float[] lanes) {
         int whole = size / LANES * LANES;
         if (whole == 0) {
             Arrays.fill(lanes, 0f);

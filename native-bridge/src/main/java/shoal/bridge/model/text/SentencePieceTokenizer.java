@@ -114,11 +114,7 @@ final class SentencePieceTokenizer implements Tokenizer {
 
     @Override
     public byte[] bytes(int token, boolean special) {
-        if (token < 0 || token >= vocabulary.size()) {
-            throw new IllegalArgumentException(
-                    "token id " + token + " is not in the vocabulary of " + vocabulary.size());
-        }
-        String text = vocabulary.text(token);
+        String text = vocabulary.checkedText(token);
         return switch (vocabulary.kind(token)) {
             case CONTROL, UNKNOWN -> special ? text.getBytes(StandardCharsets.UTF_8) : new byte[0];
             case BYTE -> byteOf(text);
@@ -151,25 +147,5 @@ final class SentencePieceTokenizer implements Tokenizer {
     @Override
     public int beginOfText() {
         return vocabulary.beginOfText();
-    }
-
-    /** A growing list of ints. */
-    private static final class Ids {
-        private int[] values = new int[64];
-        private int count;
-
-        void add(int id) {
-            if (id < 0) {
-                return; // no token for this byte, and none for the unknown
-            }
-            if (count == values.length) {
-                values = Arrays.copyOf(values, 2 * count);
-            }
-            values[count++] = id;
-        }
-
-        int[] toArray() {
-            return Arrays.copyOf(values, count);
-        }
     }
 }

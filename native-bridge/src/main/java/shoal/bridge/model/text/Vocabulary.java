@@ -39,7 +39,73 @@ final class Vocabulary {
             "<EOT>",
             "<｜end▁of▁sentence｜>",
             "<end_of_utterance>",
+            "<|flush|>",
+            "<|calls|>",
+            "[EOT]",
+            "[EOS]",
+            "<eos>",
+            "<turn|>",
+            "<|tool_response>",
+            "[e~[",
             "</s>");
+
+    /** Paddings and separators of fill-in-the-middle, which end a generation too. */
+    private static final Set<String> FILL_END_TEXTS = Set.of(
+            "<|fim_pad|>",
+            "<fim-pad>",
+            "<fim_pad>",
+            "<PAD>",
+            "[PAD]",
+            "<|fim_repo|>",
+            "<|repo_name|>",
+            "<fim-repo>",
+            "<REPO>",
+            "<reponame>",
+            "<|file_sep|>");
+
+    /** Marks of fill-in-the-middle: control tokens whatever the file calls them. */
+    private static final Set<String> FILL_TEXTS = Set.of(
+            "<|fim_prefix|>",
+            "<fim-prefix>",
+            "<fim_prefix>",
+            "<｜fim▁begin｜>",
+            "<PRE>",
+            "▁<PRE>",
+            "<|code_prefix|>",
+            "<|prefix|>",
+            "<|fim_suffix|>",
+            "<fim-suffix>",
+            "<fim_suffix>",
+            "<｜fim▁hole｜>",
+            "<SUF>",
+            "▁<SUF>",
+            "<|code_suffix|>",
+            "<|suffix|>",
+            "<|fim_middle|>",
+            "<fim-middle>",
+            "<fim_middle>",
+            "<｜fim▁end｜>",
+            "<MID>",
+            "▁<MID>",
+            "<|code_middle|>",
+            "<|middle|>");
+
+    /** Marks of the channels of a reply, which always show. */
+    private static final Set<String> CHANNEL_TEXTS = Set.of("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>");
+
+    /**
+     * What holds where the metadata says nothing; an id of -1 is no token.
+     * @param separator put behind a text, where the family does so
+     */
+    record Defaults(int begin, int end, int unknown, int separator, boolean addsBegin, boolean addsSpacePrefix) {
+        static final Defaults SENTENCE_PIECE = new Defaults(1, 2, 0, -1, true, true);
+        static final Defaults WORD_PIECE = new Defaults(101, -1, 100, 102, true, false);
+
+        /** @param addsBegin as the pre-tokenizer has it */
+        static Defaults bytePair(boolean addsBegin) {
+            return new Defaults(11, 11, -1, -1, addsBegin, false);
+        }
+    }
 
     private final String[] texts;
     private final float[] scores;
@@ -51,11 +117,12 @@ final class Vocabulary {
     private final int beginOfText;
     private final int endOfText;
     private final int unknown;
+    private final int separator;
     private final boolean addsBegin;
     private final boolean addsEnd;
     private final boolean addsSpacePrefix;
 
-    private Vocabulary(Gguf header) {
+    private Vocabulary(Gguf header, Defaults defaults) {
         texts = header.requiredTexts("tokenizer.ggml.tokens");
         scores = sized("tokenizer.ggml.scores", header.floats("tokenizer.ggml.scores"));
         kinds = kinds(header.ints("tokenizer.ggml.token_type"));
@@ -63,23 +130,34 @@ final class Vocabulary {
         for (int id = 0; id < texts.length; id++) {
             ids.put(texts[id], id);
         }
-        beginOfText = id(header, "bos_token_id", 1);
-        endOfText = id(header, "eos_token_id", 2);
-        unknown = id(header, "unknown_token_id", 0);
-        addsBegin = header.booleanValue("tokenizer.ggml.add_bos_token", true);
+        beginOfText = id(header, "bos_token_id", defaults.begin);
+        endOfText = id(header, "eos_token_id", defaults.end);
+        unknown = id(header, "unknown_token_id", defaults.unknown);
+        separator = id(header, "seperator_token_id", defaults.separator); // llama.cpp's spelling
+        addsBegin = header.booleanValue("tokenizer.ggml.add_bos_token", defaults.addsBegin);
         addsEnd = header.booleanValue("tokenizer.ggml.add_eos_token", false);
-        addsSpacePrefix = header.booleanValue("tokenizer.ggml.add_space_prefix", true);
+        addsSpacePrefix = header.booleanValue("tokenizer.ggml.add_space_prefix", defaults.addsSpacePrefix);
         for (int token : new int[] {endOfText, id(header, "eot_token_id", -1), id(header, "eom_token_id", -1)}) {
             if (token >= 0) {
                 endOfGeneration.add(token);
             }
         }
-        for (String text : END_TEXTS) {
-            Integer id = ids.get(text);
-            if (id != null) {
-                endOfGeneration.add(id);
-                kinds[id] = Kind.CONTROL; // even where the file says user-defined
+        for (Set<String> marks : List.of(END_TEXTS, FILL_END_TEXTS, FILL_TEXTS, CHANNEL_TEXTS)) {
+            for (String text : marks) {
+                Integer id = ids.get(text);
+                if (id != null) { // even where the file says another kind
+                    kinds[id] = marks == CHANNEL_TEXTS ? Kind.USER_DEFINED : Kind.CONTROL;
+                    if (marks == END_TEXTS || marks == FILL_END_TEXTS) {
+                        endOfGeneration.add(id);
+                    }
+                }
             }
+        }
+        Integer end = ids.get("<|end|>");
+        if (end != null
+                && (ids.containsKey("<|return|>") && ids.containsKey("<|call|>")
+                        || ids.containsKey("<|flush|>") && ids.containsKey("<|calls|>"))) {
+            endOfGeneration.remove(end); // there it ends a message only
         }
         for (int id = 0; id < texts.length; id++) {
             switch (kinds[id]) {
@@ -93,8 +171,8 @@ final class Vocabulary {
     }
 
     /** @throws MalformedException if lists differ in length or an id is out of bounds */
-    static Vocabulary read(Gguf header) {
-        return new Vocabulary(header);
+    static Vocabulary read(Gguf header, Defaults defaults) {
+        return new Vocabulary(header, defaults);
     }
 
     private float[] sized(String key, float @Nullable [] values) {
@@ -150,6 +228,14 @@ final class Vocabulary {
         return texts[id];
     }
 
+    /** @throws IllegalArgumentException if there is no such id */
+    String checkedText(int id) {
+        if (id < 0 || id >= texts.length) {
+            throw new IllegalArgumentException("token id " + id + " is not in the vocabulary of " + texts.length);
+        }
+        return texts[id];
+    }
+
     float score(int id) {
         return scores[id];
     }
@@ -173,6 +259,15 @@ final class Vocabulary {
 
     int beginOfText() {
         return beginOfText;
+    }
+
+    int unknown() {
+        return unknown;
+    }
+
+    /** -1 if there is none. */
+    int separator() {
+        return separator;
     }
 
     int endOfText() {

@@ -20,7 +20,7 @@ import shoal.bridge.SharedData;
 import shoal.bridge.model.ModelFile;
 import tools.jackson.databind.JsonNode;
 
-/** Ids equal llama.cpp's on real SentencePiece vocabularies. */
+/** Ids equal llama.cpp's on real vocabularies of each family. */
 class TokenizerTest {
     private static Tokenizer tokenizer(String file) throws IOException {
         try (ModelFile model = ModelFile.open(SharedData.file(file))) {
@@ -29,7 +29,19 @@ class TokenizerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"ggml-vocab-llama-spm.gguf", "ggml-vocab-phi-3.gguf"})
+    @ValueSource(
+            strings = {
+                "ggml-vocab-llama-spm.gguf",
+                "ggml-vocab-phi-3.gguf",
+                "ggml-vocab-llama-bpe.gguf",
+                "ggml-vocab-qwen2.gguf",
+                "ggml-vocab-gpt-2.gguf",
+                "ggml-vocab-deepseek-coder.gguf",
+                "ggml-vocab-starcoder.gguf",
+                "ggml-vocab-falcon.gguf",
+                "ggml-vocab-mpt.gguf",
+                "ggml-vocab-bert-bge.gguf"
+            })
     void encodesTheTestsOfLlamaCpp(String file) throws IOException {
         Tokenizer tokenizer = tokenizer("testdata/vocab/" + file);
         String[] texts = Files.readString(SharedData.file("testdata/vocab/" + file + ".inp"))
@@ -48,7 +60,19 @@ class TokenizerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"ggml-vocab-llama-spm.gguf", "ggml-vocab-phi-3.gguf"})
+    @ValueSource(
+            strings = {
+                "ggml-vocab-llama-spm.gguf",
+                "ggml-vocab-phi-3.gguf",
+                "ggml-vocab-llama-bpe.gguf",
+                "ggml-vocab-qwen2.gguf",
+                "ggml-vocab-gpt-2.gguf",
+                "ggml-vocab-deepseek-coder.gguf",
+                "ggml-vocab-starcoder.gguf",
+                "ggml-vocab-falcon.gguf",
+                "ggml-vocab-mpt.gguf",
+                "ggml-vocab-bert-bge.gguf"
+            })
     void encodesTheReferences(String file) throws IOException {
         Tokenizer tokenizer = tokenizer("testdata/vocab/" + file);
         int checked = 0;
@@ -78,6 +102,78 @@ class TokenizerTest {
             }
         }
         assertTrue(checked > 10, "cases checked: " + checked);
+    }
+
+    /** The tiny vocabularies beside the reference models, with the pre-tokenizers of their families. */
+    @Test
+    void encodesThePromptsOfTheReferenceModels() throws IOException {
+        int checked = 0;
+        for (JsonNode model : SharedData.json("testdata/arch/references.json").get("models")) {
+            String file = model.get("file").asString();
+            Tokenizer tokenizer = tokenizer("testdata/arch/" + file);
+            assertEquals(SharedData.list(model.get("eog")), new ArrayList<>(tokenizer.endOfGeneration()), file);
+            for (JsonNode prompt : model.get("prompts")) {
+                String text = prompt.get("prompt").asString();
+                assertArrayEquals(
+                        SharedData.ints(prompt.get("prompt_tokens")),
+                        tokenizer.encode(text, true, true),
+                        file + ": " + text);
+                ByteArrayOutputStream pieces = new ByteArrayOutputStream();
+                for (int id : SharedData.ints(prompt.get("exact").get("greedy"))) {
+                    pieces.writeBytes(tokenizer.bytes(id, true));
+                }
+                assertEquals(
+                        prompt.get("exact").get("text_hex").asString(),
+                        HexFormat.of().formatHex(pieces.toByteArray()),
+                        file);
+                checked++;
+            }
+        }
+        assertTrue(checked > 30, "prompts checked: " + checked);
+    }
+
+    /** Mixes scripts, cases, digits, white space, punctuation and the texts of special tokens. */
+    private static String anyText(Random random) {
+        String[] stretches = {
+            "'ll", "'S", "\r\n", "\n\n ", "  ", "<|endoftext|>", "</s>", "1234567", "\u00a0", "\u3000", "e\u0301"
+        };
+        StringBuilder text = new StringBuilder();
+        for (int i = random.nextInt(60); i > 0; i--) {
+            switch (random.nextInt(5)) {
+                case 0 -> text.append(stretches[random.nextInt(stretches.length)]);
+                case 1 -> text.append((char) random.nextInt(0x80));
+                case 2 -> text.appendCodePoint(0x1f300 + random.nextInt(0x300));
+                case 3 -> text.append((char) random.nextInt(0xd800));
+                default -> text.appendCodePoint(0xe000 + random.nextInt(0x11_0000 - 0xe000));
+            }
+        }
+        return text.toString();
+    }
+
+    /** Without the characters for whose bytes that vocabulary has no tokens: nothing can give them back. */
+    private static String writable(String text, String vocabulary) {
+        return switch (vocabulary) {
+            case "starcoder" -> text.replaceAll("[\\x{40000}-\\x{7ffff}]", ""); // byte f1
+            case "falcon" ->
+                text.replaceAll("[\\x01-\\x1f&&[^\\t\\r\\n]]|[\\x{80000}-\\x{bffff}]", ""); // some control codes, f2
+            default -> text;
+        };
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"llama-bpe", "qwen2", "gpt-2", "deepseek-coder", "starcoder", "falcon", "mpt"})
+    void tokensOfBytePairsJoinToTheTextAgain(String name) throws IOException {
+        long seed = Long.getLong("shoal.seed", 11);
+        Random random = new Random(seed);
+        Tokenizer tokenizer = tokenizer("testdata/vocab/ggml-vocab-" + name + ".gguf");
+        for (int round = 0; round < 300; round++) {
+            String text = writable(anyText(random), name);
+            ByteArrayOutputStream pieces = new ByteArrayOutputStream();
+            for (int id : tokenizer.encode(text, false, random.nextBoolean())) {
+                pieces.writeBytes(tokenizer.bytes(id, true));
+            }
+            assertEquals(text, pieces.toString(StandardCharsets.UTF_8), "shoal.seed " + seed + ", round " + round);
+        }
     }
 
     @Test
