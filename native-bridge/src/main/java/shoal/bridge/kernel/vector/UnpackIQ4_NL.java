@@ -2,7 +2,6 @@ package shoal.bridge.kernel.vector;
 
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.ByteVector;
-import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.scalar.IQ4_NL;
 import shoal.codec.gguf.GgmlType;
 
@@ -16,7 +15,16 @@ final class UnpackIQ4_NL implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        int blocks = columns / GgmlType.IQ4_NL.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            long block = offset + (long) i * GgmlType.IQ4_NL.blockBytes();
+            to.scales[part + i] = Lanes.half(w, block);
+        }
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.IQ4_NL.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(
@@ -25,7 +33,6 @@ final class UnpackIQ4_NL implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        to.scales[at / HostBuffer.BLOCK] = Lanes.half(w, block);
         HalfTable.unpack(TABLE, w, block + 2, to, at);
     }
 }

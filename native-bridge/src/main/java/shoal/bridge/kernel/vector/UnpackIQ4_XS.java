@@ -19,7 +19,22 @@ final class UnpackIQ4_XS implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        int blocks = columns / GgmlType.IQ4_XS.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            long block = offset + (long) i * GgmlType.IQ4_XS.blockBytes();
+            float scale = Lanes.half(w, block);
+            int high = w.get(Lanes.SHORT, block + HIGH_SCALES);
+            int low = Lanes.bits32(w, block + LOW_SCALES);
+            for (int k = 0; k < 8; k++) {
+                int bits = low >>> 4 * k & 15 | (high >>> 2 * k & 3) << 4;
+                to.scales[part + 8 * i + k] = scale * (bits - 32);
+            }
+        }
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.IQ4_XS.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(
@@ -28,12 +43,7 @@ final class UnpackIQ4_XS implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        float scale = Lanes.half(w, block);
-        int high = w.get(Lanes.SHORT, block + HIGH_SCALES);
-        int low = Lanes.bits32(w, block + LOW_SCALES);
         for (int part = 0; part < 8; part++) {
-            int bits = low >>> 4 * part & 15 | (high >>> 2 * part & 3) << 4;
-            to.scales[at / HostBuffer.BLOCK + part] = scale * (bits - 32);
             HalfTable.unpack(TABLE, w, block + LEVELS + 16L * part, to, at + part * HostBuffer.BLOCK);
         }
     }

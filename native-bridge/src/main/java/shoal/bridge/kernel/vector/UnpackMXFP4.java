@@ -3,7 +3,6 @@ package shoal.bridge.kernel.vector;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import jdk.incubator.vector.ByteVector;
-import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.scalar.MXFP4;
 import shoal.codec.gguf.GgmlType;
 
@@ -17,7 +16,16 @@ final class UnpackMXFP4 implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        int blocks = columns / GgmlType.MXFP4.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            long block = offset + (long) i * GgmlType.MXFP4.blockBytes();
+            to.scales[part + i] = MXFP4.scale(w.get(ValueLayout.JAVA_BYTE, block));
+        }
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.MXFP4.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(w, offset + (long) i * GgmlType.MXFP4.blockBytes(), to, at + i * GgmlType.MXFP4.blockValues());
@@ -25,7 +33,6 @@ final class UnpackMXFP4 implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        to.scales[at / HostBuffer.BLOCK] = MXFP4.scale(w.get(ValueLayout.JAVA_BYTE, block));
         HalfTable.unpack(TABLE, w, block + 1, to, at);
     }
 }

@@ -6,11 +6,10 @@ import static shoal.bridge.kernel.vector.Lanes.WIDTH;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
-import shoal.bridge.kernel.SumOrder;
-import shoal.bridge.kernel.host.HostBuffer;
 import shoal.codec.gguf.GgmlType;
 
 /** Of {@link shoal.bridge.kernel.scalar.Q2_K}. */
@@ -25,7 +24,21 @@ final class UnpackQ2_K implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        int blocks = columns / GgmlType.Q2_K.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            long block = offset + (long) i * GgmlType.Q2_K.blockBytes();
+            int first = part + 8 * i;
+            Arrays.fill(to.scales, first, first + 8, Lanes.half(w, block + SCALE));
+            Arrays.fill(to.constants, first, first + 8, -Lanes.half(w, block + CONSTANT));
+            for (int k = 0; k < 16; k++) {
+                to.factors[2 * first + k] = w.get(ValueLayout.JAVA_BYTE, block + k) >> 4 & 15;
+            }
+        }
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.Q2_K.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(w, offset + (long) i * GgmlType.Q2_K.blockBytes(), to, at + i * GgmlType.Q2_K.blockValues());
@@ -33,15 +46,6 @@ final class UnpackQ2_K implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        float scale = Lanes.half(w, block + SCALE);
-        float constant = -Lanes.half(w, block + CONSTANT);
-        for (int part = 0; part < 8; part++) {
-            to.scales[at / HostBuffer.BLOCK + part] = scale;
-            to.constants[at / HostBuffer.BLOCK + part] = constant;
-        }
-        for (int i = 0; i < 16; i++) {
-            to.factors[at / SumOrder.LANES + i] = w.get(ValueLayout.JAVA_BYTE, block + i) >> 4 & 15;
-        }
         for (int i = 0; i < 4; i++) {
             // 16 bytes serve four parts
             int half = i / 2;

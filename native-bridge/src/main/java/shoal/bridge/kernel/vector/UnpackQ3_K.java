@@ -6,10 +6,10 @@ import static shoal.bridge.kernel.vector.Lanes.WIDTH;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
-import shoal.bridge.kernel.host.HostBuffer;
 import shoal.codec.gguf.GgmlType;
 
 /** Of {@link shoal.bridge.kernel.scalar.Q3_K}. */
@@ -24,7 +24,17 @@ final class UnpackQ3_K implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        int blocks = columns / GgmlType.Q3_K.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            long block = offset + (long) i * GgmlType.Q3_K.blockBytes();
+            int first = part + 8 * i;
+            Arrays.fill(to.scales, first, first + 8, Lanes.half(w, block + SCALE));
+        }
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.Q3_K.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(w, offset + (long) i * GgmlType.Q3_K.blockBytes(), to, at + i * GgmlType.Q3_K.blockValues());
@@ -32,10 +42,6 @@ final class UnpackQ3_K implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        float scale = Lanes.half(w, block + SCALE);
-        for (int part = 0; part < 8; part++) {
-            to.scales[at / HostBuffer.BLOCK + part] = scale;
-        }
         for (int i = 0; i < 4; i++) {
             // 16 bytes of pairs serve four parts
             int half = i / 2;

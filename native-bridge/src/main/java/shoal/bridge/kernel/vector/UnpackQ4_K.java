@@ -20,7 +20,12 @@ final class UnpackQ4_K implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        KScales.unpackRow(w, offset, GgmlType.Q4_K.blockBytes(), columns, to, part);
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.Q4_K.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(w, offset + (long) i * GgmlType.Q4_K.blockBytes(), to, at + i * GgmlType.Q4_K.blockValues());
@@ -28,7 +33,6 @@ final class UnpackQ4_K implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        KScales.unpack(w, block, to, at / HostBuffer.BLOCK);
         for (int half = 0; half < 8; half++) {
             int low = at + half / 2 * 64 + half % 2 * SumOrder.LANES;
             for (int group = 0; group < GROUPS; group++) {

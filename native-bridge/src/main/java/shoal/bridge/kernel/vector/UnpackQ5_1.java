@@ -7,7 +7,6 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
 import shoal.bridge.kernel.SumOrder;
-import shoal.bridge.kernel.host.HostBuffer;
 import shoal.codec.gguf.GgmlType;
 
 /** Of {@link shoal.bridge.kernel.scalar.Q5_1}. */
@@ -18,7 +17,17 @@ final class UnpackQ5_1 implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        int blocks = columns / GgmlType.Q5_1.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            long block = offset + (long) i * GgmlType.Q5_1.blockBytes();
+            to.scales[part + i] = Lanes.half(w, block);
+            to.constants[part + i] = Lanes.half(w, block + 2);
+        }
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.Q5_1.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(w, offset + (long) i * GgmlType.Q5_1.blockBytes(), to, at + i * GgmlType.Q5_1.blockValues());
@@ -26,8 +35,6 @@ final class UnpackQ5_1 implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        to.scales[at / HostBuffer.BLOCK] = Lanes.half(w, block);
-        to.constants[at / HostBuffer.BLOCK] = Lanes.half(w, block + 2);
         int tops = Lanes.bits32(w, block + 4);
         for (int group = 0; group < GROUPS; group++) {
             IntVector pairs = Lanes.unsignedBytes(w, block + 8, group);

@@ -21,7 +21,12 @@ final class UnpackQ5_K implements Unpacker {
     }
 
     @Override
-    public void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        KScales.unpackRow(w, offset, GgmlType.Q5_K.blockBytes(), columns, to, part);
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
         int blocks = columns / GgmlType.Q5_K.blockValues();
         for (int i = 0; i < blocks; i++) {
             unpackBlock(w, offset + (long) i * GgmlType.Q5_K.blockBytes(), to, at + i * GgmlType.Q5_K.blockValues());
@@ -29,7 +34,6 @@ final class UnpackQ5_K implements Unpacker {
     }
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
-        KScales.unpack(w, block, to, at / HostBuffer.BLOCK);
         for (int half = 0; half < 8; half++) {
             int pair = half / 2 * 2; // of parts, in one 32 bytes
             int low = at + pair * HostBuffer.BLOCK + half % 2 * SumOrder.LANES;

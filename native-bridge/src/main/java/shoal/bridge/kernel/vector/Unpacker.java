@@ -2,7 +2,11 @@ package shoal.bridge.kernel.vector;
 
 import java.lang.foreign.MemorySegment;
 
-/** Makes levels and scales of one type's blocks, as its {@link shoal.bridge.kernel.scalar.Dequantizer} does. Stateless. */
+/**
+ * Makes levels and scales of one type's blocks, as its {@link shoal.bridge.kernel.scalar.Dequantizer} does. Stateless.
+ *
+ * <p>Two loops and not one, since the compiler bounds what it inlines into one ({@link RowKernel}).
+ */
 interface Unpacker {
     /** Which constants values have beside their levels. */
     enum Constants {
@@ -15,6 +19,9 @@ interface Unpacker {
 
     Constants constants();
 
-    /** Unpacks whole blocks that start at a byte; the first value's level goes to index at, a multiple of 32, of to.levels. */
-    void unpack(MemorySegment w, long offset, int columns, UnpackedRows to, int at);
+    /** Of whole blocks that start at a byte: one scale, constant and pair of factors per 32 values go to index part on. */
+    void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part);
+
+    /** Of whole blocks that start at a byte: levels go to index at on. */
+    void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at);
 }

@@ -6,6 +6,7 @@ import static shoal.bridge.kernel.vector.Lanes.WIDTH;
 
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
+import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostWeights;
@@ -28,9 +29,16 @@ final class UnpackingKernel implements MatrixKernel {
     private static final int MOST_ROWS = 16;
 
     private final Unpacker unpacker;
+    private final @Nullable RowLoop loop;
 
     UnpackingKernel(Unpacker unpacker) {
+        this(unpacker, null);
+    }
+
+    /** @param loop for one token, if the type has a loop of its own */
+    UnpackingKernel(Unpacker unpacker, @Nullable RowLoop loop) {
         this.unpacker = unpacker;
+        this.loop = loop;
     }
 
     @Override
@@ -43,7 +51,9 @@ final class UnpackingKernel implements MatrixKernel {
             float[] out,
             int outStride,
             int outColumn) {
-        if (tokens == 1) {
+        if (tokens == 1 && loop != null) {
+            oneToken(loop, w, firstRow, rowCount, x, out, outColumn);
+        } else if (tokens == 1) {
             oneToken(w, firstRow, rowCount, x, out, outColumn);
         } else {
             manyTokens(w, firstRow, rowCount, x, tokens, out, outStride, outColumn);
@@ -63,7 +73,7 @@ final class UnpackingKernel implements MatrixKernel {
                 long start = w.type().sizeBytes(column);
                 for (int i = 0; i < 4; i++) {
                     long row = firstRow + Math.min(r + i * quarter, rowCount - 1);
-                    unpacker.unpack(w.bytes(), row * w.rowBytes() + start, count, rows, i * rows.stride);
+                    unpack(w, row * w.rowBytes() + start, count, rows, i * rows.stride);
                 }
                 int part = column / HostBuffer.BLOCK;
                 switch (unpacker.constants()) {
@@ -75,6 +85,37 @@ final class UnpackingKernel implements MatrixKernel {
             for (int i = 0; i < 4; i++) {
                 out[outColumn + Math.min(r + i * quarter, rowCount - 1)] = SumOrder.tree(lanes, i * LANES);
             }
+        }
+    }
+
+    private void oneToken(
+            RowLoop loop, HostWeights w, int firstRow, int rowCount, HostBuffer x, float[] out, int outColumn) {
+        int columns = w.columns();
+        int parts = columns / HostBuffer.BLOCK;
+        float[] lanes = new float[LANES];
+        UnpackedRows scales = UnpackedRows.ofScales(columns);
+        int quarter = (rowCount + 3) / 4;
+        for (int r = 0; r < quarter; r++) {
+            for (int i = 0; i < 4; i++) {
+                int index = Math.min(r + i * quarter, rowCount - 1);
+                long row = (firstRow + index) * w.rowBytes();
+                unpacker.unpackScales(w.bytes(), row, columns, scales, 0);
+                scale(scales.scales, x.scales(), parts);
+                scale(scales.constants, x.scales(), parts);
+                loop.multiply(w.bytes(), row, columns, x, scales, lanes, 0);
+                out[outColumn + index] = SumOrder.tree(lanes, 0);
+            }
+        }
+    }
+
+    private void unpack(HostWeights w, long offset, int columns, UnpackedRows to, int at) {
+        unpacker.unpackScales(w.bytes(), offset, columns, to, at / HostBuffer.BLOCK);
+        unpacker.unpackLevels(w.bytes(), offset, columns, to, at);
+    }
+
+    private static void scale(float[] values, float[] factors, int count) {
+        for (int i = 0; i < count; i++) {
+            values[i] *= factors[i];
         }
     }
 
@@ -94,7 +135,7 @@ final class UnpackingKernel implements MatrixKernel {
         for (int block = 0; block < rowCount; block += height) {
             int end = Math.min(block + height, rowCount);
             for (int r = block; r < end; r++) {
-                unpacker.unpack(w.bytes(), (firstRow + r) * w.rowBytes(), columns, rows, (r - block) * columns);
+                unpack(w, (firstRow + r) * w.rowBytes(), columns, rows, (r - block) * columns);
             }
             for (int t = 0; t < tokens; t += 4) {
                 int b = Math.min(t + 1, tokens - 1);
