@@ -27,6 +27,10 @@ class ReferenceModelsTest {
             "arch/mixtral.gguf",
             "arch/llama-linear.gguf",
             "arch/llama-mha-bias.gguf",
+            "arch/llama31.gguf",
+            "arch/qwen3.gguf",
+            "arch/gemma2.gguf",
+            "arch/starcoder2.gguf",
             "quants/llama-linear-F16.gguf",
             "quants/llama-linear-BF16.gguf");
     private static final List<String> QUANTISED_FILES = List.of(

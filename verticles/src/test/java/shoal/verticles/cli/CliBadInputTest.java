@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** What a user gets wrong costs one line that names cause and remedy, an exit code, and nothing else. */
 final class CliBadInputTest {
-    private static final int Q2_K = 10;
+    private static final int I8 = 24;
 
     /** Files that tests may read, but not write. */
     @TempDir
@@ -43,9 +43,9 @@ final class CliBadInputTest {
         Files.write(given.resolve("model.gguf"), model);
         Files.writeString(given.resolve("text.gguf"), "Once upon a time there was a file that was no model.");
         Files.write(given.resolve("short.gguf"), java.util.Arrays.copyOf(model, model.length / 2));
-        Files.write(given.resolve("qwen2.gguf"), patched(model, "general.architecture", 12, "qwen2"));
+        Files.write(given.resolve("zebra.gguf"), patched(model, "general.architecture", 12, "zebra"));
         Files.write(given.resolve("bert.gguf"), patched(model, "tokenizer.ggml.model", 12, "tbert"));
-        Files.write(given.resolve("q2_k.gguf"), withTensorType(model, "blk.0.attn_q.weight", Q2_K));
+        Files.write(given.resolve("i8.gguf"), withTensorType(model, "blk.0.attn_q.weight", I8));
         Files.writeString(given.resolve("broken.json"), "{\"quic\":");
         Files.writeString(given.resolve("key.json"), "{\"quic\":{\"prot\":7}}");
         Files.writeString(given.resolve("range.json"), "{\"quic\":{\"port\":70000}}");
@@ -72,14 +72,14 @@ final class CliBadInputTest {
         generate --model G --prompt x                     | 1 | is a directory; name a GGUF file in it
         generate --model G/text.gguf --prompt x           | 1 | this is not a GGUF file
         generate --model G/short.gguf --prompt x          | 1 | short.gguf
-        generate --model G/qwen2.gguf --prompt x          | 1 | qwen2.gguf: architecture qwen2 is not supported; supported are llama
-        generate --model G/q2_k.gguf --prompt x           | 1 | has type Q2_K, which is not supported; supported are F32
-        generate --model G/bert.gguf --prompt x           | 1 | tokenizer model tbert is not supported; supported is llama
+        generate --model G/zebra.gguf --prompt x          | 1 | zebra.gguf: architecture zebra is not supported; supported are
+        generate --model G/i8.gguf --prompt x           | 1 | has type I8, which is not supported; supported are F32
+        generate --model G/bert.gguf --prompt x           | 1 | tokenizer model tbert is not supported; supported
         tokenize --model G/bert.gguf x                    | 1 | bert.gguf: tokenizer model tbert is not supported
         split D/none.gguf --shards 2 --out D/out          | 1 | none.gguf
         split G/text.gguf --shards 2 --out D/out          | 1 | not a GGUF file
         demo --model D/none.gguf                          | 1 | none.gguf does not exist
-        demo --model G/qwen2.gguf                         | 1 | architecture qwen2 is not supported
+        demo --model G/zebra.gguf                         | 1 | architecture zebra is not supported
         # requests
         generate --model G/model.gguf --prompt x --tokens 5000 | 1 | 5003, but the context length is 512; shorten the prompt
         generate --model G/model.gguf --prompt x --tokens -1   | 1 | -1 tokens are asked for, allowed are 0 or more
