@@ -94,7 +94,9 @@ class KernelAgreementTest {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
         for (GgmlType type : TYPES) {
-            out.println("> " + type + " " + products(provider, 1, type).hashCode());
+            out.println("> " + type + " "
+                    + products(provider, 1, type, new int[] {1, 17}, new int[] {1, 6})
+                            .hashCode());
         }
         for (int headSize : new int[] {4, 15, 32, 80}) {
             out.println("> norms " + norms(provider, headSize).hashCode());
@@ -211,6 +213,17 @@ class KernelAgreementTest {
     }
 
     private static List<Float> products(String provider, int threads, GgmlType type) {
+        List<Float> all = products(provider, threads, type, new int[] {1, 3, 17, 67}, new int[] {1, 3, 4, 6});
+        try (Kernels kernels = kernels(provider, threads);
+                Arena arena = Arena.ofShared()) {
+            // large enough to be split over threads
+            addProduct(all, kernels, type, 1001, 768, 2, new Random(SEED), arena);
+        }
+        return all;
+    }
+
+    private static List<Float> products(
+            String provider, int threads, GgmlType type, int[] rowCounts, int[] tokenCounts) {
         Random random = new Random(SEED);
         List<Float> all = new ArrayList<>();
         int block = type.blockValues();
@@ -219,24 +232,30 @@ class KernelAgreementTest {
             for (int columns : block > 1
                     ? new int[] {block, 2 * block, 3 * block, block < 256 ? 35 * block : 5 * block}
                     : new int[] {1, 3, 4, 15, 16, 17, 31, 33, 64, 100, 515}) {
-                for (int rows : new int[] {1, 3, 17, 67}) {
-                    for (int tokens : new int[] {1, 3, 4, 6}) {
-                        PreparedWeights weights =
-                                kernels.prepare(type, rows, columns, randomBlocks(type, rows * columns, random, arena));
-                        float[] x = randomFloats(tokens * columns, random);
-                        for (float y : multiply(kernels, weights, x, tokens)) {
-                            all.add(y);
-                        }
+                for (int rows : rowCounts) {
+                    for (int tokens : tokenCounts) {
+                        addProduct(all, kernels, type, rows, columns, tokens, random, arena);
                     }
                 }
             }
-            // large enough to be split over threads
-            PreparedWeights weights = kernels.prepare(type, 1001, 768, randomBlocks(type, 1001 * 768, random, arena));
-            for (float y : multiply(kernels, weights, randomFloats(2 * 768, random), 2)) {
-                all.add(y);
-            }
         }
         return all;
+    }
+
+    private static void addProduct(
+            List<Float> all,
+            Kernels kernels,
+            GgmlType type,
+            int rows,
+            int columns,
+            int tokens,
+            Random random,
+            Arena arena) {
+        PreparedWeights weights =
+                kernels.prepare(type, rows, columns, randomBlocks(type, rows * columns, random, arena));
+        for (float y : multiply(kernels, weights, randomFloats(tokens * columns, random), tokens)) {
+            all.add(y);
+        }
     }
 
     private static float[] multiply(Kernels kernels, PreparedWeights weights, float[] x, int tokens) {

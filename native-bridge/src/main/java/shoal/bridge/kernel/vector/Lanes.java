@@ -55,21 +55,6 @@ final class Lanes {
         return ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER);
     }
 
-    /** Shifted right as ints (shifts of bytes are slow in JDK 25): upper bits are another byte's, to be masked. */
-    static ByteVector shiftRight(ByteVector bytes, int count) {
-        return bytes.reinterpretAsInts().lanewise(VectorOperators.LSHR, count).reinterpretAsBytes();
-    }
-
-    /** Shifted left as ints: lower bits are another byte's. */
-    static ByteVector shiftLeft(ByteVector bytes, int count) {
-        return bytes.reinterpretAsInts().lanewise(VectorOperators.LSHL, count).reinterpretAsBytes();
-    }
-
-    /** One group's signed bytes as floats. */
-    static FloatVector toFloats(ByteVector bytes, int group) {
-        return (FloatVector) bytes.convertShape(VectorOperators.B2F, FLOATS, part(group));
-    }
-
     /** The lower four bits of each byte, 0..15. */
     static FloatVector lowHalves(ByteVector bytes, int group) {
         return (FloatVector) bytes.and((byte) 15).convertShape(VectorOperators.B2F, FLOATS, part(group));
