@@ -587,15 +587,19 @@ public final class QuicEndpoint {
     }
 
     Future<Void> close(PeerConnection peer) {
-        return onLoop(() -> peer.connection().close());
+        return onLoop(() -> closed(peer));
+    }
+
+    private static Future<Void> closed(PeerConnection peer) {
+        peer.markClosed(); // from now on, whether the other side has heard it or not
+        return peer.connection().close();
     }
 
     /** Closes all connections and the socket. */
     public Future<Void> close() {
         return onLoop(() -> {
             var closing = new ArrayList<Future<Void>>();
-            new ArrayList<>(peers.values())
-                    .forEach(peer -> closing.add(peer.connection().close()));
+            new ArrayList<>(peers.values()).forEach(peer -> closing.add(closed(peer)));
             return Future.join(closing).transform(_ -> {
                 Future<Void> serverClosed = server == null ? Future.succeededFuture() : server.close();
                 return serverClosed.transform(_ -> client == null ? Future.succeededFuture() : client.close());
