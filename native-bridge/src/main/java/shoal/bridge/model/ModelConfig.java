@@ -1,6 +1,5 @@
 package shoal.bridge.model;
 
-import org.jspecify.annotations.Nullable;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.MalformedException;
 import shoal.codec.gguf.Gguf;
@@ -13,7 +12,6 @@ import shoal.codec.gguf.Gguf;
  * @param feedForward width of the feed-forward layers, of one expert if there are experts
  * @param contextLength most positions the model was made for
  * @param ropeDimensions values of a head that are turned, the first ones; even
- * @param ropeScale by which positions are multiplied (1 / factor of linear scaling)
  * @param experts 0 for a dense model
  */
 public record ModelConfig(
@@ -29,7 +27,6 @@ public record ModelConfig(
         float normEpsilon,
         int ropeDimensions,
         float ropeBase,
-        float ropeScale,
         int experts,
         int expertsUsed) {
     public static final int MAX_HIDDEN = 1 << 18;
@@ -51,7 +48,7 @@ public record ModelConfig(
      */
     public static ModelConfig read(Gguf header) {
         String architecture = header.architecture();
-        Keys keys = new Keys(header, architecture);
+        MetadataKeys keys = MetadataKeys.of(header);
         int layers = keys.bounded("block_count", null, 1, LayerRange.MAX_LAYERS);
         int hidden = keys.bounded("embedding_length", null, 1, MAX_HIDDEN);
         int heads = keys.bounded("attention.head_count", null, 1, MAX_HEADS);
@@ -83,18 +80,31 @@ public record ModelConfig(
                 heads,
                 kvHeads,
                 headSize,
-                keys.bounded("feed_forward_length", null, 1, MAX_FEED_FORWARD),
+                feedForward(keys, experts),
                 vocabulary(header, keys),
                 keys.bounded("context_length", null, 1, MAX_CONTEXT),
-                keys.positive("attention.layer_norm_rms_epsilon", null),
+                normEpsilon(keys),
                 ropeDimensions,
                 keys.positive("rope.freq_base", 10_000f),
-                ropeScale(header, keys),
                 experts,
                 experts == 0 ? 0 : keys.bounded("expert_used_count", null, 1, experts));
     }
 
-    private static int vocabulary(Gguf header, Keys keys) {
+    private static int feedForward(MetadataKeys keys, int experts) {
+        String key = experts > 0 && keys.has("expert_feed_forward_length")
+                ? "expert_feed_forward_length"
+                : "feed_forward_length";
+        return keys.bounded(key, null, 1, MAX_FEED_FORWARD);
+    }
+
+    /** Of LayerNorm, if the file has no epsilon of RMSNorm. */
+    private static float normEpsilon(MetadataKeys keys) {
+        String rms = "attention.layer_norm_rms_epsilon";
+        String layer = "attention.layer_norm_epsilon";
+        return keys.positive(!keys.has(rms) && keys.has(layer) ? layer : rms, null);
+    }
+
+    private static int vocabulary(Gguf header, MetadataKeys keys) {
         var tokens = header.array("tokenizer.ggml.tokens");
         if (tokens == null) {
             return keys.bounded("vocab_size", null, 1, MAX_VOCABULARY);
@@ -105,41 +115,5 @@ public record ModelConfig(
                     "tokenizer.ggml.tokens has " + count + " entries, allowed 1.." + MAX_VOCABULARY);
         }
         return count;
-    }
-
-    private static float ropeScale(Gguf header, Keys keys) {
-        float factor = keys.positive("rope.scaling.factor", keys.positive("rope.scale_linear", 1f));
-        String type = header.text(keys.name("rope.scaling.type"));
-        return switch (type) {
-            case null -> 1f / factor;
-            case "linear" -> 1f / factor;
-            case "none" -> 1f;
-            default ->
-                throw new MalformedException(keys.name("rope.scaling.type") + " is " + type
-                        + ", which is not supported for " + keys.architecture() + "; supported are none and linear");
-        };
-    }
-
-    /** Reads bounded values of one architecture's keys. */
-    private record Keys(Gguf header, String architecture) {
-        String name(String key) {
-            return architecture + "." + key;
-        }
-
-        int bounded(String key, @Nullable Integer absent, int min, int max) {
-            int value = absent == null ? header.requiredInt(name(key)) : header.intValue(name(key), absent);
-            if (value < min || value > max) {
-                throw new MalformedException(name(key) + " is " + value + ", allowed " + min + ".." + max);
-            }
-            return value;
-        }
-
-        float positive(String key, @Nullable Float absent) {
-            float value = absent == null ? header.requiredFloat(name(key)) : header.floatValue(name(key), absent);
-            if (!(value > 0) || value > 1e12f) {
-                throw new MalformedException(name(key) + " is " + value + ", allowed are positive numbers up to 1e12");
-            }
-            return value;
-        }
     }
 }

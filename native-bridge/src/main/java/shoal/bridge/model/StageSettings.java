@@ -7,7 +7,8 @@ import shoal.codec.base.Bounds;
  * How a stage is to run.
  *
  * @param kernels the caller's; closed by the caller after the stage
- * @param maxContext most positions per sequence; the model's own limit if that is less
+ * @param maxContext most positions per sequence; the model's own limit if that is less. All stages of one model need the same:
+ *     LongRoPE turns positions by it
  */
 public record StageSettings(Kernels kernels, int maxContext) {
     public StageSettings {

@@ -27,10 +27,25 @@ class ReferenceModelsTest {
             "arch/mixtral.gguf",
             "arch/llama-linear.gguf",
             "arch/llama-mha-bias.gguf",
+            "arch/llama31.gguf",
+            "arch/qwen3.gguf",
+            "arch/gemma2.gguf",
+            "arch/starcoder2.gguf",
             "quants/llama-linear-F16.gguf",
             "quants/llama-linear-BF16.gguf");
-    private static final List<String> QUANTISED_FILES =
-            List.of("quants/quant128-Q8_0.gguf", "quants/quant128-Q4_0.gguf", "quants/quant256-Q6_K.gguf");
+    private static final List<String> QUANTISED_FILES = List.of(
+            "quants/quant128-Q8_0.gguf",
+            "quants/quant128-Q4_0.gguf",
+            "quants/quant128-Q4_1.gguf",
+            "quants/quant128-Q5_0.gguf",
+            "quants/quant128-Q5_1.gguf",
+            "quants/quant128-IQ4_NL.gguf",
+            "quants/quant256-Q2_K.gguf",
+            "quants/quant256-Q3_K_M.gguf",
+            "quants/quant256-Q4_K_M.gguf",
+            "quants/quant256-Q5_K_M.gguf",
+            "quants/quant256-Q6_K.gguf",
+            "quants/quant256-IQ4_XS.gguf");
 
     @TestFactory
     Stream<DynamicTest> floatModels() {

@@ -22,7 +22,13 @@ class StoriesTest {
     @TestFactory
     Stream<DynamicTest> continuesAsLlamaCppDoes() {
         JsonNode models = SharedData.json("models/references.json").get("models");
-        return Stream.of("stories-q8_0.gguf", "stories-f16.gguf", "stories-q4_0.gguf", "stories-moe-q8_0.gguf")
+        return Stream.of(
+                        "stories-q8_0.gguf",
+                        "stories-f16.gguf",
+                        "stories-q4_0.gguf",
+                        "stories-q4_k_m.gguf",
+                        "stories-q6_k.gguf",
+                        "stories-moe-q8_0.gguf")
                 .map(file -> dynamicTest(file, () -> check(file, models.get(file))));
     }
 

@@ -14,9 +14,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import shoal.bridge.kernel.host.HostKernels;
 import shoal.bridge.kernel.scalar.ScalarOperations;
@@ -27,21 +28,28 @@ import shoal.codec.gguf.GgmlType;
 class KernelAgreementTest {
     private static final ValueLayout.OfShort SHORT =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final Set<GgmlType> TYPES = new ScalarOperations().types();
     private static final long SEED = Long.getLong("shoal.seed", 20_261);
 
+    static Set<GgmlType> types() {
+        return TYPES;
+    }
+
     @ParameterizedTest
-    @EnumSource(
-            value = GgmlType.class,
-            names = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q6_K"})
+    @MethodSource("types")
     void multipliesAsTheOracle(GgmlType type) {
-        assertEquals(products("scalar", 1, type), products("vector", 1, type), "seed " + SEED);
-        assertEquals(products("scalar", 1, type), products("vector", 3, type), "seed " + SEED);
+        List<Float> expected = products("scalar", 1, type);
+        assertEquals(expected, products("vector", 1, type), "seed " + SEED);
+        assertEquals(expected, products("vector", 3, type), "seed " + SEED);
     }
 
     @ParameterizedTest
     @ValueSource(ints = {1, 4, 8, 15, 16, 17, 24, 32, 48, 80, 128})
     void attendsAsTheOracle(int headSize) {
-        assertEquals(attention("scalar", 1, headSize), attention("vector", 2, headSize), "seed " + SEED);
+        for (Op.Scores scores : SCORES) {
+            assertEquals(
+                    attention("scalar", 1, headSize, scores), attention("vector", 2, headSize, scores), "seed " + SEED);
+        }
     }
 
     /** Other vector widths need another JVM: this one's width is fixed. */
@@ -68,7 +76,7 @@ class KernelAgreementTest {
                 output.lines().filter(line -> line.startsWith("> ")).toList();
         assertEquals(0, process.waitFor());
         List<String> expected = new ArrayList<>();
-        report("scalar").lines().filter(line -> line.startsWith("> ")).forEach(expected::add);
+        Oracle.REPORT.lines().filter(line -> line.startsWith("> ")).forEach(expected::add);
         assertEquals(expected, lines);
     }
 
@@ -77,15 +85,25 @@ class KernelAgreementTest {
         System.out.print(report("vector"));
     }
 
+    /** The same for all widths, so made once. */
+    private static final class Oracle {
+        static final String REPORT = report("scalar");
+    }
+
     private static String report(String provider) {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
-        for (GgmlType type : List.of(GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Q8_0, GgmlType.Q4_0)) {
-            out.println("> " + type + " " + products(provider, 1, type).hashCode());
+        for (GgmlType type : TYPES) {
+            out.println("> " + type + " "
+                    + products(provider, 1, type, new int[] {1, 17}, new int[] {1, 6})
+                            .hashCode());
         }
         for (int headSize : new int[] {4, 15, 32, 80}) {
-            out.println("> attention " + headSize + " "
-                    + attention(provider, 1, headSize).hashCode());
+            out.println("> norms " + norms(provider, headSize).hashCode());
+            for (Op.Scores scores : SCORES) {
+                out.println("> attention " + headSize + " "
+                        + attention(provider, 1, headSize, scores).hashCode());
+            }
         }
         return bytes.toString(StandardCharsets.UTF_8);
     }
@@ -118,17 +136,70 @@ class KernelAgreementTest {
     }
 
     @Test
+    void functionsOfExpAreExactEnough() {
+        for (double x = -30; x <= 30; x += 0.0037) {
+            double tanh = StrictMath.tanh((float) x);
+            assertEquals(tanh, Exponential.tanh((float) x), 3e-7 * Math.abs(tanh), "x = " + x);
+            double v = (float) x;
+            double gelu = 0.5 * v * (1 + StrictMath.tanh(Math.sqrt(2 / Math.PI) * v * (1 + 0.044715 * v * v)));
+            assertEquals(gelu, Exponential.gelu((float) x), 1e-6 * Math.max(1, Math.abs(v)), "x = " + x);
+        }
+        assertEquals(0f, Exponential.tanh(0));
+        assertEquals(-1f, Exponential.tanh(-200));
+        assertEquals(Float.NaN, Exponential.tanh(Float.NaN));
+        assertEquals(0f, Exponential.gelu(-200), 0f);
+        assertEquals(200f, Exponential.gelu(200));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 5, 15, 16, 17, 64, 100, 515})
+    void normsAsTheOracle(int width) {
+        assertEquals(norms("scalar", width), norms("vector", width), "seed " + SEED);
+    }
+
+    /** LayerNorm, then RMS over runs of the row and over the row. */
+    private static List<Float> norms(String provider, int width) {
+        Random random = new Random(SEED);
+        int tokens = 3;
+        StageProgram.Builder program = new StageProgram.Builder();
+        Slot in = program.slot("in", width);
+        Slot out = program.slot("out", width);
+        program.add(new Op.LayerNorm(in, randomFloats(width, random), randomFloats(width, random), 1e-5f, out))
+                .add(new Op.RmsNormRuns(out, randomFloats(width % 5 == 0 ? width / 5 : width, random), 1e-6f))
+                .add(new Op.RmsNorm(out, randomFloats(width, random), 1e-6f, in));
+        float[] result = new float[tokens * width];
+        try (Kernels kernels = kernels(provider, 1);
+                CompiledStage stage = kernels.compile(program.build(in, in, new CacheShape(0, 1, 1)));
+                SequenceMemory sequence = stage.openSequence(tokens)) {
+            stage.run(new StageBatch(
+                    List.of(new StageBatch.Slice(sequence, 0, tokens)),
+                    null,
+                    MemorySegment.ofArray(randomFloats(tokens * width, random)),
+                    new int[0],
+                    MemorySegment.ofArray(result)));
+        }
+        List<Float> all = new ArrayList<>();
+        for (float y : result) {
+            all.add(y);
+        }
+        return all;
+    }
+
+    @Test
     void splitsTokensWithoutAnyChange() {
         // 7 tokens at once equal each alone: the row kernels for one token and for four agree
-        for (GgmlType type : List.of(GgmlType.F32, GgmlType.F16, GgmlType.BF16, GgmlType.Q8_0, GgmlType.Q4_0)) {
+        for (GgmlType type : TYPES) {
             try (Kernels kernels = kernels("vector", 2);
                     Arena arena = Arena.ofShared()) {
                 Random random = new Random(SEED);
-                PreparedWeights weights = kernels.prepare(type, 37, 96, randomBlocks(type, 37 * 96, random, arena));
-                float[] x = randomFloats(7 * 96, random);
+                int columns = Math.max(96, 3 * type.blockValues());
+                PreparedWeights weights =
+                        kernels.prepare(type, 37, columns, randomBlocks(type, 37 * columns, random, arena));
+                float[] x = randomFloats(7 * columns, random);
                 float[] together = multiply(kernels, weights, x, 7);
                 for (int t = 0; t < 7; t++) {
-                    float[] alone = multiply(kernels, weights, java.util.Arrays.copyOfRange(x, t * 96, t * 96 + 96), 1);
+                    float[] alone = multiply(
+                            kernels, weights, java.util.Arrays.copyOfRange(x, t * columns, (t + 1) * columns), 1);
                     assertArrayEquals(alone, java.util.Arrays.copyOfRange(together, t * 37, t * 37 + 37));
                 }
             }
@@ -142,32 +213,49 @@ class KernelAgreementTest {
     }
 
     private static List<Float> products(String provider, int threads, GgmlType type) {
+        List<Float> all = products(provider, threads, type, new int[] {1, 3, 17, 67}, new int[] {1, 3, 4, 6});
+        try (Kernels kernels = kernels(provider, threads);
+                Arena arena = Arena.ofShared()) {
+            // large enough to be split over threads
+            addProduct(all, kernels, type, 1001, 768, 2, new Random(SEED), arena);
+        }
+        return all;
+    }
+
+    private static List<Float> products(
+            String provider, int threads, GgmlType type, int[] rowCounts, int[] tokenCounts) {
         Random random = new Random(SEED);
         List<Float> all = new ArrayList<>();
         int block = type.blockValues();
         try (Kernels kernels = kernels(provider, threads);
                 Arena arena = Arena.ofShared()) {
             for (int columns : block > 1
-                    ? new int[] {block, 2 * block, 3 * block, 17 * block}
+                    ? new int[] {block, 2 * block, 3 * block, block < 256 ? 35 * block : 5 * block}
                     : new int[] {1, 3, 4, 15, 16, 17, 31, 33, 64, 100, 515}) {
-                for (int rows : new int[] {1, 3, 17, 67}) {
-                    for (int tokens : new int[] {1, 3, 4, 6}) {
-                        PreparedWeights weights =
-                                kernels.prepare(type, rows, columns, randomBlocks(type, rows * columns, random, arena));
-                        float[] x = randomFloats(tokens * columns, random);
-                        for (float y : multiply(kernels, weights, x, tokens)) {
-                            all.add(y);
-                        }
+                for (int rows : rowCounts) {
+                    for (int tokens : tokenCounts) {
+                        addProduct(all, kernels, type, rows, columns, tokens, random, arena);
                     }
                 }
             }
-            // large enough to be split over threads
-            PreparedWeights weights = kernels.prepare(type, 1001, 768, randomBlocks(type, 1001 * 768, random, arena));
-            for (float y : multiply(kernels, weights, randomFloats(2 * 768, random), 2)) {
-                all.add(y);
-            }
         }
         return all;
+    }
+
+    private static void addProduct(
+            List<Float> all,
+            Kernels kernels,
+            GgmlType type,
+            int rows,
+            int columns,
+            int tokens,
+            Random random,
+            Arena arena) {
+        PreparedWeights weights =
+                kernels.prepare(type, rows, columns, randomBlocks(type, rows * columns, random, arena));
+        for (float y : multiply(kernels, weights, randomFloats(tokens * columns, random), tokens)) {
+            all.add(y);
+        }
     }
 
     private static float[] multiply(Kernels kernels, PreparedWeights weights, float[] x, int tokens) {
@@ -188,7 +276,13 @@ class KernelAgreementTest {
         return result;
     }
 
-    private static List<Float> attention(String provider, int threads, int headSize) {
+    private static final List<Op.Scores> SCORES = List.of(
+            Op.Scores.scaled(0.37f),
+            new Op.Scores(0.37f, 1, 0, null),
+            new Op.Scores(0.37f, 19, 2.5f, null),
+            new Op.Scores(0.37f, 0, 0, new float[] {-1, 0, 2, 3, 9, 0.5f}));
+
+    private static List<Float> attention(String provider, int threads, int headSize, Op.Scores scores) {
         int heads = 6;
         int kvHeads = 3;
         int tokens = 45;
@@ -208,7 +302,7 @@ class KernelAgreementTest {
                         type, slot.width(), width, randomBlocks(type, slot.width() * width, random, arena));
                 program.add(new Op.MatMul(weights, null, queries, slot));
             }
-            program.add(new Op.Store(1, keys, values)).add(new Op.Attention(1, queries, heads, 0.37f, out));
+            program.add(new Op.Store(1, keys, values)).add(new Op.Attention(1, queries, heads, scores, out));
             float[] x = randomFloats(tokens * width, random);
             float[] result = new float[tokens * width];
             try (CompiledStage stage =
@@ -248,7 +342,18 @@ class KernelAgreementTest {
                 case F32 -> segment.set(ValueLayout.JAVA_FLOAT_UNALIGNED, at, scale);
                 case F16, Q8_0, Q4_0 -> segment.set(SHORT, at, half);
                 case BF16 -> segment.set(SHORT, at, (short) (Float.floatToRawIntBits(scale) >>> 16));
+                case Q4_1, Q5_1, Q4_K, Q5_K -> {
+                    segment.set(SHORT, at, half);
+                    segment.set(SHORT, at + 2, Float.floatToFloat16((float) random.nextGaussian() * 0.1f));
+                }
+                case Q5_0, IQ4_NL, IQ4_XS -> segment.set(SHORT, at, half);
+                case Q2_K -> {
+                    segment.set(SHORT, at + 80, half);
+                    segment.set(SHORT, at + 82, Float.floatToFloat16((float) random.nextGaussian() * 0.1f));
+                }
+                case Q3_K -> segment.set(SHORT, at + 108, half);
                 case Q6_K -> segment.set(SHORT, at + 208, half);
+                case MXFP4 -> segment.set(ValueLayout.JAVA_BYTE, at, (byte) (120 + random.nextInt(8)));
                 default -> throw new AssertionError(type);
             }
         }

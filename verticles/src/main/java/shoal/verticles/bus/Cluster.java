@@ -50,6 +50,8 @@ public final class Cluster {
     /**
      * What a member needs to join.
      *
+     * @param port first TCP port to try for Hazelcast
+     * @param busPort TCP port of the event bus, 0 for any free one
      * @param members where the cluster already is; empty to found it
      * @param secret checked when somebody joins, and source of the bus's TLS; null on loopback
      */
@@ -57,6 +59,7 @@ public final class Cluster {
             String name,
             String host,
             int port,
+            int busPort,
             List<Endpoint> members,
             @Nullable ClusterSecret secret) {}
 
@@ -128,7 +131,7 @@ public final class Cluster {
     }
 
     private static EventBusOptions busOptions(Settings settings) {
-        var options = new EventBusOptions().setHost(settings.host()).setPort(0);
+        var options = new EventBusOptions().setHost(settings.host()).setPort(settings.busPort());
         options.setClusterPublicHost(settings.host());
         if (settings.secret() != null) {
             var credentials = settings.secret().busCredentials();

@@ -13,6 +13,7 @@ import shoal.codec.wire.Role;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.config.Profile;
 import shoal.verticles.config.ProfileReader;
+import shoal.verticles.identity.ClusterSecret;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.quic.QuicEndpoint;
 import shoal.verticles.store.ShardStore;
@@ -37,9 +38,13 @@ final class CommandPeer implements AutoCloseable {
      * Opens it all, blocking.
      *
      * @param bind where to listen, null for who only asks
+     * @param secretFile of the cluster that is asked or served, null if it has none
      * @param settings {@code key=value} of the profile
      */
-    static CommandPeer open(Path storeDirectory, @Nullable Endpoint bind, List<String> settings) throws IOException {
+    static CommandPeer open(
+            Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, List<String> settings)
+            throws IOException {
+        ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
         var reader = new ProfileReader();
         settings.forEach(reader::set);
         Profile profile =
@@ -53,7 +58,7 @@ final class CommandPeer implements AutoCloseable {
                     List.of(),
                     bind == null ? Role.CLIENT : Role.NODE,
                     "",
-                    null,
+                    secret,
                     "shoal " + ShoalCommand.Version.number(),
                     QuicEndpoint.PROTOCOL);
             QuicEndpoint endpoint = await(QuicEndpoint.open(vertx, Identity.create(), said));

@@ -73,6 +73,9 @@ final class FetchCommand implements Callable<Integer> {
 
     private record Target(Hash256 hash, @Nullable String name) {}
 
+    @Option(names = "--secret-file", paramLabel = "FILE", description = "The cluster's secret, where it has one.")
+    private @Nullable Path secretFile;
+
     @Override
     public Integer call() throws IOException {
         startNanos = System.nanoTime();
@@ -85,8 +88,8 @@ final class FetchCommand implements Callable<Integer> {
             throw new MalformedException("nobody is named to ask. Pass --from HOST:PORT.");
         }
         Files.createDirectories(out);
-        try (CommandPeer peer =
-                CommandPeer.open(out.resolve(".shoal"), null, List.of("torrent.stallSeconds=" + stallSeconds))) {
+        try (CommandPeer peer = CommandPeer.open(
+                out.resolve(".shoal"), null, secretFile, List.of("torrent.stallSeconds=" + stallSeconds))) {
             Target target = target(peer, origins);
             useWhatIsThere(peer, target);
             peer.bus.listen(Addresses.FETCH_PROGRESS, Local.FetchProgress.class, this::tell);

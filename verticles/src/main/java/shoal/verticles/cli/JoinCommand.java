@@ -9,7 +9,6 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import shoal.verticles.store.ModelSplitter;
-import shoal.verticles.store.StoredFile;
 
 /** Shards to the model file they came from. */
 @Command(
@@ -25,11 +24,16 @@ final class JoinCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private Path out;
 
+    @Option(
+            names = "--unverified",
+            description =
+                    "Join even what does not give the very file that was split, such as one laid out unlike ggml's.")
+    private boolean unverified;
+
     @Override
     public Integer call() throws IOException {
         try (ModelSplitter splitter = ModelSplitter.open()) {
-            StoredFile file = splitter.join(shards, out);
-            System.out.printf("%s  %,d bytes%n", out, file.metainfo().length());
+            System.out.printf("%s  %,d bytes%n", out, splitter.join(shards, out, !unverified));
             return CommandLine.ExitCode.OK;
         }
     }

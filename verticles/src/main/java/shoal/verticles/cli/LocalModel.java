@@ -12,6 +12,7 @@ import shoal.bridge.kernel.Kernels;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.sampling.SamplingParameters;
+import shoal.codec.base.MalformedException;
 import shoal.codec.wire.Sampling;
 
 /** A whole model opened in this process; owns file, kernels and generator. */
@@ -41,8 +42,15 @@ final class LocalModel implements AutoCloseable {
                 kernels.close();
             }
             file.close();
-            throw failure;
+            throw failure instanceof MalformedException ? inFile(model, failure) : failure;
         }
+    }
+
+    /** The same complaint, naming the file it is about. */
+    static MalformedException inFile(Path model, RuntimeException failure) {
+        String message = String.valueOf(failure.getMessage());
+        String name = model.toString();
+        return new MalformedException(message.startsWith(name) ? message : name + ": " + message, failure);
     }
 
     LocalGenerator generator() {

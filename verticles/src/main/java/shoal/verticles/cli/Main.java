@@ -26,6 +26,8 @@ public final class Main {
     static int run(String[] args) {
         var line = new CommandLine(new ShoalCommand());
         line.setCaseInsensitiveEnumValuesAllowed(true);
+        line.registerConverter(int.class, Main::wholeNumber);
+        line.registerConverter(Integer.class, Main::wholeNumber);
         line.setParameterExceptionHandler((failure, _) -> {
             System.err.println("shoal: " + oneLine(failure) + " Try: shoal "
                     + (failure.getCommandLine().getCommandName().equals("shoal")
@@ -51,6 +53,14 @@ public final class Main {
         ((Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME)).setLevel(deep ? Level.WARN : Level.ERROR);
     }
 
+    private static int wholeNumber(String text) {
+        try {
+            return Integer.parseInt(text);
+        } catch (NumberFormatException notANumber) {
+            throw new CommandLine.TypeConversionException("'" + text + "' is no whole number.");
+        }
+    }
+
     private static boolean isBug(Throwable failure) {
         return !(failure instanceof ProfileException || failure instanceof MalformedException);
     }
@@ -72,6 +82,7 @@ public final class Main {
             message = told.getClass().getSimpleName() + " (run with --log-level debug for its origin)";
         }
         String line = message.lines().findFirst().orElse(message).strip();
+        line = line.startsWith("Error: ") ? line.substring("Error: ".length()) : line; // picocli's, of groups
         return line.endsWith(".") || line.endsWith("?") ? line : line + ".";
     }
 }

@@ -55,6 +55,9 @@ final class SeedCommand implements Callable<Integer> {
     @Option(names = "--json", description = "Print one JSON line: the port, and each file's name, info-hash and size.")
     private boolean json;
 
+    @Option(names = "--secret-file", paramLabel = "FILE", description = "The cluster's secret, where it has one.")
+    private @Nullable Path secretFile;
+
     @Override
     public Integer call() throws IOException, InterruptedException {
         for (Path file : files) {
@@ -69,7 +72,7 @@ final class SeedCommand implements Callable<Integer> {
             Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(store)));
         }
         var bind = new Endpoint(host, port);
-        CommandPeer peer = CommandPeer.open(store, bind, List.of("upload.bytesPerSecond=" + rate));
+        CommandPeer peer = CommandPeer.open(store, bind, secretFile, List.of("upload.bytesPerSecond=" + rate));
         Runtime.getRuntime().addShutdownHook(new Thread(() -> CommandPeer.await(peer.endpoint.close())));
         var seeded = new ArrayList<StoredFile>();
         for (Path file : files) {

@@ -24,7 +24,8 @@ import picocli.CommandLine.Spec;
             LogitsCommand.class,
             TorrentCommand.class,
             SeedCommand.class,
-            FetchCommand.class
+            FetchCommand.class,
+            DoctorCommand.class
         })
 final class ShoalCommand implements Runnable {
     @Spec

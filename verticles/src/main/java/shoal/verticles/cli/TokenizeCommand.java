@@ -11,6 +11,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.text.Tokenizers;
+import shoal.codec.base.MalformedException;
 import tools.jackson.databind.json.JsonMapper;
 
 /** Text to token ids. */
@@ -46,6 +47,8 @@ final class TokenizeCommand implements Callable<Integer> {
                             ? JsonMapper.shared().writeValueAsString(Map.of("tokens", tokens))
                             : tokens.stream().map(String::valueOf).collect(Collectors.joining(" ")));
             return CommandLine.ExitCode.OK;
+        } catch (MalformedException malformed) {
+            throw LocalModel.inFile(model, malformed);
         }
     }
 }

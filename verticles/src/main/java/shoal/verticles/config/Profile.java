@@ -30,6 +30,14 @@ public record Profile(
             return new Endpoint(host, port);
         }
 
+        public boolean isLoopback() {
+            return Profile.address("quic.host", host).isLoopbackAddress();
+        }
+
+        public boolean isAnyAddress() {
+            return Profile.address("quic.host", host).isAnyLocalAddress();
+        }
+
         /** Addresses to tell others; port 0 stands for the bound one. */
         public List<Endpoint> advertised() {
             return advertise.stream().map(Quic::address).toList();
@@ -49,13 +57,17 @@ public record Profile(
     }
 
     public record Cluster(
-            String name, String host, int port, @Nullable String secretFile) {
+            String name,
+            String host,
+            int port,
+            int busPort,
+            @Nullable String secretFile) {
         public boolean isLoopback() {
-            try {
-                return InetAddress.getByName(host).isLoopbackAddress();
-            } catch (UnknownHostException unknown) {
-                throw new ProfileException("cluster.host is '" + host + "', which no address belongs to.");
-            }
+            return address("cluster.host", host).isLoopbackAddress();
+        }
+
+        public boolean isAnyAddress() {
+            return address("cluster.host", host).isAnyLocalAddress();
         }
     }
 
@@ -91,6 +103,14 @@ public record Profile(
     }
 
     public record Log(String level) {}
+
+    private static InetAddress address(String key, String host) {
+        try {
+            return InetAddress.getByName(host);
+        } catch (UnknownHostException unknown) {
+            throw new ProfileException(key + " is '" + host + "', which no address belongs to.");
+        }
+    }
 
     /** The bootstrap addresses. @throws ProfileException for one that is none */
     public List<Endpoint> bootstrapEndpoints() {

@@ -186,6 +186,11 @@ public final class ProfileReader {
 
     private String origin(String key) {
         String origin = origins.get(key);
+        for (Map.Entry<String, String> set : origins.entrySet()) {
+            if (origin == null && set.getKey().startsWith(key + ".")) {
+                origin = set.getValue();
+            }
+        }
         return (origin == null ? fileName : origin) + ": ";
     }
 

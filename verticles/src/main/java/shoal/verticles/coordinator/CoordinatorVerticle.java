@@ -29,6 +29,7 @@ import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Epoch;
+import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
@@ -79,6 +80,7 @@ public final class CoordinatorVerticle extends VerticleBase {
     private @Nullable Pipeline pipeline;
     private boolean discovered;
     private String waitingFor = "the bootstrap";
+    private @Nullable String trouble;
 
     /** What the vocabulary file tells. */
     private record Model(ModelManifest manifest, ModelConfig config, Tokenizer tokenizer) {}
@@ -125,10 +127,10 @@ public final class CoordinatorVerticle extends VerticleBase {
                 .compose(_ -> place())
                 .onFailure(failure -> {
                     String reason = String.valueOf(failure.getMessage());
-                    if (!reason.equals(waitingFor)) {
+                    if (!reason.equals(trouble)) {
                         LOG.warn("not ready: {} Trying again every {} s.", reason, RETRY_MILLIS / 1000);
                     }
-                    waitingFor = reason;
+                    trouble = reason;
                     vertx.setTimer(RETRY_MILLIS, _ -> prepare());
                 });
     }
@@ -165,7 +167,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         return findVocabulary(0)
                 .compose(file -> bus.ask(
                         Addresses.FETCH,
-                        new Local.FetchFile(file.piecesRoot(), file.name(), List.of()),
+                        new Local.FetchFile(trusted(file), file.name(), List.of()),
                         Local.FileFetched.class))
                 .compose(fetched -> vertx.executeBlocking(() -> readVocabulary(fetched.path())))
                 .onSuccess(found -> LOG.info(
@@ -173,6 +175,13 @@ public final class CoordinatorVerticle extends VerticleBase {
                         found.manifest().modelName(),
                         found.manifest().layerCount(),
                         found.manifest().shards().size()));
+    }
+
+    /** The hash to fetch by: the one that the profile names, rather than the one that a bootstrap says belongs to it. */
+    private Hash256 trusted(Frame.FileEntry file) {
+        boolean byInfoHash =
+                file.infoHash().toHex().equals(profile.coordinator().model());
+        return byInfoHash ? file.infoHash() : file.piecesRoot();
     }
 
     /** The vocabulary file that the profile names, or the only one that a bootstrap seeds. */
@@ -379,6 +388,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         });
         return passed.future().onSuccess(_ -> {
             pipeline = planned;
+            trouble = null;
             LOG.info(
                     "ready: {} on {}",
                     known.manifest().modelName(),
@@ -407,6 +417,11 @@ public final class CoordinatorVerticle extends VerticleBase {
     }
 
     // ------------------------------------------------------------------------------------- generations
+
+    private String notReady() {
+        String failed = trouble;
+        return "the swarm is not ready: " + (failed == null ? "it waits for " + waitingFor + "." : failed);
+    }
 
     /** Starts a generation; returns its session. */
     private long run(
@@ -572,7 +587,7 @@ public final class CoordinatorVerticle extends VerticleBase {
             Model known = model;
             Pipeline through = pipeline;
             if (known == null || through == null) {
-                stream.refuse(ErrorCode.NOT_READY, "the swarm is not ready: it waits for " + waitingFor + ".");
+                stream.refuse(ErrorCode.NOT_READY, notReady());
                 return;
             }
             vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens()))
@@ -627,8 +642,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         Model known = model;
         Pipeline through = pipeline;
         if (known == null || through == null) {
-            return Future.failedFuture(
-                    new CommandException("the swarm is not ready: it waits for " + waitingFor + "."));
+            return Future.failedFuture(new CommandException(notReady()));
         }
         return vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens()))
                 .compose(prompt -> {

@@ -78,11 +78,13 @@ final class Child {
         return process.isAlive();
     }
 
-    /** The last lines that the process logged. */
+    /** The last line that the process logged: where it failed, its reason. */
     String lastWords() {
         try {
-            List<String> lines = Files.readAllLines(log);
-            return String.join("\n", lines.subList(Math.max(0, lines.size() - 5), lines.size()));
+            return Files.readAllLines(log).stream()
+                    .filter(line -> !line.isBlank())
+                    .reduce((_, later) -> later)
+                    .orElse("(it logged nothing)");
         } catch (IOException unreadable) {
             return "(its log " + log + " cannot be read)";
         }

@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -37,10 +38,11 @@ import tools.jackson.databind.json.JsonMapper;
  */
 public final class Demo {
     private static final JsonMapper JSON = JsonMapper.builder().build();
-    private static final long START_SECONDS = 60;
+    private static final long START_SECONDS = 180;
     private static final long READY_SECONDS = 300;
     private static final long END_MILLIS = 5000;
     private static final String CLUSTER = "demo";
+    private static final String DIRECTORY_PREFIX = "shoal-demo-";
 
     private final Options options;
     private final Tools tools;
@@ -99,7 +101,7 @@ public final class Demo {
                 StandardCharsets.UTF_8);
         boolean terminal =
                 System.console() != null && System.console().isTerminal() && System.getenv("NO_COLOR") == null;
-        var demo = new Demo(options, tools, new Screen(out, terminal), Files.createTempDirectory("shoal-demo-"));
+        var demo = new Demo(options, tools, new Screen(out, terminal), Files.createTempDirectory(DIRECTORY_PREFIX));
         Thread atExit = Thread.ofPlatform().unstarted(demo::end);
         Runtime.getRuntime().addShutdownHook(atExit);
         int exit = 1;
@@ -129,7 +131,7 @@ public final class Demo {
         screen.line(String.format(
                 "Shoal: %s in %d shards on %d nodes, %d processes in all",
                 model.getFileName(), options.shards(), options.nodes(), options.nodes() + 2));
-        await(splitting, START_SECONDS, "the model was not split");
+        await(splitting, START_SECONDS, "the model was not split", null);
         Child rendezvous = start(
                 "rendezvous",
                 "rendezvous",
@@ -153,11 +155,16 @@ public final class Demo {
         }
         var reference =
                 inBackground(() -> tools.generate(model, options.prompt(), options.tokens(), options.sampling()));
+        reference.whenComplete((_, failure) -> {
+            if (failure != null) {
+                firstDeath.completeExceptionally(failure); // what one process refuses, the swarm need not be asked
+            }
+        });
         for (Child node : nodes) {
             awaitReady(node);
         }
         JsonNode coordinatorReady = awaitReady(coordinator);
-        JsonNode placement = await(swarmReady, READY_SECONDS, "the swarm did not become ready");
+        JsonNode placement = await(swarmReady, READY_SECONDS, "the swarm did not become ready", coordinator);
         screen.settle();
         screen.line("");
         GenerateClient.Answer answer;
@@ -169,7 +176,7 @@ public final class Demo {
                     screen::text);
             screen.text("\n\n");
         }
-        Reference alone = await(reference, READY_SECONDS, "one process gave no answer to compare with");
+        Reference alone = await(reference, READY_SECONDS, "one process gave no answer to compare with", null);
         boolean identical =
                 alone.tokens().equals(answer.tokens()) && alone.text().equals(answer.text());
         summarise(answer, identical, placement, begun);
@@ -264,10 +271,11 @@ public final class Demo {
     }
 
     private JsonNode awaitReady(Child child) throws InterruptedException {
-        return await(ready.get(child), START_SECONDS, child.name() + " did not start");
+        return await(ready.get(child), START_SECONDS, child.name() + " did not start", child);
     }
 
-    private <T> T await(@Nullable CompletableFuture<T> future, long seconds, String otherwise)
+    private <T> T await(
+            @Nullable CompletableFuture<T> future, long seconds, String otherwise, @Nullable Child waitedFor)
             throws InterruptedException {
         if (future == null) {
             throw new IllegalStateException(otherwise);
@@ -276,17 +284,16 @@ public final class Demo {
             CompletableFuture.anyOf(future, firstDeath).get(seconds, TimeUnit.SECONDS);
             return future.join();
         } catch (TimeoutException late) {
-            throw new IllegalStateException(otherwise + " within " + seconds + " s. Its log: " + logs(), late);
+            throw new IllegalStateException(
+                    otherwise + " within " + seconds + " s"
+                            + (waitedFor == null ? "." : "; its last words: " + waitedFor.lastWords()),
+                    late);
         } catch (ExecutionException failure) {
             if (failure.getCause() instanceof RuntimeException cause) {
                 throw cause;
             }
             throw new IllegalStateException(otherwise + ": " + failure.getCause(), failure);
         }
-    }
-
-    private String logs() {
-        return children.isEmpty() ? "none" : children.getLast().log().toString();
     }
 
     private interface Work<T> {
@@ -335,52 +342,69 @@ public final class Demo {
 
     private void keep() throws IOException {
         ending = true;
-        var pids = children.stream().map(child -> Long.toString(child.pid())).toList();
+        var lines = children.stream()
+                .map(child -> birth(child.process().toHandle()))
+                .toList();
         Path kept = keptDirectory().resolve(directory.getFileName().toString());
         Files.createDirectories(kept.getParent());
-        Files.writeString(kept, directory + "\n" + String.join("\n", pids) + "\n");
+        Files.write(kept, lines);
         for (Child child : children) {
             child.detach();
         }
+    }
+
+    /** A process id and when the process began, since ids are given out again. */
+    private static String birth(ProcessHandle process) {
+        return process.pid()
+                + " "
+                + process.info().startInstant().map(Instant::toEpochMilli).orElse(0L);
     }
 
     private static Path keptDirectory() {
         return Path.of(System.getProperty("java.io.tmpdir"), "shoal-demos-" + System.getProperty("user.name"));
     }
 
-    /** Ends all swarms that were kept; returns how many. */
+    /**
+     * Ends all swarms that were kept; returns how many.
+     *
+     * @throws IOException if somebody else made the note of them: the folder for temporary files is everybody's
+     */
     public static int stop() throws IOException {
-        int stopped = 0;
         Path directory = keptDirectory();
         if (!Files.isDirectory(directory)) {
             return 0;
         }
+        if (!Files.getOwner(directory).getName().endsWith(System.getProperty("user.name"))) {
+            throw new IOException(directory + " belongs to " + Files.getOwner(directory)
+                    + ", so what it says of kept swarms is not followed. Remove it.");
+        }
         List<Path> kept;
         try (Stream<Path> files = Files.list(directory)) {
-            kept = files.toList();
+            kept = files.filter(file -> file.getFileName().toString().startsWith(DIRECTORY_PREFIX))
+                    .toList();
         }
         for (Path file : kept) {
-            List<String> lines = Files.readAllLines(file);
-            var processes = new ArrayList<ProcessHandle>();
-            for (String pid : lines.subList(1, lines.size())) {
-                ProcessHandle.of(Long.parseLong(pid))
-                        .filter(process ->
-                                process.info().commandLine().orElse("shoal").contains("shoal"))
-                        .ifPresent(processes::add);
-            }
-            processes.forEach(ProcessHandle::destroy);
-            for (ProcessHandle process : processes) {
-                try {
-                    process.onExit().get(END_MILLIS, TimeUnit.MILLISECONDS);
-                } catch (InterruptedException | ExecutionException | TimeoutException late) {
-                    process.destroyForcibly();
-                }
-            }
-            deleteTree(Path.of(lines.getFirst()));
+            stop(Files.readAllLines(file));
+            deleteTree(directory.resolveSibling(file.getFileName()));
             Files.deleteIfExists(file);
-            stopped++;
         }
-        return stopped;
+        return kept.size();
+    }
+
+    private static void stop(List<String> births) {
+        var processes = births.stream()
+                .flatMap(birth -> ProcessHandle.of(Long.parseLong(birth.substring(0, birth.indexOf(' '))))
+                        .filter(process -> birth(process).equals(birth))
+                        .stream())
+                .toList();
+        processes.forEach(ProcessHandle::destroy);
+        for (ProcessHandle process : processes) {
+            try {
+                process.onExit().get(END_MILLIS, TimeUnit.MILLISECONDS);
+            } catch (InterruptedException | ExecutionException | TimeoutException late) {
+                process.destroyForcibly();
+            }
+        }
     }
 
     // ---------------------------------------------------------------------------------------------- reports

@@ -25,7 +25,8 @@ public final class StageHost implements AutoCloseable {
     private final String kernelsName;
     private final int maxContext;
     private final long memoryBytes;
-    private final List<Open> open = new ArrayList<>();
+    /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
+    private volatile List<Open> open = List.of();
 
     /** A stage and the file that its tensors lie in. */
     record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
@@ -99,7 +100,9 @@ public final class StageHost implements AutoCloseable {
                     wish.file(),
                     needed,
                     kernelsName);
-            open.add(new Open(shard, file, stage));
+            var more = new ArrayList<>(open);
+            more.add(new Open(shard, file, stage));
+            open = List.copyOf(more);
             return shard;
         } catch (RuntimeException failure) {
             file.close();
@@ -108,7 +111,7 @@ public final class StageHost implements AutoCloseable {
     }
 
     /** The open stage of a shard, by its pieces root or its info-hash, or null. */
-    synchronized @Nullable Stage find(Hash256 hash, LayerRange layers) {
+    @Nullable Stage find(Hash256 hash, LayerRange layers) {
         for (Open known : open) {
             if ((known.shard().piecesRoot().equals(hash)
                             || known.shard().infoHash().equals(hash))
@@ -120,7 +123,7 @@ public final class StageHost implements AutoCloseable {
     }
 
     /** The open shards. */
-    public synchronized List<Local.LoadedShard> loaded() {
+    public List<Local.LoadedShard> loaded() {
         return open.stream().map(Open::shard).toList();
     }
 
@@ -129,9 +132,9 @@ public final class StageHost implements AutoCloseable {
         for (Open known : open) {
             if (known.shard().piecesRoot().equals(piecesRoot)
                     && known.shard().layers().equals(layers)) {
+                open = open.stream().filter(other -> other != known).toList();
                 known.stage().close();
                 known.file().close();
-                open.remove(known);
                 return true;
             }
         }
@@ -151,11 +154,12 @@ public final class StageHost implements AutoCloseable {
 
     @Override
     public synchronized void close() {
-        open.forEach(known -> {
+        List<Open> closing = open;
+        open = List.of();
+        closing.forEach(known -> {
             known.stage().close();
             known.file().close();
         });
-        open.clear();
         kernels.close();
     }
 }

@@ -33,10 +33,10 @@ final class Bootstrap {
     /**
      * Blocks until a bootstrap has said welcome.
      *
-     * @return addresses of the event bus's members, never empty
+     * @return what it said; its bus members are not empty
      * @throws IllegalStateException with cause and remedy when time is up or this machine is refused
      */
-    static List<Endpoint> awaitBusMembers(
+    static Frame.Welcome awaitWelcome(
             List<Endpoint> bootstrap, Duration patience, Identity identity, QuicEndpoint.Settings settings)
             throws InterruptedException {
         long deadline = System.nanoTime() + patience.toNanos();
@@ -53,7 +53,7 @@ final class Bootstrap {
                         Frame.Welcome welcome = peer.welcome();
                         if (welcome != null && !welcome.busMembers().isEmpty()) {
                             await(endpoint.close());
-                            return welcome.busMembers();
+                            return welcome;
                         }
                         reasons.add(target + " has not joined a cluster yet.");
                     } catch (PeerRefusedException refused) {

@@ -5,6 +5,9 @@ import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import java.io.IOException;
+import java.net.Inet4Address;
+import java.net.NetworkInterface;
+import java.net.SocketException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -19,6 +22,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.BlockHasher;
+import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Cluster;
@@ -108,6 +112,11 @@ public final class RoleProcess {
     }
 
     private void start() throws IOException, InterruptedException {
+        List<Endpoint> bootstrap = profile.bootstrapEndpoints();
+        if (bootstrap.isEmpty() && role != Role.RENDEZVOUS) {
+            throw new ProfileException(
+                    "a " + role.text() + " needs an address to know first. Pass --bootstrap HOST:PORT.");
+        }
         ClusterSecret secret = secret();
         Path directory = profile.store().directoryPath();
         Files.createDirectories(directory);
@@ -118,35 +127,27 @@ public final class RoleProcess {
             host = new StageHost(profile.compute());
             loadPinnedShard(opened, host);
         }
-        var settings = new QuicEndpoint.Settings(
-                profile.quic().bind(),
-                profile.quic().advertised(),
-                role,
-                profile.cluster().name(),
-                secret,
-                software,
-                QuicEndpoint.PROTOCOL);
-        List<Endpoint> bootstrap = profile.bootstrapEndpoints();
-        if (bootstrap.isEmpty() && role != Role.RENDEZVOUS) {
-            throw new ProfileException(
-                    "a " + role.text() + " needs an address to know first. Pass --bootstrap HOST:PORT.");
-        }
-        List<Endpoint> members = bootstrap.isEmpty()
-                ? List.of()
-                : Bootstrap.awaitBusMembers(
-                        bootstrap, Duration.ofSeconds(profile.bootstrapTimeoutSeconds()), identity, settings);
+        Frame.Welcome welcome = bootstrap.isEmpty()
+                ? null
+                : Bootstrap.awaitWelcome(
+                        bootstrap,
+                        Duration.ofSeconds(profile.bootstrapTimeoutSeconds()),
+                        identity,
+                        settings(secret, List.of()));
+        List<Endpoint> members = welcome == null ? List.of() : welcome.busMembers();
         Cluster joined = await(Cluster.join(
                 new VertxOptions(),
                 new Cluster.Settings(
                         profile.cluster().name(),
                         profile.cluster().host(),
                         profile.cluster().port(),
+                        profile.cluster().busPort(),
                         members,
                         secret)));
         cluster = joined;
         Vertx vertx = joined.vertx();
         CommandBus bus = CommandBus.install(vertx);
-        QuicEndpoint quic = await(QuicEndpoint.open(vertx, identity, settings));
+        QuicEndpoint quic = await(QuicEndpoint.open(vertx, identity, settings(secret, advertised(welcome))));
         endpoint = quic;
         quic.tellBusMembers(joined::members);
         Events told = new Events(System.out);
@@ -179,7 +180,52 @@ public final class RoleProcess {
         }
     }
 
+    private QuicEndpoint.Settings settings(@Nullable ClusterSecret secret, List<Endpoint> advertised) {
+        return new QuicEndpoint.Settings(
+                profile.quic().bind(),
+                advertised,
+                role,
+                profile.cluster().name(),
+                secret,
+                software,
+                QuicEndpoint.PROTOCOL);
+    }
+
+    /**
+     * Where others reach this machine: as the profile says; the bound address; or, where that means all of them, the one that a
+     * bootstrap saw packets come from, and without a bootstrap the first that another machine could reach.
+     */
+    private List<Endpoint> advertised(Frame.@Nullable Welcome welcome) throws SocketException {
+        if (!profile.quic().advertise().isEmpty() || !profile.quic().isAnyAddress()) {
+            return profile.quic().advertised();
+        }
+        if (welcome != null) {
+            return List.of(new Endpoint(welcome.observed().host(), 0));
+        }
+        return NetworkInterface.networkInterfaces()
+                .filter(RoleProcess::isUp)
+                .flatMap(NetworkInterface::inetAddresses)
+                .filter(address -> !address.isLoopbackAddress() && !address.isLinkLocalAddress())
+                .filter(address -> profile.quic().host().contains(":") || address instanceof Inet4Address)
+                .map(address -> new Endpoint(address.getHostAddress(), 0))
+                .findFirst()
+                .map(List::of)
+                .orElse(List.of());
+    }
+
+    private static boolean isUp(NetworkInterface network) {
+        try {
+            return network.isUp();
+        } catch (SocketException unknown) {
+            return false;
+        }
+    }
+
     private @Nullable ClusterSecret secret() throws IOException {
+        if (profile.cluster().isAnyAddress()) {
+            throw new ProfileException("cluster.host is " + profile.cluster().host()
+                    + "; name the one address of this machine that the others reach.");
+        }
         String file = profile.cluster().secretFile();
         if (file != null) {
             return ClusterSecret.read(Path.of(file));
@@ -188,6 +234,13 @@ public final class RoleProcess {
             throw new ProfileException("cluster.host " + profile.cluster().host()
                     + " can be reached from elsewhere, so cluster.secretFile must name the cluster's secret. Make one with: "
                     + "head -c 32 /dev/urandom | base64 > FILE");
+        }
+        if (!profile.quic().isLoopback()) {
+            LOG.warn(
+                    "QUIC listens on {}, but the cluster's bus on {} only: other machines can fetch files here, and cannot join. "
+                            + "Set cluster.host and cluster.secretFile.",
+                    profile.quic().host(),
+                    profile.cluster().host());
         }
         return null;
     }

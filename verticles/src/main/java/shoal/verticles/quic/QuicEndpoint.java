@@ -21,6 +21,8 @@ import io.vertx.core.net.QuicStream;
 import io.vertx.core.net.ServerSSLOptions;
 import io.vertx.core.net.SocketAddress;
 import io.vertx.core.net.TrustOptions;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
@@ -127,13 +129,16 @@ public final class QuicEndpoint {
         var clientConfig = new QuicClientConfig();
         tune(clientConfig.getTransportConfig());
         clientConfig.setConnectTimeout(Duration.ofSeconds(5));
-        client = vertx.createQuicClient(
+        int payloadBytes = payloadBytes();
+        client = new UdpTuning.Client(
+                vertx,
                 clientConfig,
                 new ClientSSLOptions()
                         .setHostnameVerificationAlgorithm("")
                         .setKeyCertOptions(keys)
                         .setTrustOptions(trust)
-                        .setApplicationLayerProtocols(protocols));
+                        .setApplicationLayerProtocols(protocols),
+                payloadBytes);
         Endpoint bind = settings.bind();
         if (bind == null) {
             return Future.succeededFuture();
@@ -141,13 +146,15 @@ public final class QuicEndpoint {
         var serverConfig = new QuicServerConfig();
         tune(serverConfig.getTransportConfig());
         serverConfig.setReuseAddress(false); // else a second process would silently share the port
-        QuicServer created = vertx.createQuicServer(
+        QuicServer created = new UdpTuning.Server(
+                vertx,
                 serverConfig,
                 new ServerSSLOptions()
                         .setKeyCertOptions(keys)
                         .setTrustOptions(trust)
                         .setClientAuth(ClientAuth.REQUIRED)
-                        .setApplicationLayerProtocols(protocols));
+                        .setApplicationLayerProtocols(protocols),
+                payloadBytes);
         server = created;
         created.connectHandler(this::accept);
         created.exceptionHandler(failure -> LOG.debug("a handshake failed: {}", failure.toString()));
@@ -160,6 +167,18 @@ public final class QuicEndpoint {
                     bound = new Endpoint(bind.host(), address.port());
                     return null;
                 });
+    }
+
+    /** Who listens on loopback alone speaks with nobody else; all others keep to what any network carries. */
+    private int payloadBytes() {
+        Endpoint bind = settings.bind();
+        try {
+            return bind != null && InetAddress.getByName(bind.host()).isLoopbackAddress()
+                    ? UdpTuning.LOOPBACK_PAYLOAD_BYTES
+                    : UdpTuning.NETWORK_PAYLOAD_BYTES;
+        } catch (UnknownHostException unknown) {
+            return UdpTuning.NETWORK_PAYLOAD_BYTES;
+        }
     }
 
     private static void tune(QuicConfig transport) {
@@ -276,7 +295,9 @@ public final class QuicEndpoint {
         connected.future().onFailure(_ -> dialing.remove(target, connected.future()));
         dialer.connect(SocketAddress.inetSocketAddress(target.port(), target.host()))
                 .onFailure(failure -> connected.tryFail(new PeerRefusedException(
-                        ErrorCode.LOST, target + " does not answer: " + rootMessage(failure) + ".")))
+                        ErrorCode.LOST,
+                        target + " does not answer: " + rootMessage(failure)
+                                + ". Is it running, and can its UDP port be reached from here?")))
                 .onSuccess(connection -> greet(connection, target, connected));
         return connected.future();
     }
@@ -327,7 +348,8 @@ public final class QuicEndpoint {
                 ClusterSecret secret = settings.secret();
                 if (secret != null && !secret.isProof(welcome.secretProof(), id, nodeId())) {
                     connected.tryFail(new PeerRefusedException(
-                            ErrorCode.SECRET, target + " does not know the secret in cluster.secretFile."));
+                            ErrorCode.SECRET,
+                            target + " does not know the secret in cluster.secretFile. Start it with the same file."));
                     connection.close();
                     return;
                 }
@@ -473,7 +495,7 @@ public final class QuicEndpoint {
                     connection,
                     stream,
                     ErrorCode.SECRET,
-                    "the cluster's secret is missing or another one. Set cluster.secretFile to a copy of the cluster's file.");
+                    "the cluster's secret is missing or another one. Set cluster.secretFile, or pass --secret-file, with a copy of the cluster's file.");
         }
         SocketAddress address = connection.remoteAddress();
         var remote =
@@ -612,8 +634,13 @@ public final class QuicEndpoint {
             cause = cause.getCause();
         }
         String message = cause.getMessage();
-        return message == null || message.isBlank()
-                ? cause.getClass().getSimpleName()
-                : message.lines().findFirst().orElse("");
+        if (message == null || message.isBlank()) {
+            return cause.getClass().getSimpleName();
+        }
+        int internals = message.indexOf(": QuicConnectionAddress"); // says nothing to a reader
+        return message.substring(0, internals < 0 ? message.length() : internals)
+                .lines()
+                .findFirst()
+                .orElse("");
     }
 }

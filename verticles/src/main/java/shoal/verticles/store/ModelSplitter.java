@@ -16,6 +16,7 @@ import shoal.codec.gguf.FileLayout;
 import shoal.codec.gguf.Gguf;
 import shoal.codec.gguf.GgufReader;
 import shoal.codec.gguf.ShardJoiner;
+import shoal.codec.gguf.ShardKeys;
 import shoal.codec.gguf.SplitPlan;
 import shoal.codec.gguf.SplitPlanner;
 import shoal.codec.gguf.SplitSet;
@@ -90,9 +91,31 @@ public final class ModelSplitter implements AutoCloseable {
                 .path();
     }
 
-    /** Puts shards, in any order, together to the model that they were cut from. */
-    public StoredFile join(List<Path> shards, Path target) throws IOException {
-        return store.write(target, ShardJoiner.plan(headers(shards)), shards);
+    /**
+     * Puts shards, in any order, together to the model that they were cut from.
+     *
+     * @param verified whether the outcome must be that model's file, byte for byte, as it is for every model laid out as ggml does it
+     * @return the file's size in bytes
+     * @throws MalformedException if it must and is not; then there is no file
+     */
+    public long join(List<Path> shards, Path target, boolean verified) throws IOException {
+        List<Gguf> headers = headers(shards);
+        Path parent = target.toAbsolutePath().getParent();
+        Path temporary = Path.of(".joined-" + ProcessHandle.current().pid() + ".gguf");
+        temporary = parent == null ? temporary : parent.resolve(temporary);
+        try {
+            StoredFile joined = store.write(temporary, ShardJoiner.plan(headers), shards);
+            String root = headers.getFirst().requiredText(ShardKeys.MODEL_ROOT);
+            if (verified && !root.equals(joined.piecesRoot().toHex())) {
+                throw new MalformedException("the shards do not give the model that was split: its hash is " + root
+                        + ", theirs together " + joined.piecesRoot()
+                        + ". Fetch them again; --unverified joins them all the same.");
+            }
+            FileWriter.moveInPlace(temporary, target);
+            return joined.metainfo().length();
+        } finally {
+            Files.deleteIfExists(temporary);
+        }
     }
 
     private static List<Gguf> headers(List<Path> files) throws IOException {

@@ -85,7 +85,7 @@ class TransferCommandsTest {
         new Random(3).nextBytes(bytes);
         Path file = Files.write(directory.resolve("shard-0.gguf"), bytes);
         try (CommandPeer seeder =
-                CommandPeer.open(directory.resolve("store"), new Endpoint("127.0.0.1", 0), List.of())) {
+                CommandPeer.open(directory.resolve("store"), new Endpoint("127.0.0.1", 0), null, List.of())) {
             Metainfo metainfo = seeder.store.adopt(file).metainfo();
             CommandPeer.await(seeder.vertx.deployVerticle(
                     new PieceServerVerticle(seeder.endpoint, seeder.store, seeder.bus, seeder.profile)));

@@ -1,6 +1,7 @@
 package shoal.bridge.kernel.host;
 
 import java.util.Set;
+import shoal.bridge.kernel.Op;
 import shoal.codec.gguf.GgmlType;
 
 /** The inner loops that CPU kernels differ in. All add in the order of {@link shoal.bridge.kernel.SumOrder}; all are stateless. */
@@ -24,22 +25,29 @@ public interface HostOperations {
     /** One row of w as F32, exactly as ggml's to_float makes it. */
     void dequantiseRow(HostWeights w, int row, float[] out, int outOffset);
 
+    /** The sum of size values from offset on. */
+    float sum(float[] values, int offset, int size);
+
     /** The sum of squares of size values from offset on. */
     float sumOfSquares(float[] values, int offset, int size);
 
     /**
-     * One head of one token: out[outOffset..] = sum over positions 0..positions-1 of softmax(query · key * scale) times value.
+     * One head of one token: out[outOffset..] = sum over positions first..positions-1 of the softmax of their scores times value.
      *
-     * @param scores room for that many positions
+     * @param rule how a product of query and key becomes a score; its window is not looked at, first says it
+     * @param head of the queries, to find its sink
+     * @param scores room for positions values
      */
     void attend(
             HostSequence sequence,
             int layer,
             int kvHead,
+            int first,
             int positions,
             float[] query,
             int queryOffset,
-            float scale,
+            Op.Scores rule,
+            int head,
             float[] scores,
             float[] out,
             int outOffset);

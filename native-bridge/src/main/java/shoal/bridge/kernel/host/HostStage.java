@@ -175,15 +175,31 @@ final class HostStage implements CompiledStage {
         switch (op) {
             case Op.Embed(PreparedWeights table, Slot out) ->
                 embed((HostWeights) table, present(batch.tokenIds()), out, rows);
-            case Op.RmsNorm norm -> rmsNorm(norm, rows);
+            case Op.RmsNorm(Slot in, float[] weight, float epsilon, Slot out) ->
+                rmsNorm(buffer(in).values(), rows, weight, epsilon, buffer(out).overwrite(rows));
+            case Op.RmsNormRuns(Slot values, float[] weight, float epsilon) -> {
+                float[] changed = buffer(values).change();
+                rmsNorm(changed, rows * (values.width() / weight.length), weight, epsilon, changed);
+            }
+            case Op.LayerNorm norm -> layerNorm(norm, rows);
             case Op.MatMul(PreparedWeights weights, float @Nullable [] bias, Slot in, Slot out) ->
-                multiply((HostWeights) weights, bias, buffer(in), buffer(out), rows);
+                multiplyRows(new Op.Linear(weights, bias), 0, buffer(in), buffer(out), rows);
             case Op.Rope rope -> rope(rope, rows);
             case Op.Store(int layer, Slot keys, Slot values) -> store(layer, keys, values, rows);
             case Op.Attention attention -> attention(attention, rows);
-            case Op.SwiGlu(Slot gate, Slot up) -> swiGlu(buffer(gate), buffer(up), rows);
+            case Op.Gate(Slot gate, Slot up, Op.Gating gating) -> gate(buffer(gate), buffer(up), gating, rows);
+            case Op.Gelu(Slot values) -> gelu(buffer(values).change(), rows * values.width());
+            case Op.Scale(Slot values, float factor) -> scale(buffer(values).change(), rows * values.width(), factor);
+            case Op.SoftCap(Slot values, float cap) -> softCap(buffer(values).change(), rows * values.width(), cap);
             case Op.Add(Slot term, Slot sum) ->
                 add(buffer(term).values(), buffer(sum).change(), rows * sum.width());
+            case Op.AddGated(Slot term, Slot gate, Slot sum) ->
+                addGated(
+                        buffer(term).values(),
+                        buffer(gate).values(),
+                        buffer(sum).change(),
+                        rows,
+                        sum.width());
             case Op.SelectRows(Slot in, Slot out) -> select(buffer(in), buffer(out), batch.logitRows());
             case Op.Experts experts -> experts(experts, rows);
         }
@@ -196,16 +212,13 @@ final class HostStage implements CompiledStage {
         }
     }
 
-    private void rmsNorm(Op.RmsNorm norm, int rows) {
-        int width = norm.in().width();
-        float[] in = buffer(norm.in()).values();
-        float[] out = buffer(norm.out()).overwrite(rows);
-        float[] weight = norm.weight();
+    private void rmsNorm(float[] in, int rows, float[] weight, float epsilon, float[] out) {
+        int width = weight.length;
         pool.ranges(rows, pieces((long) rows * width), (from, to) -> {
             for (int t = from; t < to; t++) {
                 int base = t * width;
                 float mean = operations.sumOfSquares(in, base, width) / width;
-                float scale = 1f / (float) Math.sqrt(mean + norm.epsilon());
+                float scale = 1f / (float) Math.sqrt(mean + epsilon);
                 for (int c = 0; c < width; c++) {
                     out[base + c] = in[base + c] * scale * weight[c];
                 }
@@ -213,14 +226,39 @@ final class HostStage implements CompiledStage {
         });
     }
 
-    private void multiply(HostWeights weights, float @Nullable [] bias, HostBuffer in, HostBuffer out, int rows) {
-        float[] values = out.overwrite(rows);
-        int width = out.width();
-        multiplyRows(weights, 0, weights.rows(), in, rows, values, width);
-        if (bias != null) {
-            for (int t = 0; t < rows; t++) {
+    private void layerNorm(Op.LayerNorm norm, int rows) {
+        int width = norm.in().width();
+        float[] in = buffer(norm.in()).values();
+        float[] out = buffer(norm.out()).overwrite(rows);
+        float[] weight = norm.weight();
+        float[] bias = norm.bias();
+        pool.ranges(rows, pieces((long) rows * width), (from, to) -> {
+            for (int t = from; t < to; t++) {
+                int base = t * width;
+                float mean = operations.sum(in, base, width) / width;
                 for (int c = 0; c < width; c++) {
-                    values[t * width + c] += bias[c];
+                    out[base + c] = in[base + c] - mean;
+                }
+                float variance = operations.sumOfSquares(out, base, width) / width;
+                float scale = 1f / (float) Math.sqrt(variance + norm.epsilon());
+                for (int c = 0; c < width; c++) {
+                    float value = out[base + c] * scale * weight[c];
+                    out[base + c] = bias == null ? value : value + bias[c];
+                }
+            }
+        });
+    }
+
+    /** As many of a matrix's rows as out is wide, from firstRow on. */
+    private void multiplyRows(Op.Linear linear, int firstRow, HostBuffer in, HostBuffer out, int tokens) {
+        float[] values = out.overwrite(tokens);
+        int width = out.width();
+        multiplyRows((HostWeights) linear.weights(), firstRow, width, in, tokens, values, width);
+        float[] bias = linear.bias();
+        if (bias != null) {
+            for (int t = 0; t < tokens; t++) {
+                for (int c = 0; c < width; c++) {
+                    values[t * width + c] += bias[firstRow + c];
                 }
             }
         }
@@ -297,7 +335,7 @@ final class HostStage implements CompiledStage {
         long work = 0;
         for (int t = 0; t < rows; t++) {
             longest = Math.max(longest, positions[t] + 1);
-            work += positions[t] + 1;
+            work += positions[t] + 1 - attention.scores().first(positions[t]);
         }
         int room = longest;
         pool.ranges(rows * heads, pieces(2 * work * heads * headSize), (from, to) -> {
@@ -310,10 +348,12 @@ final class HostStage implements CompiledStage {
                         sequences[t],
                         attention.layer(),
                         head / group,
+                        attention.scores().first(positions[t]),
                         positions[t] + 1,
                         queries,
                         offset,
-                        attention.scale(),
+                        attention.scores(),
+                        head,
                         scores,
                         out,
                         offset);
@@ -321,13 +361,55 @@ final class HostStage implements CompiledStage {
         });
     }
 
-    private void swiGlu(HostBuffer gate, HostBuffer up, int rows) {
+    private void gate(HostBuffer gate, HostBuffer up, Op.Gating gating, int rows) {
         float[] g = gate.change();
         float[] u = up.values();
         int size = rows * gate.width();
         pool.ranges(size, pieces(8L * size), (from, to) -> {
+            switch (gating) {
+                case SILU -> {
+                    for (int i = from; i < to; i++) {
+                        g[i] = Exponential.silu(g[i]) * u[i];
+                    }
+                }
+                case GELU -> {
+                    for (int i = from; i < to; i++) {
+                        g[i] = Exponential.gelu(g[i]) * u[i];
+                    }
+                }
+                case CLAMPED_SILU -> {
+                    for (int i = from; i < to; i++) {
+                        g[i] = clampedSilu(g[i], u[i]);
+                    }
+                }
+            }
+        });
+    }
+
+    private static float clampedSilu(float gate, float up) {
+        float g = Math.min(gate, 7f);
+        float u = Math.clamp(up, -7f, 7f);
+        return g / (1f + Exponential.exp(-1.702f * g)) * (u + 1f);
+    }
+
+    private void gelu(float[] values, int size) {
+        pool.ranges(size, pieces(8L * size), (from, to) -> {
             for (int i = from; i < to; i++) {
-                g[i] = Exponential.silu(g[i]) * u[i];
+                values[i] = Exponential.gelu(values[i]);
+            }
+        });
+    }
+
+    private static void scale(float[] values, int size, float factor) {
+        for (int i = 0; i < size; i++) {
+            values[i] *= factor;
+        }
+    }
+
+    private void softCap(float[] values, int size, float cap) {
+        pool.ranges(size, pieces(8L * size), (from, to) -> {
+            for (int i = from; i < to; i++) {
+                values[i] = cap * Exponential.tanh(values[i] / cap);
             }
         });
     }
@@ -335,6 +417,15 @@ final class HostStage implements CompiledStage {
     private static void add(float[] term, float[] sum, int size) {
         for (int i = 0; i < size; i++) {
             sum[i] += term[i];
+        }
+    }
+
+    private static void addGated(float[] term, float[] gate, float[] sum, int rows, int width) {
+        for (int t = 0; t < rows; t++) {
+            float share = 1f / (1f + Exponential.exp(-gate[t]));
+            for (int c = 0; c < width; c++) {
+                sum[t * width + c] = Math.fma(share, term[t * width + c], sum[t * width + c]);
+            }
         }
     }
 
@@ -350,7 +441,7 @@ final class HostStage implements CompiledStage {
         HostBuffer in = buffer(op.in());
         int hidden = op.in().width();
         int used = op.used();
-        multiply((HostWeights) op.router(), null, in, room.probabilities, rows);
+        multiplyRows(op.router(), 0, in, room.probabilities, rows);
         int[] chosen = new int[rows * used];
         float[] shares = new float[rows * used];
         for (int t = 0; t < rows; t++) {
@@ -382,25 +473,11 @@ final class HostStage implements CompiledStage {
                 System.arraycopy(in.values(), members.get(i) / used * hidden, gathered, i * hidden, hidden);
             }
             int width = room.gate.width();
-            multiplyRows(
-                    (HostWeights) op.gate(),
-                    expert * width,
-                    width,
-                    room.gathered,
-                    count,
-                    room.gate.overwrite(count),
-                    width);
-            multiplyRows(
-                    (HostWeights) op.up(),
-                    expert * width,
-                    width,
-                    room.gathered,
-                    count,
-                    room.up.overwrite(count),
-                    width);
-            swiGlu(room.gate, room.up, count);
-            float[] down = room.down.overwrite(count);
-            multiplyRows((HostWeights) op.down(), expert * hidden, hidden, room.gate, count, down, hidden);
+            multiplyRows(op.gate(), expert * width, room.gathered, room.gate, count);
+            multiplyRows(op.up(), expert * width, room.gathered, room.up, count);
+            gate(room.gate, room.up, op.gating(), count);
+            multiplyRows(op.down(), expert * hidden, room.gate, room.down, count);
+            float[] down = room.down.values();
             for (int i = 0; i < count; i++) {
                 System.arraycopy(down, i * hidden, parts, members.get(i) * hidden, hidden);
             }
@@ -488,7 +565,7 @@ final class HostStage implements CompiledStage {
 
         ExpertBuffers(Op.Experts op) {
             int hidden = op.in().width();
-            int width = op.gate().rows() / op.experts();
+            int width = op.gate().weights().rows() / op.experts();
             probabilities = new HostBuffer(op.experts());
             gathered = new HostBuffer(hidden);
             gate = new HostBuffer(width);

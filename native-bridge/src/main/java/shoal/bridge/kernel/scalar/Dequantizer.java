@@ -10,6 +10,7 @@ import shoal.codec.gguf.GgmlType;
 /** What one tensor type's bytes mean. Adding a type is adding one class here, and its line in {@link ScalarOperations}. */
 public sealed interface Dequantizer {
     ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     GgmlType type();
@@ -45,21 +46,40 @@ public sealed interface Dequantizer {
         }
     }
 
-    /** A type of blocks: 32 values at a time are an integer level each, times one scale. */
+    /** A type of blocks: 32 values at a time are an integer level each, times one scale; some types add a constant. */
     non-sealed interface Blocks extends Dequantizer {
         /**
          * Unpacks 32 values, sub-block index (of 32 values each) of the block that starts at a byte. Fills levels with integers
-         * (sub-block scales multiplied in) and returns the scale; value i is scale * levels[i].
+         * and returns the scale; value i is scale * levels[i], and the constant more.
          */
         float unpack(MemorySegment bytes, long blockOffset, int index, int[] levels);
+
+        /** Whether {@link #constant} is added. */
+        default boolean hasConstant() {
+            return false;
+        }
+
+        /** Value i has constant * factors[i] added; fills factors with integers and returns the constant. */
+        default float constant(MemorySegment bytes, long blockOffset, int index, int[] factors) {
+            throw new IllegalStateException(type() + " adds no constant");
+        }
 
         @Override
         default void dequantise(MemorySegment bytes, long offset, int count, float[] out, int outOffset) {
             int[] levels = new int[HostBuffer.BLOCK];
+            int[] factors = new int[HostBuffer.BLOCK];
             for (int part = 0; part < count / HostBuffer.BLOCK; part++) {
-                float scale = unpackPart(bytes, offset, part, levels);
+                long block = blockOffset(offset, part);
+                float scale = unpack(bytes, block, index(part), levels);
+                int base = outOffset + part * HostBuffer.BLOCK;
                 for (int i = 0; i < HostBuffer.BLOCK; i++) {
-                    out[outOffset + part * HostBuffer.BLOCK + i] = scale * levels[i];
+                    out[base + i] = scale * levels[i];
+                }
+                if (hasConstant()) {
+                    float constant = constant(bytes, block, index(part), factors);
+                    for (int i = 0; i < HostBuffer.BLOCK; i++) {
+                        out[base + i] += constant * factors[i];
+                    }
                 }
             }
         }
@@ -70,20 +90,36 @@ public sealed interface Dequantizer {
             int[] levels = new int[HostBuffer.BLOCK];
             int parts = columns / HostBuffer.BLOCK;
             for (int part = 0; part < parts; part++) {
-                float scale = unpackPart(bytes, offset, part, levels) * x.scales()[token * parts + part];
-                int base = token * columns + part * HostBuffer.BLOCK;
-                for (int j = 0; j < SumOrder.LANES; j++) {
-                    int product = levels[j] * (int) x.levels()[base + j]
-                            + levels[j + SumOrder.LANES] * (int) x.levels()[base + j + SumOrder.LANES];
-                    lanes[j] = Math.fma((float) product, scale, lanes[j]);
+                long block = blockOffset(offset, part);
+                float activationScale = x.scales()[token * parts + part];
+                float scale = unpack(bytes, block, index(part), levels) * activationScale;
+                add(levels, scale, x, token * columns + part * HostBuffer.BLOCK, lanes);
+                if (hasConstant()) {
+                    float constant = constant(bytes, block, index(part), levels) * activationScale;
+                    add(levels, constant, x, token * columns + part * HostBuffer.BLOCK, lanes);
                 }
             }
             return SumOrder.tree(lanes, 0);
         }
 
-        private float unpackPart(MemorySegment bytes, long offset, int part, int[] levels) {
-            int perBlock = type().blockValues() / HostBuffer.BLOCK;
-            return unpack(bytes, offset + (long) (part / perBlock) * type().blockBytes(), part % perBlock, levels);
+        private static void add(int[] integers, float scale, HostBuffer x, int base, float[] lanes) {
+            for (int j = 0; j < SumOrder.LANES; j++) {
+                int product = integers[j] * (int) x.levels()[base + j]
+                        + integers[j + SumOrder.LANES] * (int) x.levels()[base + j + SumOrder.LANES];
+                lanes[j] = Math.fma((float) product, scale, lanes[j]);
+            }
+        }
+
+        private long blockOffset(long offset, int part) {
+            return offset + (long) (part / partsPerBlock()) * type().blockBytes();
+        }
+
+        private int index(int part) {
+            return part % partsPerBlock();
+        }
+
+        private int partsPerBlock() {
+            return type().blockValues() / HostBuffer.BLOCK;
         }
     }
 }

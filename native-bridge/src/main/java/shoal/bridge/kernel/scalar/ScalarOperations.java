@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import shoal.bridge.kernel.Exponential;
+import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
@@ -26,7 +27,17 @@ public final class ScalarOperations implements HostOperations {
                 new PlainTypes.BF16(),
                 new Q8_0(),
                 new Q4_0(),
-                new Q6_K())) {
+                new Q4_1(),
+                new Q5_0(),
+                new Q5_1(),
+                new Q2_K(),
+                new Q3_K(),
+                new Q4_K(),
+                new Q5_K(),
+                new Q6_K(),
+                new IQ4_NL(),
+                new IQ4_XS(),
+                new MXFP4())) {
             TYPES.put(dequantizer.type(), dequantizer);
         }
     }
@@ -72,6 +83,15 @@ public final class ScalarOperations implements HostOperations {
     }
 
     @Override
+    public float sum(float[] values, int offset, int size) {
+        float[] lanes = new float[SumOrder.LANES];
+        for (int c = 0; c < size; c++) {
+            lanes[c % SumOrder.LANES] += values[offset + c];
+        }
+        return SumOrder.tree(lanes, 0);
+    }
+
+    @Override
     public float sumOfSquares(float[] values, int offset, int size) {
         float[] lanes = new float[SumOrder.LANES];
         for (int c = 0; c < size; c++) {
@@ -86,16 +106,18 @@ public final class ScalarOperations implements HostOperations {
             HostSequence sequence,
             int layer,
             int kvHead,
+            int first,
             int positions,
             float[] query,
             int queryOffset,
-            float scale,
+            Op.Scores rule,
+            int head,
             float[] scores,
             float[] out,
             int outOffset) {
         int size = sequence.shape().headSize();
         float[] lanes = new float[SumOrder.LANES];
-        for (int p = 0; p < positions; p++) {
+        for (int p = first; p < positions; p++) {
             MemorySegment page = sequence.page(p);
             long key = sequence.keyOffset(layer, kvHead, p);
             java.util.Arrays.fill(lanes, 0f);
@@ -103,11 +125,11 @@ public final class ScalarOperations implements HostOperations {
                 float value = page.get(ValueLayout.JAVA_FLOAT, key + (long) c * Float.BYTES);
                 lanes[c % SumOrder.LANES] = Math.fma(value, query[queryOffset + c], lanes[c % SumOrder.LANES]);
             }
-            scores[p] = SumOrder.tree(lanes, 0) * scale;
+            scores[p] = score(SumOrder.tree(lanes, 0), rule);
         }
-        float total = softmax(scores, positions, lanes);
+        float total = softmax(scores, first, positions, rule, head, lanes);
         java.util.Arrays.fill(out, outOffset, outOffset + size, 0f);
-        for (int p = 0; p < positions; p++) {
+        for (int p = first; p < positions; p++) {
             MemorySegment page = sequence.page(p);
             long value = sequence.valueOffset(layer, kvHead, p);
             for (int c = 0; c < size; c++) {
@@ -123,17 +145,25 @@ public final class ScalarOperations implements HostOperations {
         }
     }
 
-    /** scores[p] = exp(scores[p] - max); returns their sum. lanes: room for 16. */
-    public static float softmax(float[] scores, int positions, float[] lanes) {
-        float max = Float.NEGATIVE_INFINITY;
-        for (int p = 0; p < positions; p++) {
+    /** What a query's product with a key becomes. */
+    public static float score(float product, Op.Scores rule) {
+        float score = product * rule.scale();
+        return rule.softCap() == 0 ? score : rule.softCap() * Exponential.tanh(score / rule.softCap());
+    }
+
+    /** scores[p] = exp(scores[p] - max) from first on; returns their sum, the head's sink included. lanes: room for 16. */
+    public static float softmax(float[] scores, int first, int positions, Op.Scores rule, int head, float[] lanes) {
+        float[] sinks = rule.sinks();
+        float max = sinks == null ? Float.NEGATIVE_INFINITY : sinks[head];
+        for (int p = first; p < positions; p++) {
             max = Math.max(max, scores[p]);
         }
         java.util.Arrays.fill(lanes, 0f);
-        for (int p = 0; p < positions; p++) {
+        for (int p = first; p < positions; p++) {
             scores[p] = Exponential.exp(scores[p] - max);
             lanes[p % SumOrder.LANES] += scores[p];
         }
-        return SumOrder.tree(lanes, 0);
+        float sum = SumOrder.tree(lanes, 0);
+        return sinks == null ? sum : sum + Exponential.exp(sinks[head] - max);
     }
 }

@@ -24,12 +24,14 @@ final class Lanes {
     static final int GROUPS = SumOrder.LANES / WIDTH;
 
     private static final VectorSpecies<Integer> INTS = FLOATS.withLanes(int.class);
+    private static final IntVector LANE = IntVector.zero(INTS).addIndex(1);
     private static final VectorSpecies<Short> SHORTS =
             VectorSpecies.of(short.class, VectorShape.forBitSize(FLOATS.vectorBitSize() / 2));
     private static final VectorSpecies<Byte> BYTES =
             VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, FLOATS.vectorBitSize() / 4)));
     private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
-    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ORDER);
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ORDER);
+    static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ORDER);
 
     private Lanes() {}
 
@@ -65,6 +67,45 @@ final class Lanes {
                 .convertShape(VectorOperators.B2F, FLOATS, part(group));
     }
 
+    /** One group's unsigned bytes of the 16 at offset. */
+    static IntVector unsignedBytes(MemorySegment bytes, long offset, int group) {
+        return (IntVector) ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER)
+                .convertShape(VectorOperators.ZERO_EXTEND_B2I, INTS, part(group));
+    }
+
+    /** 16 where a bit is set, else 0, for one group of the lower 16 bits; the lowest is lane 0. */
+    static IntVector fifthBits(int bits, int group) {
+        return IntVector.broadcast(INTS, bits >>> group * WIDTH)
+                .lanewise(VectorOperators.LSHR, LANE)
+                .and(1)
+                .lanewise(VectorOperators.LSHL, 4);
+    }
+
+    /** The lower four bits of the 16 bytes at offset. */
+    static ByteVector lowHalves(MemorySegment bytes, long offset) {
+        return ByteVector.fromMemorySegment(ByteVector.SPECIES_128, bytes, offset, ORDER)
+                .and((byte) 15);
+    }
+
+    /** The upper four bits of the 16 bytes at offset, shifted as ints: shifts of bytes are slow in JDK 25. */
+    static ByteVector highHalves(MemorySegment bytes, long offset) {
+        return ByteVector.fromMemorySegment(ByteVector.SPECIES_128, bytes, offset, ORDER)
+                .reinterpretAsInts()
+                .lanewise(VectorOperators.LSHR, 4)
+                .reinterpretAsBytes()
+                .and((byte) 15);
+    }
+
+    /** One group of the 16 signed bytes. */
+    static FloatVector group(ByteVector sixteen, int group) {
+        return (FloatVector) sixteen.convertShape(VectorOperators.B2F, FLOATS, group);
+    }
+
+    /** Exact below 2^24. */
+    static FloatVector toFloats(IntVector values) {
+        return (FloatVector) values.convert(VectorOperators.I2F, 0);
+    }
+
     /** WIDTH floats from a byte on. */
     static FloatVector floats(MemorySegment bytes, long offset) {
         return FloatVector.fromMemorySegment(FLOATS, bytes, offset, ORDER);
@@ -87,6 +128,11 @@ final class Lanes {
                         .convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0))
                 .lanewise(VectorOperators.LSHL, 16)
                 .reinterpretAsFloats();
+    }
+
+    /** The little-endian 32 bits at a byte. */
+    static int bits32(MemorySegment bytes, long offset) {
+        return bytes.get(INT, offset);
     }
 
     /** The F16 at a byte. */

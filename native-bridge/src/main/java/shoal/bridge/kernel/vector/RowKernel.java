@@ -12,7 +12,7 @@ import shoal.bridge.kernel.host.HostWeights;
  * <p>Keep these loops small: past a number of nodes the compiler inlines no more (NodeCountInliningCutoff), vectors are then
  * objects, and the loop is ten times slower. Four rows at once fit for the types that are quick to unpack.
  */
-abstract class RowKernel {
+abstract class RowKernel implements MatrixKernel {
     private static final int LANES = SumOrder.LANES;
 
     /** Rows that stay in the cache while all tokens pass. */
@@ -26,7 +26,8 @@ abstract class RowKernel {
     abstract void fourTokens(
             MemorySegment w, long row, int columns, HostBuffer x, int a, int b, int c, int d, float[] lanes);
 
-    final void multiply(
+    @Override
+    public final void multiply(
             HostWeights w,
             int firstRow,
             int rowCount,

@@ -11,6 +11,7 @@ import java.util.EnumMap;
 import java.util.Map;
 import java.util.Set;
 import jdk.incubator.vector.FloatVector;
+import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
@@ -19,12 +20,12 @@ import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.kernel.scalar.ScalarOperations;
 import shoal.codec.gguf.GgmlType;
 
-/** The sums of {@link ScalarOperations}, to the bit. A type without a row kernel here runs on the plain loops. */
+/** The sums of {@link ScalarOperations}, to the bit. A type without a kernel here runs on the plain loops. */
 public final class VectorOperations implements HostOperations {
     private static final int LANES = SumOrder.LANES;
 
     private final ScalarOperations scalar = new ScalarOperations();
-    private final Map<GgmlType, RowKernel> kernels = new EnumMap<>(GgmlType.class);
+    private final Map<GgmlType, MatrixKernel> kernels = new EnumMap<>(GgmlType.class);
 
     public VectorOperations() {
         kernels.put(GgmlType.F32, new VectorF32());
@@ -32,6 +33,17 @@ public final class VectorOperations implements HostOperations {
         kernels.put(GgmlType.BF16, new VectorBF16());
         kernels.put(GgmlType.Q8_0, new VectorQ8_0());
         kernels.put(GgmlType.Q4_0, new VectorQ4_0());
+        kernels.put(GgmlType.Q4_1, new UnpackingKernel(new UnpackQ4_1()));
+        kernels.put(GgmlType.Q5_0, new UnpackingKernel(new UnpackQ5_0()));
+        kernels.put(GgmlType.Q5_1, new UnpackingKernel(new UnpackQ5_1()));
+        kernels.put(GgmlType.Q2_K, new UnpackingKernel(new UnpackQ2_K()));
+        kernels.put(GgmlType.Q3_K, new UnpackingKernel(new UnpackQ3_K()));
+        kernels.put(GgmlType.Q4_K, new UnpackingKernel(new UnpackQ4_K(), new VectorQ4_K()));
+        kernels.put(GgmlType.Q5_K, new UnpackingKernel(new UnpackQ5_K()));
+        kernels.put(GgmlType.Q6_K, new UnpackingKernel(new UnpackQ6_K(), new VectorQ6_K()));
+        kernels.put(GgmlType.IQ4_NL, new UnpackingKernel(new UnpackIQ4_NL()));
+        kernels.put(GgmlType.IQ4_XS, new UnpackingKernel(new UnpackIQ4_XS()));
+        kernels.put(GgmlType.MXFP4, new UnpackingKernel(new UnpackMXFP4()));
     }
 
     /** Bits of the vectors that run here: 128, 256 or 512. */
@@ -54,7 +66,7 @@ public final class VectorOperations implements HostOperations {
             float[] out,
             int outStride,
             int outColumn) {
-        RowKernel kernel = kernels.get(w.type());
+        MatrixKernel kernel = kernels.get(w.type());
         if (kernel == null) {
             scalar.multiply(w, firstRow, rowCount, x, tokens, out, outStride, outColumn);
         } else {
@@ -65,6 +77,23 @@ public final class VectorOperations implements HostOperations {
     @Override
     public void dequantiseRow(HostWeights w, int row, float[] out, int outOffset) {
         scalar.dequantiseRow(w, row, out, outOffset);
+    }
+
+    @Override
+    public float sum(float[] values, int offset, int size) {
+        float[] lanes = new float[LANES];
+        int whole = size / LANES * LANES;
+        for (int group = 0; group < GROUPS; group++) {
+            FloatVector sum = FloatVector.zero(FLOATS);
+            for (int c = group * WIDTH; c < whole; c += LANES) {
+                sum = sum.add(FloatVector.fromArray(FLOATS, values, offset + c));
+            }
+            sum.intoArray(lanes, group * WIDTH);
+        }
+        for (int c = whole; c < size; c++) {
+            lanes[c - whole] += values[offset + c];
+        }
+        return SumOrder.tree(lanes, 0);
     }
 
     @Override
@@ -91,37 +120,41 @@ public final class VectorOperations implements HostOperations {
             HostSequence sequence,
             int layer,
             int kvHead,
+            int first,
             int positions,
             float[] query,
             int queryOffset,
-            float scale,
+            Op.Scores rule,
+            int head,
             float[] scores,
             float[] out,
             int outOffset) {
         int size = sequence.shape().headSize();
         float[] lanes = new float[LANES];
-        for (int p = 0; p < positions; p++) {
-            scores[p] = score(sequence.page(p), sequence.keyOffset(layer, kvHead, p), size, query, queryOffset, lanes)
-                    * scale;
+        for (int p = first; p < positions; p++) {
+            long key = sequence.keyOffset(layer, kvHead, p);
+            scores[p] = ScalarOperations.score(product(sequence.page(p), key, size, query, queryOffset, lanes), rule);
         }
-        float inverse = 1f / ScalarOperations.softmax(scores, positions, lanes);
+        float inverse = 1f / ScalarOperations.softmax(scores, first, positions, rule, head, lanes);
         int whole = size / WIDTH * WIDTH;
         for (int c = 0; c < whole; c += WIDTH) {
             FloatVector sum = FloatVector.zero(FLOATS);
-            for (int first = 0; first < positions; first += HostSequence.PAGE_POSITIONS) {
-                MemorySegment page = sequence.page(first);
-                long at = sequence.valueOffset(layer, kvHead, first) + (long) c * Float.BYTES;
-                int count = Math.min(HostSequence.PAGE_POSITIONS, positions - first);
+            for (int start = first; start < positions; ) {
+                MemorySegment page = sequence.page(start);
+                long at = sequence.valueOffset(layer, kvHead, start) + (long) c * Float.BYTES;
+                int inPage = HostSequence.PAGE_POSITIONS - start % HostSequence.PAGE_POSITIONS;
+                int count = Math.min(inPage, positions - start);
                 for (int i = 0; i < count; i++) {
                     FloatVector value = Lanes.floats(page, at + (long) i * size * Float.BYTES);
-                    sum = value.fma(FloatVector.broadcast(FLOATS, scores[first + i]), sum);
+                    sum = value.fma(FloatVector.broadcast(FLOATS, scores[start + i]), sum);
                 }
+                start += count;
             }
             sum.mul(inverse).intoArray(out, outOffset + c);
         }
         for (int c = whole; c < size; c++) {
             float sum = 0;
-            for (int p = 0; p < positions; p++) {
+            for (int p = first; p < positions; p++) {
                 long at = sequence.valueOffset(layer, kvHead, p) + (long) c * Float.BYTES;
                 sum = Math.fma(scores[p], sequence.page(p).get(ValueLayout.JAVA_FLOAT, at), sum);
             }
@@ -129,7 +162,8 @@ public final class VectorOperations implements HostOperations {
         }
     }
 
-    private static float score(MemorySegment page, long key, int size, float[] query, int queryOffset, float[] lanes) {
+    private static float product(
+            MemorySegment page, long key, int size, float[] query, int queryOffset, float[] lanes) {
         int whole = size / LANES * LANES;
         if (whole == 0) {
             Arrays.fill(lanes, 0f);

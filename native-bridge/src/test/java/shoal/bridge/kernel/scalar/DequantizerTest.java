@@ -24,7 +24,7 @@ class DequantizerTest {
                 tests.add(dynamicTest(type.name(), () -> check(type, entry.get("blocks"))));
             }
         }
-        assertEquals(5, tests.size(), "types with vectors");
+        assertEquals(15, tests.size(), "types with vectors");
         return tests;
     }
 

@@ -1,0 +1,32 @@
+package shoal.bridge.kernel.vector;
+
+import static shoal.bridge.kernel.vector.Lanes.GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.ByteVector;
+import shoal.bridge.kernel.SumOrder;
+
+/** Levels that are a table's entries at the halves of bytes. */
+final class HalfTable {
+    private HalfTable() {}
+
+    /** @param table 16 signed bytes */
+    static ByteVector of(int[] table) {
+        byte[] bytes = new byte[16];
+        for (int i = 0; i < 16; i++) {
+            bytes[i] = (byte) table[i];
+        }
+        return ByteVector.fromArray(ByteVector.SPECIES_128, bytes, 0);
+    }
+
+    /** 32 levels of 16 bytes: the low halves', then the high halves'. */
+    static void unpack(ByteVector table, MemorySegment w, long offset, UnpackedRows to, int at) {
+        ByteVector low = Lanes.lowHalves(w, offset).selectFrom(table);
+        ByteVector high = Lanes.highHalves(w, offset).selectFrom(table);
+        for (int group = 0; group < GROUPS; group++) {
+            Lanes.group(low, group).intoArray(to.levels, at + group * WIDTH);
+            Lanes.group(high, group).intoArray(to.levels, at + SumOrder.LANES + group * WIDTH);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+package shoal.bridge.kernel.vector;
+
+import static shoal.bridge.kernel.vector.Lanes.GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+import shoal.bridge.kernel.SumOrder;
+import shoal.bridge.kernel.host.HostBuffer;
+import shoal.codec.gguf.GgmlType;
+
+/** Of {@link shoal.bridge.kernel.scalar.Q4_K}. */
+final class UnpackQ4_K implements Unpacker {
+    private static final int LEVELS = 16;
+
+    @Override
+    public Constants constants() {
+        return Constants.PER_PART;
+    }
+
+    @Override
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        KScales.unpackRow(w, offset, GgmlType.Q4_K.blockBytes(), columns, to, part);
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+        int blocks = columns / GgmlType.Q4_K.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            unpackBlock(w, offset + (long) i * GgmlType.Q4_K.blockBytes(), to, at + i * GgmlType.Q4_K.blockValues());
+        }
+    }
+
+    private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
+        for (int half = 0; half < 8; half++) {
+            int low = at + half / 2 * 64 + half % 2 * SumOrder.LANES;
+            for (int group = 0; group < GROUPS; group++) {
+                IntVector pairs = Lanes.unsignedBytes(w, block + LEVELS + half * SumOrder.LANES, group);
+                Lanes.toFloats(pairs.and(15)).intoArray(to.levels, low + group * WIDTH);
+                Lanes.toFloats(pairs.lanewise(VectorOperators.LSHR, 4))
+                        .intoArray(to.levels, low + HostBuffer.BLOCK + group * WIDTH);
+            }
+        }
+    }
+}

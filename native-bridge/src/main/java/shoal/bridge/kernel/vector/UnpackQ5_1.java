@@ -1,0 +1,46 @@
+package shoal.bridge.kernel.vector;
+
+import static shoal.bridge.kernel.vector.Lanes.GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+import shoal.bridge.kernel.SumOrder;
+import shoal.codec.gguf.GgmlType;
+
+/** Of {@link shoal.bridge.kernel.scalar.Q5_1}. */
+final class UnpackQ5_1 implements Unpacker {
+    @Override
+    public Constants constants() {
+        return Constants.PER_PART;
+    }
+
+    @Override
+    public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
+        int blocks = columns / GgmlType.Q5_1.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            long block = offset + (long) i * GgmlType.Q5_1.blockBytes();
+            to.scales[part + i] = Lanes.half(w, block);
+            to.constants[part + i] = Lanes.half(w, block + 2);
+        }
+    }
+
+    @Override
+    public void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at) {
+        int blocks = columns / GgmlType.Q5_1.blockValues();
+        for (int i = 0; i < blocks; i++) {
+            unpackBlock(w, offset + (long) i * GgmlType.Q5_1.blockBytes(), to, at + i * GgmlType.Q5_1.blockValues());
+        }
+    }
+
+    private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
+        int tops = Lanes.bits32(w, block + 4);
+        for (int group = 0; group < GROUPS; group++) {
+            IntVector pairs = Lanes.unsignedBytes(w, block + 8, group);
+            Lanes.toFloats(pairs.and(15).or(Lanes.fifthBits(tops, group))).intoArray(to.levels, at + group * WIDTH);
+            Lanes.toFloats(pairs.lanewise(VectorOperators.LSHR, 4).or(Lanes.fifthBits(tops >>> 16, group)))
+                    .intoArray(to.levels, at + SumOrder.LANES + group * WIDTH);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+package shoal.bridge.model.arch;
+
+import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.RopeTable;
+import shoal.bridge.kernel.StageProgram;
+import shoal.bridge.model.Architecture;
+import shoal.bridge.model.ModelConfig;
+import shoal.bridge.model.Weights;
+import shoal.codec.base.LayerRange;
+
+/** OLMoE: queries and keys are normed over all heads together; shares of experts as the softmax over all has them. */
+final class OlmoeArchitecture implements Architecture {
+    @Override
+    public String name() {
+        return "olmoe";
+    }
+
+    @Override
+    public StageProgram program(ModelConfig config, LayerRange range, Weights weights, int contextLength) {
+        RopeTable rope = Ropes.scaled(config, weights, contextLength, RopeTable.Pairing.HALVES);
+        var stage = new StageBlocks(config, range, weights, StageBlocks.Norm.RMS);
+        stage.embed();
+        for (StageBlocks.Layer layer : stage.layers()) {
+            layer.norm("attn_norm");
+            layer.project();
+            layer.normProjections();
+            layer.rope(rope);
+            layer.attend(Op.Scores.scaled(StageBlocks.usualScale(config)));
+            layer.addDelta();
+            layer.norm("ffn_norm");
+            layer.experts(Op.Gating.SILU, false);
+            layer.addDelta();
+        }
+        stage.head();
+        return stage.build();
+    }
+}
