@@ -132,7 +132,7 @@ final class Filters {
                 Set<Value> seen = new java.util.LinkedHashSet<>();
                 List<Value> kept = new ArrayList<>();
                 for (Value item : operators.iterate(of)) {
-                    if (seen.add(key.apply(item))) {
+                    if (seen.add(Interpreter.hashable(key.apply(item)))) {
                         kept.add(item);
                     }
                 }

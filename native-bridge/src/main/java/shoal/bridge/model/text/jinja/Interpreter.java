@@ -390,13 +390,19 @@ final class Interpreter {
         return values;
     }
 
-    private static Value hashable(Value key) {
+    /** The value, if it can be a key: a tuple only of plain values, since one made of tuples can take for ever to hash. */
+    static Value hashable(Value key) {
         return switch (key) {
             case Value.None _, Value.Numeric _, Value.Text _, Value.Undefined _, Value.Function _, Value.Namespace _ ->
                 key;
             case Value.Sequence(List<Value> items, Kind kind)
             when kind == Kind.TUPLE -> {
-                items.forEach(Interpreter::hashable);
+                for (Value item : items) {
+                    if (item instanceof Value.Sequence) {
+                        throw Operators.wrongType("an item of a key", item);
+                    }
+                    hashable(item);
+                }
                 yield key;
             }
             case Value.Sequence _, Value.Dict _, Value.Generator _, Value.Loop _ ->

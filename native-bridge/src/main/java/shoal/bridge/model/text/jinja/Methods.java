@@ -61,7 +61,7 @@ final class Methods {
         return switch (name) {
             case "get" ->
                 arguments -> {
-                    Value found = entries.get(arguments.required(0, "key"));
+                    Value found = entries.get(Interpreter.hashable(arguments.required(0, "key")));
                     return found == null ? arguments.get(1, "default", Value.NONE) : found;
                 };
             case "items" -> _ -> operators.list(pairs(entries), Kind.VIEW);

@@ -218,7 +218,7 @@ final class Operators {
                 budget.spend(text.length() / 16);
                 yield text.contains(requireText(item, "what is looked for in a text"));
             }
-            case Value.Dict(var entries) -> entries.containsKey(item);
+            case Value.Dict(var entries) -> entries.containsKey(Interpreter.hashable(item));
             case Value.Sequence _, Value.Generator _, Value.Undefined _, Value.Loop _ ->
                 iterate(container).stream().anyMatch(other -> equal(other, item));
             case Value.None _, Value.Numeric _, Value.Namespace _, Value.Function _ ->

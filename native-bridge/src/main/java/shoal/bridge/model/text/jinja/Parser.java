@@ -21,7 +21,7 @@ final class Parser {
     /** The name under which the text of a block stands for its filters; no template can write it. */
     static final String CAPTURED = " captured";
 
-    private static final Set<String> ENDS_OF_TEST = Set.of("else", "or", "and", "if");
+    private static final Set<String> ENDS_OF_TEST = Set.of("else", "or", "and");
     private static final Set<String> COMPARISONS = Set.of("==", "!=", "<", "<=", ">", ">=");
 
     private final List<Token> tokens;
