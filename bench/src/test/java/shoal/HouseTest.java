@@ -69,7 +69,8 @@ class HouseTest {
                 "codec.gguf");
         may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
-        may("bridge.model.text", "codec.base", "codec.gguf");
+        may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
+        may("bridge.model.text.jinja");
         may("bridge.model.sampling", "bridge.model.text", "codec.base");
         may(
                 "bridge.generate",
