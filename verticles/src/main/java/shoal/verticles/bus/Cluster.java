@@ -102,6 +102,9 @@ public final class Cluster {
         config.setProperty("hazelcast.max.no.heartbeat.seconds", "15");
         config.setProperty("hazelcast.max.join.seconds", "20");
         config.setProperty("hazelcast.initial.min.cluster.size", "1");
+        if (settings.host().contains(":")) {
+            config.setProperty("hazelcast.prefer.ipv4.stack", "false");
+        }
         config.getJetConfig().setEnabled(false);
         config.getMemberAttributeConfig()
                 .setAttribute("__vertx.nodeId", UUID.randomUUID().toString());
