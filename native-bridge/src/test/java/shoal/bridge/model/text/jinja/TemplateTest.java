@@ -115,6 +115,14 @@ class TemplateTest {
                 "{% set " + "(".repeat(100_000) + "a");
     }
 
+    /** jinja2 takes powers from the left, so this one is large and no more; {@link #hostile} has those that are too large. */
+    @Test
+    void takesPowersFromTheLeft() {
+        assertEquals(
+                "196627050475552913618075908526912116283103450944214766927315415537966391196809",
+                Template.parse("{{ 9 ** 9 ** 9 }}").render(Map.of(), NOW));
+    }
+
     @ParameterizedTest
     @MethodSource
     void hostile(String source) {
