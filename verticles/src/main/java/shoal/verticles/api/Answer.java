@@ -164,7 +164,8 @@ final class Answer {
 
     private void putRun(ObjectNode answer, Local.GenerationNews.Ended ended) {
         ObjectNode run = answer.putObject("shoal");
-        run.set("stages", stages(accepted.stages()));
+        run.set("stages", stages(ended.stages()));
+        run.put("recoveries", ended.recoveries());
         run.put("first_token_ms", ended.firstTokenMicros() / 1000.0);
         run.put("total_ms", ended.totalMicros() / 1000.0);
     }

@@ -102,8 +102,8 @@ public sealed interface Local {
     /** Which node runs which layers. */
     record StageOf(NodeId node, LayerRange layers) {}
 
-    /** A process of the cluster is gone; which one, the others must be asked. */
-    record MemberLost() implements Local {}
+    /** A process of the cluster is gone. */
+    record MemberLost(NodeId node) implements Local {}
 
     /** What a generation is to go on with. */
     sealed interface Prompt {
@@ -130,7 +130,7 @@ public sealed interface Local {
             implements Local {}
 
     /** The generation runs. */
-    record GenerationAccepted(String model, int promptTokens, List<StageRun> stages) implements Local {}
+    record GenerationAccepted(String model, int promptTokens) implements Local {}
 
     /** Which node runs which layers, and with which kernels. */
     record StageRun(NodeId node, LayerRange layers, String kernels) {}
@@ -146,8 +146,17 @@ public sealed interface Local {
         /**
          * @param text what was held back until the end
          * @param stopped true for an end that the model or a stop text chose, false for the limit
+         * @param stages that computed the last token
+         * @param recoveries how often other machines took over for one that was lost
          */
-        record Ended(String text, boolean stopped, int tokens, long firstTokenMicros, long totalMicros)
+        record Ended(
+                String text,
+                boolean stopped,
+                int tokens,
+                long firstTokenMicros,
+                long totalMicros,
+                List<StageRun> stages,
+                int recoveries)
                 implements GenerationNews {}
 
         record Broken(ErrorCode code, String message) implements GenerationNews {}

@@ -27,6 +27,9 @@ import shoal.verticles.quic.QuicEndpoint;
 
 /** Those who ask for text: programs by QUIC, machines by the event bus, and verticles of this process. */
 final class Requests {
+    /** How often other machines may take over during one answer. */
+    private static final int MAX_RECOVERIES = 100;
+
     private final Vertx vertx;
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
@@ -61,7 +64,7 @@ final class Requests {
         bus.listen(Addresses.CANCEL_GENERATION, Local.CancelGeneration.class, cancelled -> {
             Long session = byId.get(cancelled.id());
             if (session != null) {
-                generations.fail(session, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
+                generations.cancel(session);
             }
         });
     }
@@ -98,8 +101,9 @@ final class Requests {
                                 prompt,
                                 request.maxTokens(),
                                 request.sampling(),
+                                MAX_RECOVERIES,
                                 new Streaming(stream, model, begun));
-                        stream.onClose(() -> generations.fail(id, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence()));
+                        stream.onClose(() -> generations.cancel(id));
                     });
         });
     }
@@ -168,7 +172,14 @@ final class Requests {
         return vertx.executeBlocking(() -> model.tokens(request.prompt(), true, request.maxTokens(), context(model)))
                 .compose(prompt -> {
                     var whole = new Whole(model, prompt);
-                    generations.run(model, now.pipeline(), prompt, request.maxTokens(), request.sampling(), whole);
+                    generations.run(
+                            model,
+                            now.pipeline(),
+                            prompt,
+                            request.maxTokens(),
+                            request.sampling(),
+                            MAX_RECOVERIES,
+                            whole);
                     return whole.answered.future();
                 });
     }
@@ -213,7 +224,7 @@ final class Requests {
         int context = context(model);
         return vertx.executeBlocking(() -> tokens(model, request, context)).map(prompt -> {
             int most = request.maxTokens() == 0 ? context - prompt.size() : request.maxTokens();
-            var told = new Told(request, model, new Clock(begun));
+            var told = new Told(request, now, new Clock(begun));
             byId.put(
                     request.id(),
                     generations.run(
@@ -222,14 +233,9 @@ final class Requests {
                             prompt,
                             Math.min(most, Frame.Generate.MAX_TOKENS),
                             request.sampling(),
+                            MAX_RECOVERIES,
                             told));
-            return new Local.GenerationAccepted(
-                    model.name(),
-                    prompt.size(),
-                    now.pipeline().hops().stream()
-                            .map(hop -> new Local.StageRun(
-                                    hop.node().id(), hop.shard().layers(), hop.kernels()))
-                            .toList());
+            return new Local.GenerationAccepted(model.name(), prompt.size());
         });
     }
 
@@ -259,13 +265,16 @@ final class Requests {
         private final Detokenizer detokenizer;
         private final StopTexts stops;
         private final Clock clock;
+        private Pipeline pipeline;
+        private int recoveries;
         private int tokens;
         private boolean over;
 
-        Told(Local.StartGeneration request, Model model, Clock clock) {
+        Told(Local.StartGeneration request, Serving now, Clock clock) {
             this.request = request;
             this.clock = clock;
-            detokenizer = new Detokenizer(model.tokenizer(), false);
+            pipeline = now.pipeline();
+            detokenizer = new Detokenizer(now.model().tokenizer(), false);
             stops = new StopTexts(request.stop());
         }
 
@@ -281,9 +290,15 @@ final class Requests {
                 end(true);
                 Long session = byId.get(request.id());
                 if (session != null) {
-                    generations.fail(session, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
+                    generations.cancel(session);
                 }
             }
+        }
+
+        @Override
+        public void moved(Pipeline now) {
+            pipeline = now;
+            recoveries++;
         }
 
         @Override
@@ -305,7 +320,8 @@ final class Requests {
             if (!over) {
                 over = true;
                 String rest = stops.next(detokenizer.end()) + stops.end();
-                tell(new Local.GenerationNews.Ended(rest, stopped, tokens, clock.firstMicros(), clock.totalMicros()));
+                tell(new Local.GenerationNews.Ended(
+                        rest, stopped, tokens, clock.firstMicros(), clock.totalMicros(), pipeline.runs(), recoveries));
             }
         }
 

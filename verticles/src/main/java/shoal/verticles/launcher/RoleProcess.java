@@ -141,6 +141,7 @@ public final class RoleProcess {
         Cluster joined = await(Cluster.join(
                 new VertxOptions(),
                 new Cluster.Settings(
+                        identity.nodeId(),
                         profile.cluster().name(),
                         profile.cluster().host(),
                         profile.cluster().port(),
@@ -160,7 +161,7 @@ public final class RoleProcess {
         if (role == Role.NODE && opened.list().isEmpty()) {
             bus.tell(Addresses.STEP, new Local.Step(1, "starts without shard files"));
         }
-        joined.onMemberLost(() -> bus.tell(Addresses.MEMBER_LOST, new Local.MemberLost()));
+        joined.onMemberLost(node -> bus.tell(Addresses.MEMBER_LOST, new Local.MemberLost(node)));
         deploy(vertx, bus, quic, opened, bootstrap);
         LOG.info(
                 "{} {} of cluster '{}' listens on {} (QUIC)",
