@@ -83,6 +83,8 @@ class HouseTest {
                 "codec.base",
                 "codec.gguf");
 
+        may("bridge.make", "bridge.kernel.scalar", "codec.base", "codec.gguf");
+
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
         may("verticles.identity", "codec.base", "codec.wire");
@@ -159,6 +161,7 @@ class HouseTest {
                 "codec.wire",
                 "bridge.generate",
                 "bridge.kernel",
+                "bridge.make",
                 "bridge.model",
                 "bridge.model.text",
                 "bridge.model.sampling");
