@@ -58,6 +58,7 @@ class HouseTest {
         may("codec.command", "codec.base", "codec.metainfo", "codec.wire");
 
         may("bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.hash", "codec.base", "codec.metainfo");
         may("bridge.kernel.host", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.kernel.scalar", "bridge.kernel", "bridge.kernel.host", "codec.base", "codec.gguf");
         may(
@@ -85,7 +86,14 @@ class HouseTest {
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
         may("verticles.identity", "codec.base", "codec.wire");
-        may("verticles.store", "bridge.model", "codec.base", "codec.gguf", "codec.metainfo", "codec.swarm");
+        may(
+                "verticles.store",
+                "bridge.hash",
+                "bridge.model",
+                "codec.base",
+                "codec.gguf",
+                "codec.metainfo",
+                "codec.swarm");
         may("verticles.bus", "verticles.identity", "codec.base", "codec.command", "codec.metainfo", "codec.wire");
         may("verticles.driver", "codec.base");
         may("verticles.quic", "verticles.identity", "codec.base", "codec.wire");
@@ -138,6 +146,7 @@ class HouseTest {
                 "codec.base",
                 "codec.metainfo",
                 "codec.wire");
+        may("verticles.launcher", "bridge.hash");
         may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.wire");
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
         // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
@@ -156,6 +165,7 @@ class HouseTest {
                 "codec.metainfo",
                 "codec.wire",
                 "bridge.generate",
+                "bridge.hash",
                 "bridge.kernel",
                 "bridge.model",
                 "bridge.model.text",
