@@ -11,6 +11,7 @@ import shoal.codec.base.NodeId;
 import shoal.codec.swarm.Download;
 import shoal.codec.swarm.PeerKey;
 import shoal.codec.swarm.SourceClass;
+import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
 import shoal.verticles.quic.FrameStream;
 import shoal.verticles.quic.PeerConnection;
@@ -80,6 +81,12 @@ final class Source {
 
     SourceClass sourceClass() {
         return isOrigin() ? SourceClass.ORIGIN : SourceClass.PEER;
+    }
+
+    void send(Frame frame) {
+        if (stream != null) {
+            stream.send(frame);
+        }
     }
 
     /** Nothing of an earlier stream counts any more. */
