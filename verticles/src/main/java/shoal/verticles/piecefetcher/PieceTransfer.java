@@ -2,8 +2,12 @@ package shoal.verticles.piecefetcher;
 
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.SplittableRandom;
@@ -34,6 +38,14 @@ import shoal.verticles.store.StoredFile;
 final class PieceTransfer {
     private static final Logger LOG = LoggerFactory.getLogger(PieceTransfer.class);
 
+    /** Hashing is fastest with many blocks in one call, and one batch is what another worker may wait for. */
+    private static final int BATCH_PIECES = 16;
+
+    private static final long BATCH_BYTES = 4L << 20;
+
+    /** Hash and write one file at most; more would wait for the file's lock in the system. */
+    private static final int MAX_WRITERS = Math.clamp(Runtime.getRuntime().availableProcessors() / 2, 1, 4);
+
     /** What the owner is told, and does. */
     interface Listener {
         void firstRequest(Source source);
@@ -60,6 +72,11 @@ final class PieceTransfer {
     private final MachineDriver<Input, Effect> driver;
     private final long localBytes;
     private final Map<PeerKey, Source> joined = new HashMap<>();
+    private final ArrayDeque<Whole> whole = new ArrayDeque<>();
+    private int writers;
+
+    /** A piece whose bytes are all here, and not yet hashed. */
+    private record Whole(PeerKey peer, Source source, int piece, Source.Piece data) {}
 
     /** @param begun what is here of the file */
     PieceTransfer(
@@ -87,6 +104,8 @@ final class PieceTransfer {
 
     void stop() {
         driver.stop();
+        whole.forEach(next -> next.data.close());
+        whole.clear();
     }
 
     boolean isOurs(Hash256 root) {
@@ -176,7 +195,7 @@ final class PieceTransfer {
                     source.send(new Frame.CancelRequest(root, firstBlock, blockCount));
                 }
             }
-            case Effect.Verify(PeerKey peer, int piece) -> verify(peer, piece, root);
+            case Effect.Verify(PeerKey peer, int piece) -> verify(peer, piece);
             case Effect.Announce(int piece) ->
                 bus.tell(Addresses.PIECES_VERIFIED, new Local.PiecesVerified(root, piece, 1));
             case Effect.Ban(PeerKey peer, Download.BanReason reason, long untilNanos) ->
@@ -189,23 +208,66 @@ final class PieceTransfer {
         }
     }
 
-    private void verify(PeerKey peer, int piece, Hash256 root) {
+    private void verify(PeerKey peer, int piece) {
         Source source = joined.get(peer);
         if (source == null) { // banned in the same breath: its bytes are not kept
             driver.feed(new Input.PieceRefused(peer, piece));
             return;
         }
-        var data = source.take(piece);
-        vertx.executeBlocking(() -> store.write(root, piece, data), false)
-                .onSuccess(right -> {
-                    if (right) {
-                        driver.feed(new Input.PieceVerified(peer, piece));
-                    } else {
-                        source.badPiece = piece;
-                        driver.feed(new Input.PieceRefused(peer, piece));
-                    }
-                })
-                .onFailure(failure -> driver.feed(new Input.StorageFailed(String.valueOf(failure.getMessage()))));
+        whole.add(new Whole(peer, source, piece, source.take(piece)));
+        write();
+    }
+
+    /** Hands whole pieces to workers, many at a time where there are many: a second worker begins when a full batch waits. */
+    private void write() {
+        while (!whole.isEmpty() && (writers == 0 || writers < MAX_WRITERS && whole.size() >= BATCH_PIECES)) {
+            var batch = new ArrayList<Whole>();
+            long bytes = 0;
+            while (!whole.isEmpty() && batch.size() < BATCH_PIECES && bytes < BATCH_BYTES) {
+                Whole next = whole.remove();
+                bytes += next.data.bytes().remaining();
+                batch.add(next);
+            }
+            writers++;
+            vertx.executeBlocking(
+                            () -> {
+                                try {
+                                    return store.write(
+                                            metainfo.piecesRoot(),
+                                            batch.stream()
+                                                    .mapToInt(Whole::piece)
+                                                    .toArray(),
+                                            batch.stream()
+                                                    .map(next -> next.data.bytes())
+                                                    .toList());
+                                } finally {
+                                    batch.forEach(next -> next.data.close());
+                                }
+                            },
+                            false)
+                    .onComplete(result -> {
+                        writers--;
+                        if (result.succeeded()) {
+                            written(batch, result.result());
+                        } else {
+                            driver.feed(new Input.StorageFailed(
+                                    String.valueOf(result.cause().getMessage())));
+                        }
+                        write();
+                    });
+        }
+    }
+
+    private void written(List<Whole> batch, BitSet right) {
+        for (int i = 0; i < batch.size(); i++) {
+            Whole next = batch.get(i);
+            if (right.get(i)) {
+                driver.feed(new Input.PieceVerified(next.peer, next.piece));
+            } else {
+                next.source.badPiece = next.piece;
+                driver.feed(new Input.PieceRefused(next.peer, next.piece));
+            }
+        }
     }
 
     private void ban(@Nullable Source source, Download.BanReason reason, long untilNanos) {

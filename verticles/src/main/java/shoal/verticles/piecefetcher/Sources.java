@@ -129,7 +129,7 @@ final class Sources {
                 apart(source, "closed the stream");
             }
         });
-        stream.onFrame(frame -> {
+        stream.lendBulk().onFrame(frame -> {
             if (source.stream == stream && !over) {
                 listener.heard(source, frame);
             }

@@ -1,18 +1,22 @@
 package shoal.verticles.pieceserver;
 
+import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.Map;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.NodeId;
+import shoal.codec.metainfo.Pieces;
 import shoal.codec.swarm.PeerKey;
 import shoal.codec.swarm.UploadScheduler;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.verticles.driver.MachineDriver;
 import shoal.verticles.quic.FrameStream;
+import shoal.verticles.quic.Lease;
 import shoal.verticles.store.ShardStore;
 
 /**
@@ -22,6 +26,8 @@ import shoal.verticles.store.ShardStore;
 final class Uploads {
     private static final Logger LOG = LoggerFactory.getLogger(Uploads.class);
     private static final int MAX_STREAMS_PER_PEER = 16;
+    private static final int FRAME_BYTES = 256 * 1024;
+    private static final int MAX_FRAME_BYTES = Frame.RequestPiece.MAX_BLOCKS * Pieces.BLOCK_SIZE;
 
     private final Vertx vertx;
     private final ShardStore store;
@@ -43,7 +49,7 @@ final class Uploads {
         }
     }
 
-    private record Request(Session session, Frame.RequestPiece asked, long bytes) {}
+    private record Request(Session session, Frame.RequestPiece asked, long bytes, int frameBytes) {}
 
     Uploads(Vertx vertx, ShardStore store, Catalog catalog, UploadScheduler.Settings settings) {
         this.vertx = vertx;
@@ -100,7 +106,8 @@ final class Uploads {
         }
         long request = nextRequest++;
         long bytes = file.bytesOf(asked.firstBlock(), asked.blockCount());
-        requests.put(request, new Request(session, asked, bytes));
+        int frameBytes = Math.clamp(file.metainfo.pieceLength(), FRAME_BYTES, MAX_FRAME_BYTES);
+        requests.put(request, new Request(session, asked, bytes, frameBytes));
         scheduler.feed(new UploadScheduler.Input.Requested(session.key(), request, bytes));
     }
 
@@ -138,9 +145,10 @@ final class Uploads {
             return;
         }
         Frame.RequestPiece asked = request.asked;
+        Lease lease = Lease.of((int) request.bytes);
         vertx.executeBlocking(
                         () -> {
-                            ByteBuffer data = ByteBuffer.allocate((int) request.bytes);
+                            ByteBuffer data = lease.bytes();
                             store.read(asked.piecesRoot(), asked.firstBlock(), asked.blockCount(), data);
                             return data.flip();
                         },
@@ -149,8 +157,21 @@ final class Uploads {
                     LOG.warn("[TORRENT] cannot read a piece: {}", failure.getMessage());
                     request.session.refuse(asked, ErrorCode.NOT_FOUND);
                 })
-                .compose(
-                        data -> request.session.send(new Frame.PieceData(asked.piecesRoot(), asked.firstBlock(), data)))
-                .onComplete(_ -> scheduler.feed(new UploadScheduler.Input.Sent(peer, number)));
+                .compose(data -> send(request, data))
+                .onComplete(_ -> {
+                    lease.release();
+                    scheduler.feed(new UploadScheduler.Input.Sent(peer, number));
+                });
+    }
+
+    /** In frames of some pieces, so that the receiver can hash the first while the last are on their way. */
+    private static Future<?> send(Request request, ByteBuffer data) {
+        var sent = new ArrayList<Future<Void>>();
+        for (int at = 0; at < data.limit(); at += request.frameBytes) {
+            ByteBuffer part = data.slice(at, Math.min(request.frameBytes, data.limit() - at));
+            sent.add(request.session.send(new Frame.PieceData(
+                    request.asked.piecesRoot(), request.asked.firstBlock() + at / Pieces.BLOCK_SIZE, part)));
+        }
+        return Future.join(sent);
     }
 }

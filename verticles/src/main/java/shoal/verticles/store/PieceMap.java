@@ -118,24 +118,39 @@ final class PieceMap implements AutoCloseable {
         }
     }
 
-    /** The piece's data has been handed to the system. */
-    void note(int piece) throws IOException {
-        ByteBuffer entry = ByteBuffer.allocate(LOG_ENTRY_BYTES);
-        entry.putInt(piece).putLong(Fingerprint.of(dataFile).modifiedNanos());
-        FileWriter.writeFully(log, entry.flip(), logSize);
-        logSize += LOG_ENTRY_BYTES;
+    /** The data of these pieces has been handed to the system. */
+    void note(int... pieces) throws IOException {
+        ByteBuffer entries = entries(pieces);
+        int size = entries.remaining();
+        FileWriter.writeFully(log, entries, logSize);
+        logSize += size;
     }
 
-    /** The data of all these pieces has been forced to disk. */
-    void prove(Bitfield pieces) throws IOException {
+    private ByteBuffer entries(int... pieces) throws IOException {
+        ByteBuffer entries = ByteBuffer.allocate(LOG_ENTRY_BYTES * pieces.length);
+        long modified = Fingerprint.of(dataFile).modifiedNanos();
+        for (int piece : pieces) {
+            entries.putInt(piece).putLong(modified);
+        }
+        return entries.flip();
+    }
+
+    /**
+     * The data of all these pieces has been forced to disk.
+     *
+     * @param later pieces that have been {@link #note noted} since that began
+     */
+    void prove(Bitfield pieces, Bitfield later) throws IOException {
         ByteWriter writer = new ByteWriter();
         Fingerprint now = Fingerprint.of(dataFile);
         writer.putBytes(MAGIC).putHash(piecesRoot).putText(now.fileKey()).putLong(now.modifiedNanos());
         writer.putBytes(pieces.toBytes());
         writer.putHash(Hash256.sha256(writer.toBytes()));
         FileWriter.writeAtomically(mapFile, writer.asBuffer(), true);
-        log.truncate(0);
-        logSize = 0;
+        ByteBuffer entries = entries(later.toBitSet().stream().toArray());
+        logSize = entries.remaining();
+        FileWriter.writeFully(log, entries, 0); // over old entries, of the same size: at no time one is lost
+        log.truncate(logSize);
     }
 
     @Override

@@ -13,6 +13,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -78,6 +79,7 @@ public final class ShardStore implements AutoCloseable {
         @Nullable Fingerprint fingerprint; // of whole files
 
         long unsyncedBytes;
+        boolean syncing;
         boolean closed;
 
         Entry(Metainfo metainfo, Path path, FileChannel channel) {
@@ -449,18 +451,28 @@ public final class ShardStore implements AutoCloseable {
      * @throws IOException if the disk is full or broken, or the file is not {@link #begin begun}
      */
     public boolean write(Hash256 piecesRoot, int piece, ByteBuffer data) throws IOException {
+        return write(piecesRoot, new int[] {piece}, List.of(data)).get(0);
+    }
+
+    /**
+     * The same for several pieces, whose blocks are hashed side by side.
+     *
+     * @param pieces different ones
+     * @return which of them, by index in pieces, were right
+     */
+    public BitSet write(Hash256 piecesRoot, int[] pieces, List<ByteBuffer> data) throws IOException {
         Entry entry = entry(piecesRoot);
         Metainfo metainfo = entry.metainfo;
-        if (data.remaining() != metainfo.pieces().sizeOf(piece) || !isRight(metainfo, piece, data.duplicate())) {
-            return false;
-        }
+        BitSet right = right(metainfo, pieces, data);
+        BitSet missing = (BitSet) right.clone();
         synchronized (entry) {
-            if (entry.verified.get(piece)) {
-                return true;
-            }
+            right.stream().filter(i -> entry.verified.get(pieces[i])).forEach(missing::clear);
         }
         try {
-            FileWriter.writeFully(entry.channel, data, metainfo.pieces().offsetOf(piece));
+            for (int i = missing.nextSetBit(0); i >= 0; i = missing.nextSetBit(i + 1)) {
+                FileWriter.writeFully(
+                        entry.channel, data.get(i), metainfo.pieces().offsetOf(pieces[i]));
+            }
         } catch (IOException failure) {
             throw new IOException(
                     entry.path + " cannot be written: " + failure.getMessage()
@@ -468,17 +480,46 @@ public final class ShardStore implements AutoCloseable {
                     failure);
         }
         synchronized (entry) {
-            if (entry.map == null || entry.verified.get(piece)) {
-                return true;
+            missing.stream().filter(i -> entry.verified.get(pieces[i])).forEach(missing::clear);
+            if (entry.map == null || missing.isEmpty()) {
+                return right;
             }
-            entry.map.note(piece);
-            entry.verified.set(piece);
-            entry.unsyncedBytes += metainfo.pieces().sizeOf(piece);
-            if (entry.unsyncedBytes >= SYNC_EVERY_BYTES) {
-                sync(entry);
+            entry.map.note(missing.stream().map(i -> pieces[i]).toArray());
+            missing.stream().forEach(i -> {
+                entry.verified.set(pieces[i]);
+                entry.unsyncedBytes += metainfo.pieces().sizeOf(pieces[i]);
+            });
+            if (entry.unsyncedBytes < SYNC_EVERY_BYTES || entry.syncing) {
+                return right;
+            }
+            entry.syncing = true;
+            entry.unsyncedBytes = 0;
+        }
+        syncWhileOthersWrite(entry);
+        return right;
+    }
+
+    /** Which pieces, by index in pieces, have the size and the hash that they must have. */
+    private BitSet right(Metainfo metainfo, int[] pieces, List<ByteBuffer> data) {
+        var right = new BitSet();
+        var runs = new ArrayList<ByteBuffer>();
+        int blocks = 0;
+        for (int i = 0; i < pieces.length; i++) {
+            if (data.get(i).remaining() == metainfo.pieces().sizeOf(pieces[i])) {
+                right.set(i);
+                runs.add(data.get(i).duplicate());
+                blocks += metainfo.pieces().blockCountOf(pieces[i]);
             }
         }
-        return true;
+        var leaves = new byte[Hash256.SIZE_BYTES * blocks];
+        hasher.hash(runs, leaves, 0);
+        int at = 0;
+        for (int i = right.nextSetBit(0); i >= 0; i = right.nextSetBit(i + 1)) {
+            int end = at + Hash256.SIZE_BYTES * metainfo.pieces().blockCountOf(pieces[i]);
+            right.set(i, metainfo.isPiece(pieces[i], Arrays.copyOfRange(leaves, at, end)));
+            at = end;
+        }
+        return right;
     }
 
     /**
@@ -781,11 +822,32 @@ public final class ShardStore implements AutoCloseable {
         }
     }
 
+    /** Forces to disk what is written by now; what is written meanwhile is noted again, as the log begins anew. */
+    private static void syncWhileOthersWrite(Entry entry) throws IOException {
+        Bitfield written;
+        synchronized (entry) {
+            written = entry.pieces();
+        }
+        try {
+            entry.channel.force(false);
+        } finally {
+            synchronized (entry) {
+                entry.syncing = false;
+            }
+        }
+        synchronized (entry) {
+            PieceMap map = entry.map;
+            if (map != null && !entry.closed) {
+                map.prove(written, entry.pieces().minus(written));
+            }
+        }
+    }
+
     private static void sync(Entry entry) throws IOException {
         PieceMap map = entry.map;
         if (map != null && entry.unsyncedBytes > 0) {
             entry.channel.force(false);
-            map.prove(entry.pieces());
+            map.prove(entry.pieces(), Bitfield.none(entry.metainfo.pieces().count()));
             entry.unsyncedBytes = 0;
         }
     }
