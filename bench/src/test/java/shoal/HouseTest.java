@@ -69,6 +69,7 @@ class HouseTest {
                 "bridge.kernel.scalar",
                 "codec.base",
                 "codec.gguf");
+        may("bridge.library");
         may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");

@@ -14,8 +14,10 @@ public final class HostBuffer {
 
     private final int width;
     private float[] values = new float[0];
-    private float[] levels = new float[0];
+    private byte[] levels8 = new byte[0];
+    private short[] levels16 = new short[0];
     private float[] scales = new float[0];
+    private int[] levelSums = new int[0];
     private int quantisedRows;
 
     public HostBuffer(int width) {
@@ -47,9 +49,14 @@ public final class HostBuffer {
         return values;
     }
 
-    /** -127..127 as F32, laid out as {@link #values}. Valid after {@link #quantise}. */
-    public float[] levels() {
-        return levels;
+    /** -127..127, laid out as {@link #values}. Valid after {@link #quantise}. */
+    public byte[] levels8() {
+        return levels8;
+    }
+
+    /** The same in 16 bits, for kernels that multiply there. */
+    public short[] levels16() {
+        return levels16;
     }
 
     /** One per 32 values, row after row. Valid after {@link #quantise}. */
@@ -57,34 +64,47 @@ public final class HostBuffer {
         return scales;
     }
 
-    /** Fills levels and scales of the first rows, unless they are there already. Width is a multiple of 32. */
+    /** The sum of the levels of each 32 values, row after row. Valid after {@link #quantise}. */
+    public int[] levelSums() {
+        return levelSums;
+    }
+
+    /** Fills levels, scales and sums of the first rows, unless they are there already. Width is a multiple of 32. */
     void quantise(int rows) {
         if (rows <= quantisedRows) {
             return;
         }
-        int size = rows * width;
-        if (levels.length < size) {
-            levels = new float[size];
+        int size = Math.multiplyExact(rows, width);
+        if (levels8.length < size) {
+            levels8 = new byte[size];
+            levels16 = new short[size];
             scales = new float[size / BLOCK];
+            levelSums = new int[size / BLOCK];
         }
         for (int block = 0; block < size / BLOCK; block++) {
-            scales[block] = quantiseBlock(values, block * BLOCK, levels);
+            scales[block] = quantiseBlock(block * BLOCK);
+            int sum = 0;
+            for (int i = 0; i < BLOCK; i++) {
+                sum += levels8[block * BLOCK + i];
+                levels16[block * BLOCK + i] = levels8[block * BLOCK + i];
+            }
+            levelSums[block] = sum;
         }
         quantisedRows = rows;
     }
 
-    private static float quantiseBlock(float[] values, int offset, float[] levels) {
+    private float quantiseBlock(int offset) {
         float max = 0;
         for (int i = 0; i < BLOCK; i++) {
             max = Math.max(max, Math.abs(values[offset + i]));
         }
         if (max < TINY) {
-            java.util.Arrays.fill(levels, offset, offset + BLOCK, 0f);
+            java.util.Arrays.fill(levels8, offset, offset + BLOCK, (byte) 0);
             return 0;
         }
         float inverse = 127f / max;
         for (int i = 0; i < BLOCK; i++) {
-            levels[offset + i] = (values[offset + i] * inverse + Exponential.ROUND) - Exponential.ROUND;
+            levels8[offset + i] = (byte) ((values[offset + i] * inverse + Exponential.ROUND) - Exponential.ROUND);
         }
         return max / 127f;
     }
