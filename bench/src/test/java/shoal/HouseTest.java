@@ -59,6 +59,7 @@ class HouseTest {
         may("codec.command", "codec.base", "codec.metainfo", "codec.wire");
 
         may("bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.hash", "codec.base", "codec.metainfo");
         may("bridge.kernel.host", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.kernel.scalar", "bridge.kernel", "bridge.kernel.host", "codec.base", "codec.gguf");
         may(
@@ -68,6 +69,7 @@ class HouseTest {
                 "bridge.kernel.scalar",
                 "codec.base",
                 "codec.gguf");
+        may("bridge.library");
         may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
@@ -88,7 +90,14 @@ class HouseTest {
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
         may("verticles.identity", "codec.base", "codec.wire");
-        may("verticles.store", "bridge.model", "codec.base", "codec.gguf", "codec.metainfo", "codec.swarm");
+        may(
+                "verticles.store",
+                "bridge.hash",
+                "bridge.model",
+                "codec.base",
+                "codec.gguf",
+                "codec.metainfo",
+                "codec.swarm");
         may("verticles.bus", "verticles.identity", "codec.base", "codec.command", "codec.metainfo", "codec.wire");
         may("verticles.driver", "codec.base");
         may("verticles.quic", "verticles.identity", "codec.base", "codec.wire");
@@ -142,6 +151,7 @@ class HouseTest {
                 "codec.base",
                 "codec.metainfo",
                 "codec.wire");
+        may("verticles.launcher", "bridge.hash");
         may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.wire");
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
         // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
@@ -160,6 +170,7 @@ class HouseTest {
                 "codec.metainfo",
                 "codec.wire",
                 "bridge.generate",
+                "bridge.hash",
                 "bridge.kernel",
                 "bridge.make",
                 "bridge.model",

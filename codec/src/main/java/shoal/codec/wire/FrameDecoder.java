@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.ByteCursor;
@@ -22,16 +23,28 @@ import shoal.codec.base.Varint;
 public final class FrameDecoder {
     private static final int MAX_HEAD_BYTES = 2 * Varint.MAX_SIZE_BYTES;
 
+    private static final ByteBuffer NOTHING = ByteBuffer.allocate(0);
+
     private final StreamKind kind;
     private final byte[] head = new byte[MAX_HEAD_BYTES];
     private int headSize;
     private @Nullable FrameType type;
-    private byte[] payload = new byte[0];
-    private int payloadSize;
+    private final IntFunction<ByteBuffer> bulk;
+    private ByteBuffer payload = NOTHING;
 
     /** Reads frames behind the stream's kind, which the caller has read. */
     public FrameDecoder(StreamKind kind) {
+        this(kind, ByteBuffer::allocate);
+    }
+
+    /**
+     * The same, with memory of the caller's choice for the bulk of {@link Frame.PieceData}.
+     *
+     * @param bulk gives a buffer with so many bytes remaining, which is the frame's from then on
+     */
+    public FrameDecoder(StreamKind kind, IntFunction<ByteBuffer> bulk) {
         this.kind = kind;
+        this.bulk = bulk;
     }
 
     /**
@@ -50,15 +63,15 @@ public final class FrameDecoder {
                     continue;
                 }
             }
-            int count = Math.min(input.remaining(), payload.length - payloadSize);
-            input.get(payload, payloadSize, count);
-            payloadSize += count;
-            if (payloadSize == payload.length) {
-                byte[] whole = payload;
+            int count = Math.min(input.remaining(), payload.remaining());
+            payload.put(payload.position(), input, input.position(), count);
+            payload.position(payload.position() + count);
+            input.position(input.position() + count);
+            if (!payload.hasRemaining()) {
+                ByteBuffer whole = payload.flip();
                 type = null;
-                payload = new byte[0];
-                payloadSize = 0;
-                frames.accept(decode(current, ByteBuffer.wrap(whole)));
+                payload = NOTHING;
+                frames.accept(decode(current, whole));
             }
         }
     }
@@ -79,8 +92,7 @@ public final class FrameDecoder {
             throw new MalformedException("frame " + parsed + " is not allowed on a stream of kind " + kind);
         }
         long size = cursor.readVarint(parsed + " size", 0, parsed.maxPayloadBytes());
-        payload = new byte[(int) size];
-        payloadSize = 0;
+        payload = parsed == FrameType.PIECE_DATA ? bulk.apply((int) size) : ByteBuffer.allocate((int) size);
         headSize = 0;
         type = parsed;
         return parsed;

@@ -7,8 +7,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Endpoint;
-import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.wire.Role;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.config.Profile;
@@ -49,7 +49,7 @@ final class CommandPeer implements AutoCloseable {
         settings.forEach(reader::set);
         Profile profile =
                 reader.set("store.directory=" + storeDirectory.toAbsolutePath()).read();
-        ShardStore store = ShardStore.open(storeDirectory, BlockHasher.plain());
+        ShardStore store = ShardStore.open(storeDirectory, BlockHashers.best());
         Vertx vertx = Vertx.vertx();
         try {
             CommandBus bus = CommandBus.install(vertx);

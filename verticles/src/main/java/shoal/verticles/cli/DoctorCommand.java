@@ -21,6 +21,7 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import shoal.bridge.hash.BlockHashers;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.verticles.config.Profile;
@@ -80,6 +81,7 @@ final class DoctorCommand implements Callable<Integer> {
         Profile profile = reader.read();
         java();
         kernels();
+        hashing();
         quic();
         cores();
         memory();
@@ -115,6 +117,14 @@ final class DoctorCommand implements Callable<Integer> {
         } else {
             not(Verdict.MISSING, "java", found, "Install JDK " + JAVA_NEEDED + ".");
         }
+    }
+
+    private void hashing() {
+        BlockHashers.Choice choice = BlockHashers.choice();
+        ok(
+                "hashing",
+                "SHA-256 by " + choice.hasher().name() + ", BLAKE3 by " + BlockHashers.blake3Provider()
+                        + (choice.reason().isEmpty() ? "" : " (" + choice.reason() + ")"));
     }
 
     private void kernels() {

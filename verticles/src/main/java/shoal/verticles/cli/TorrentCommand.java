@@ -15,7 +15,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
-import shoal.codec.metainfo.BlockHasher;
+import shoal.bridge.hash.BlockHashers;
 import shoal.codec.metainfo.MerkleTree;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.metainfo.Pieces;
@@ -75,7 +75,7 @@ final class TorrentCommand implements Callable<Integer> {
                         throw new EOFException(file + " has become shorter while it was read. Try again.");
                     }
                 }
-                tree.add(buffer.flip(), BlockHasher.plain());
+                tree.add(buffer.flip(), BlockHashers.best());
             }
             return Metainfo.of(String.valueOf(file.getFileName()), tree.finish());
         }

@@ -20,8 +20,8 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Endpoint;
-import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
 import shoal.verticles.api.ApiVerticle;
@@ -124,7 +124,9 @@ public final class RoleProcess {
         Path directory = profile.store().directoryPath();
         Files.createDirectories(directory);
         Identity identity = Identity.loadOrCreate(directory.resolve("identity.pem"));
-        ShardStore opened = ShardStore.open(directory, profile.store().shardsPath(), BlockHasher.plain());
+        BlockHashers.Choice hashing = BlockHashers.choice();
+        LOG.info("[HASH] SHA-256 of blocks by {} ({})", hashing.hasher().name(), hashing.reason());
+        ShardStore opened = ShardStore.open(directory, profile.store().shardsPath(), hashing.hasher());
         store = opened;
         if (role == Role.NODE) {
             host = new StageHost(profile.compute());

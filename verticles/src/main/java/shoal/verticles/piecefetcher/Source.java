@@ -11,8 +11,10 @@ import shoal.codec.base.NodeId;
 import shoal.codec.swarm.Download;
 import shoal.codec.swarm.PeerKey;
 import shoal.codec.swarm.SourceClass;
+import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
 import shoal.verticles.quic.FrameStream;
+import shoal.verticles.quic.Lease;
 import shoal.verticles.quic.PeerConnection;
 
 /** Somebody who may have the file: whom to try, and once there is an answer, what was asked of it. On the fetch's context. */
@@ -62,6 +64,32 @@ final class Source {
 
     private static final class PieceBuffer {
         @Nullable ByteBuffer bytes;
+
+        @Nullable Lease lease;
+
+        void set(ByteBuffer newBytes, @Nullable Lease newLease) {
+            release();
+            bytes = newBytes;
+            lease = newLease;
+        }
+
+        void release() {
+            bytes = null;
+            if (lease != null) {
+                lease.release();
+                lease = null;
+            }
+        }
+    }
+
+    /** The bytes of one piece; who takes it closes it when nobody reads them any more. */
+    record Piece(ByteBuffer bytes, @Nullable Lease lease) implements AutoCloseable {
+        @Override
+        public void close() {
+            if (lease != null) {
+                lease.release();
+            }
+        }
     }
 
     Source(@Nullable Contact contact, @Nullable Endpoint address) {
@@ -82,11 +110,18 @@ final class Source {
         return isOrigin() ? SourceClass.ORIGIN : SourceClass.PEER;
     }
 
+    void send(Frame frame) {
+        if (stream != null) {
+            stream.send(frame);
+        }
+    }
+
     /** Nothing of an earlier stream counts any more. */
     void reset() {
         state = State.APART;
         questions.clear();
         requested.clear();
+        pieces.values().forEach(PieceBuffer::release);
         pieces.clear();
         stream = null;
         listed = false;
@@ -107,13 +142,17 @@ final class Source {
     void forget(Download.Shape shape, long firstBlock, int blockCount) {
         int last = pieceOf(shape, firstBlock + blockCount - 1);
         for (int piece = pieceOf(shape, firstBlock); piece <= last; piece++) {
-            pieces.remove(piece);
+            PieceBuffer forgotten = pieces.remove(piece);
+            if (forgotten != null) {
+                forgotten.release();
+            }
         }
     }
 
     /** Keeps the bytes of pieces that are expected. A piece that comes in one frame is not copied. */
     void keep(Download.Shape shape, long firstBlock, ByteBuffer data) {
         requested.remove(firstBlock);
+        Lease lease = stream == null ? null : stream.lease();
         long offset = firstBlock * Download.BLOCK_BYTES;
         int last = pieceOf(shape, firstBlock + (data.remaining() - 1) / Download.BLOCK_BYTES);
         for (int piece = pieceOf(shape, firstBlock); piece <= last; piece++) {
@@ -127,25 +166,26 @@ final class Source {
             int to = (int) Math.min(data.remaining(), begin + size - offset);
             ByteBuffer part = data.slice(data.position() + from, to - from);
             if (to - from == size) {
-                buffer.bytes = part;
+                buffer.set(part, lease == null ? null : lease.retain());
             } else {
                 ByteBuffer whole = buffer.bytes;
                 if (whole == null) {
-                    whole = ByteBuffer.allocate(size);
-                    buffer.bytes = whole;
+                    Lease own = Lease.of(size);
+                    whole = own.bytes();
+                    buffer.set(whole, own);
                 }
                 whole.put((int) (offset + from - begin), part, 0, part.remaining());
             }
         }
     }
 
-    /** The bytes of a piece that is whole. */
-    ByteBuffer take(int piece) {
+    /** A piece that is whole. */
+    Piece take(int piece) {
         PieceBuffer buffer = pieces.remove(piece);
         if (buffer == null || buffer.bytes == null) {
             throw new IllegalStateException("piece " + piece + " is said to be whole and was not kept");
         }
-        return buffer.bytes.duplicate();
+        return new Piece(buffer.bytes.duplicate(), buffer.lease);
     }
 
     private static int pieceOf(Download.Shape shape, long block) {

@@ -1,0 +1,3 @@
+#include "shoal.h"
+
+int32_t shoal_version(void) { return SHOAL_VERSION; }
