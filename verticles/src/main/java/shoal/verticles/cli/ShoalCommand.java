@@ -25,6 +25,10 @@ import picocli.CommandLine.Spec;
             TorrentCommand.class,
             SeedCommand.class,
             FetchCommand.class,
+            VerifyFileCommand.class,
+            LsCommand.class,
+            RmCommand.class,
+            PinCommand.class,
             DoctorCommand.class
         })
 final class ShoalCommand implements Runnable {

@@ -122,6 +122,7 @@ public final class RoleProcess {
         Files.createDirectories(directory);
         Identity identity = Identity.loadOrCreate(directory.resolve("identity.pem"));
         ShardStore opened = ShardStore.open(directory, profile.store().shardsPath(), BlockHasher.plain());
+        opened.limit(profile.store().quotaBytes());
         store = opened;
         if (role == Role.NODE) {
             host = new StageHost(profile.compute());
@@ -262,7 +263,9 @@ public final class RoleProcess {
                         file.piecesRoot(),
                         file.metainfo().infoHash().hash(),
                         StageHost.layersOf(file.path()),
-                        pinned));
+                        pinned,
+                        null));
+                files.hold(file.piecesRoot(), "layers " + StageHost.layersOf(file.path()));
                 LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED BEFORE JOINING NETWORK ✓✓✓", pinned);
                 LOG.info("[SHARD]   Path: {}", file.path());
                 return;

@@ -649,7 +649,7 @@ final class Fetch {
     private void tellProgress(Metainfo known, long verifiedBytes, Map<Local.Source, Long> from) {
         bus.tell(
                 Addresses.FETCH_PROGRESS,
-                new Local.FetchProgress(known.piecesRoot(), known.name(), verifiedBytes, known.length(), from));
+                new Local.FetchProgress(known.piecesRoot(), known.name(), verifiedBytes, known.length(), 0, from));
     }
 
     private void step(int number, String text) {
