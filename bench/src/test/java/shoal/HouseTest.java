@@ -105,7 +105,7 @@ class HouseTest {
         }
         may("verticles.dht", "verticles.identity", "codec.dht");
         may("verticles.pieceserver", "codec.swarm", "codec.metainfo");
-        may("verticles.piecefetcher", "codec.swarm", "codec.metainfo");
+        may("verticles.piecefetcher", "codec.gguf", "codec.swarm", "codec.metainfo");
         may("verticles.shardloader", "codec.command", "codec.dht", "codec.gguf", "codec.metainfo", "bridge.model");
         may(
                 "verticles.inferencestage",

@@ -1,5 +1,6 @@
 package shoal.verticles.piecefetcher;
 
+import java.net.URI;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.HashMap;
@@ -11,6 +12,7 @@ import shoal.codec.base.NodeId;
 import shoal.codec.swarm.Download;
 import shoal.codec.swarm.PeerKey;
 import shoal.codec.swarm.SourceClass;
+import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
 import shoal.verticles.quic.FrameStream;
 import shoal.verticles.quic.PeerConnection;
@@ -32,6 +34,7 @@ final class Source {
     }
 
     final @Nullable Endpoint address;
+    final @Nullable URI web;
     final ArrayDeque<Question> questions = new ArrayDeque<>();
     /** Block counts of requests not answered yet, by first block. */
     final Map<Long, Integer> requested = new HashMap<>();
@@ -50,6 +53,9 @@ final class Source {
 
     @Nullable FrameStream stream;
 
+    /** Of a web server, what speaks for it while it is talked to. */
+    @Nullable WebSeed seed;
+
     String lastWord = "not tried yet";
     long nextTryNanos;
     long askedNanos;
@@ -64,7 +70,14 @@ final class Source {
         @Nullable ByteBuffer bytes;
     }
 
+    /** A web server. */
+    Source(URI web) {
+        this.web = web;
+        address = null;
+    }
+
     Source(@Nullable Contact contact, @Nullable Endpoint address) {
+        web = null;
         this.contact = contact;
         this.address = address;
         id = contact == null ? null : contact.id();
@@ -79,7 +92,18 @@ final class Source {
     }
 
     SourceClass sourceClass() {
+        if (web != null) {
+            return SourceClass.WEB;
+        }
         return isOrigin() ? SourceClass.ORIGIN : SourceClass.PEER;
+    }
+
+    void send(Frame frame) {
+        if (stream != null) {
+            stream.send(frame);
+        } else if (seed != null) {
+            seed.send(frame);
+        }
     }
 
     /** Nothing of an earlier stream counts any more. */
@@ -89,6 +113,10 @@ final class Source {
         requested.clear();
         pieces.clear();
         stream = null;
+        if (seed != null) {
+            seed.close();
+            seed = null;
+        }
         listed = false;
         offersFile = false;
         joined = false;
@@ -155,6 +183,6 @@ final class Source {
     /** Who it is, as far as that is known, for a reader. */
     @Override
     public String toString() {
-        return peer != null ? peer.toString() : String.valueOf(contact != null ? contact : address);
+        return peer != null ? peer.toString() : String.valueOf(contact != null ? contact : web != null ? web : address);
     }
 }
