@@ -460,10 +460,6 @@ final class Fetch implements Sources.Listener {
             }
             local = Objects.requireNonNull(local).or(step.found);
             lastPart = step.need.isLast();
-            if (step.now.isWhole() && step.now.metainfo().pieces().count() == step.found.count()) {
-                finish(step.now.piecesRoot());
-                return;
-            }
             Objects.requireNonNull(transfer).want(step.need.pieces(), step.now.verified(), local);
             look();
             sources.forEach(this::askOn);

@@ -18,7 +18,7 @@ import shoal.verticles.store.StoredFile;
 
 /** Which pieces a part of a file needs, as far as what is here tells: of a model, the header says where the layers lie. Blocking. */
 final class PartNeeds {
-    private static final long FIRST_BYTES = 1 << 20;
+    private static final long FIRST_BYTES = 256 << 10;
 
     private PartNeeds() {}
 
@@ -35,8 +35,7 @@ final class PartNeeds {
         };
     }
 
-    private static Need ofModel(StoredFile file, Pieces pieces, Local.Part.@Nullable Layers layers)
-            throws IOException {
+    private static Need ofModel(StoredFile file, Pieces pieces, Local.Part.@Nullable Layers layers) throws IOException {
         int missing = file.verified().nextClear(0);
         long here = missing < 0 ? pieces.length() : pieces.offsetOf(missing);
         if (here == 0) {
@@ -46,10 +45,10 @@ final class PartNeeds {
         try (Arena arena = Arena.ofConfined();
                 FileChannel channel = FileChannel.open(file.path(), StandardOpenOption.READ)) {
             long size = Math.min(here, GgufReader.MAX_HEADER_BYTES);
-            start = GgufReader.readStart(
-                    channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena), pieces.length());
+            start = GgufReader.readStart(channel.map(FileChannel.MapMode.READ_ONLY, 0, size, arena), pieces.length());
         } catch (MalformedException noModel) {
-            throw new MalformedException(noModel.getMessage() + ", so no part of it can be told. Fetch all of it.", noModel);
+            throw new MalformedException(
+                    noModel.getMessage() + ", so no part of it can be told. Fetch all of it.", noModel);
         }
         return switch (start) {
             case GgufReader.Start.Partial(long needed) -> start(pieces, Math.max(needed, 2 * here));

@@ -65,10 +65,11 @@ public final class PieceFetcherVerticle extends VerticleBase {
     private Future<Local.FileFetched> fetch(Local.FetchFile wanted) {
         Fetch same = running.get(wanted.hash());
         if (same != null) { // a wish for another part waits: what that brings need not travel twice
-            return same.part().equals(wanted.part()) ? same.result() : same.result().transform(_ -> fetch(wanted));
+            return same.part().equals(wanted.part())
+                    ? same.result()
+                    : same.result().transform(_ -> fetch(wanted));
         }
-        var fetch =
-                new Fetch(vertx, endpoint, store, bus, wanted, settings, this::claim);
+        var fetch = new Fetch(vertx, endpoint, store, bus, wanted, settings, this::claim);
         running.put(wanted.hash(), fetch);
         fetch.result().onComplete(_ -> running.values().removeIf(other -> other == fetch));
         vertx.executeBlocking(() -> inStore(wanted.hash()), false)

@@ -106,9 +106,7 @@ final class PieceTransfer {
         download = begun;
         driver = new MachineDriver<>(vertx, begun, new Input.Tick(), this::carryOut);
         joined.forEach((key, source) -> feed(new Input.PeerJoined(
-                key,
-                source.sourceClass(),
-                Bitfield.of(holdings.getOrDefault(key, new BitSet()), shape.pieceCount()))));
+                key, source.sourceClass(), Bitfield.of(holdings.getOrDefault(key, new BitSet()), shape.pieceCount()))));
         feed(new Input.Tick());
     }
 

@@ -143,8 +143,7 @@ final class WebSeed {
                 .whenComplete((response, failure) -> {
                     String wrong = failure != null ? reason(failure) : wrong(response, 0, 1, metainfo.length());
                     if (wrong == null) {
-                        byte[] all =
-                                Bitfield.all(metainfo.pieces().count()).toBytes();
+                        byte[] all = Bitfield.all(metainfo.pieces().count()).toBytes();
                         listener.heard(this, new Frame.Holding(root, ByteBuffer.wrap(all)));
                     } else {
                         listener.failed(this, wrong, response != null);
@@ -163,11 +162,14 @@ final class WebSeed {
         }
         String range = response.headers().firstValue("Content-Range").orElse("none");
         String expected = "bytes " + offset + "-" + (offset + size - 1) + "/" + fileSize;
-        return range.equals(expected) ? null : "has another file there: Content-Range is " + range + ", expected " + expected;
+        return range.equals(expected)
+                ? null
+                : "has another file there: Content-Range is " + range + ", expected " + expected;
     }
 
     private static String reason(Throwable failure) {
-        Throwable cause = failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        Throwable cause =
+                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
         if (cause instanceof IOException && cause.getMessage() != null) {
             return cause.getMessage();
         }
@@ -191,8 +193,7 @@ final class WebSeed {
                 offset = next.firstBlock() * 16_384;
                 size = (int) Math.min(next.blockCount() * 16_384L, metainfo.length() - offset);
                 answer = HTTP.sendAsync(
-                        get(file(metainfo, ""), offset, size),
-                        BodyHandlers.limiting(BodyHandlers.ofByteArray(), size));
+                        get(file(metainfo, ""), offset, size), BodyHandlers.limiting(BodyHandlers.ofByteArray(), size));
                 running.put(next, answer);
             }
             answer.whenComplete((response, failure) -> answered(next, offset, size, metainfo, response, failure));
@@ -217,7 +218,8 @@ final class WebSeed {
                 : wrong(response, offset, size, metainfo.length());
         if (wrong == null && response != null && response.body().length == size) {
             listener.heard(
-                    this, new Frame.PieceData(asked.piecesRoot(), asked.firstBlock(), ByteBuffer.wrap(response.body())));
+                    this,
+                    new Frame.PieceData(asked.piecesRoot(), asked.firstBlock(), ByteBuffer.wrap(response.body())));
             work();
         } else {
             listener.failed(this, wrong == null ? "sent less than it said" : wrong, false);

@@ -154,6 +154,15 @@ final class Catalog {
         }
     }
 
+    /** A file could not be read: if the store has let go of it, so does this. */
+    void recheck(Hash256 root) {
+        vertx.executeBlocking(() -> store.find(root).isEmpty(), false).onSuccess(gone -> {
+            if (gone) {
+                forget(root);
+            }
+        });
+    }
+
     void verified(Local.PiecesVerified news) {
         Seeded file = seeded.get(news.piecesRoot());
         if (file == null) {
