@@ -25,6 +25,7 @@ import picocli.CommandLine.Spec;
             TorrentCommand.class,
             SeedCommand.class,
             FetchCommand.class,
+            PushCommand.class,
             VerifyFileCommand.class,
             LsCommand.class,
             RmCommand.class,

@@ -549,6 +549,11 @@ public final class ShardStore implements AutoCloseable {
         }
     }
 
+    /** @throws IOException if the file is not here, or has changed since it was verified: then it is forgotten */
+    public void requireUnchanged(Hash256 piecesRoot) throws IOException {
+        notes.touch(unchanged(piecesRoot).metainfo.piecesRoot());
+    }
+
     /** Copies verified blocks into the caller's buffer, which must have room. @throws IOException as above */
     public void read(Hash256 piecesRoot, long firstBlock, int blockCount, ByteBuffer target) throws IOException {
         Entry entry = unchanged(piecesRoot);
