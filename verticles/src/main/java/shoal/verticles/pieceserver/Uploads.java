@@ -156,6 +156,7 @@ final class Uploads {
                 .onFailure(failure -> {
                     LOG.warn("[TORRENT] cannot read a piece: {}", failure.getMessage());
                     request.session.refuse(asked, ErrorCode.NOT_FOUND);
+                    catalog.recheck(asked.piecesRoot());
                 })
                 .compose(data -> send(request, data))
                 .onComplete(_ -> {

@@ -532,6 +532,18 @@ public final class ShardStore implements AutoCloseable {
         return finish(piecesRoot, shards.resolve(entry(piecesRoot).metainfo.name()));
     }
 
+    /** {@link #finish} if all pieces are here; of a part, what is here is forced to disk and stays where it is. */
+    public synchronized StoredFile settle(Hash256 piecesRoot) throws IOException {
+        Entry entry = entry(piecesRoot);
+        synchronized (entry) {
+            if (entry.map == null || entry.pieces().isFull()) {
+                return finish(piecesRoot);
+            }
+            sync(entry);
+            return entry.view();
+        }
+    }
+
     /** The same, with a place of the caller's choice; on another file system it is copied there, and appears whole. */
     public synchronized StoredFile finish(Hash256 piecesRoot, Path target) throws IOException {
         Entry entry = entry(piecesRoot);
@@ -576,6 +588,11 @@ public final class ShardStore implements AutoCloseable {
             }
             return mapping.asSlice(firstBlock * Pieces.BLOCK_SIZE, size);
         }
+    }
+
+    /** @throws IOException if the file is not here, or has changed since it was verified: then it is forgotten */
+    public void requireUnchanged(Hash256 piecesRoot) throws IOException {
+        notes.touch(unchanged(piecesRoot).metainfo.piecesRoot());
     }
 
     /** Copies verified blocks into the caller's buffer, which must have room. @throws IOException as above */

@@ -1,6 +1,7 @@
 package shoal.verticles.store;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import shoal.codec.base.ByteRange;
@@ -32,6 +33,20 @@ public record StoredFile(Path path, Metainfo metainfo, Bitfield verified) {
         int last = (int) ((offset + size - 1) / pieces.pieceLength());
         int missing = verified.nextClear((int) (offset / pieces.pieceLength()));
         return missing < 0 || missing > last;
+    }
+
+    /** The bytes in verified pieces; ranges that touch are one. */
+    public List<ByteRange> heldRanges() {
+        var ranges = new ArrayList<ByteRange>();
+        Pieces pieces = metainfo.pieces();
+        for (int first = verified.nextSet(0); first >= 0; ) {
+            int end = verified.nextClear(first);
+            int last = end < 0 ? pieces.count() - 1 : end - 1;
+            long offset = pieces.offsetOf(first);
+            ranges.add(new ByteRange(offset, pieces.offsetOf(last) + pieces.sizeOf(last) - offset));
+            first = end < 0 ? -1 : verified.nextSet(end);
+        }
+        return List.copyOf(ranges);
     }
 
     /** The pieces that cover these bytes, here or not. @throws IllegalArgumentException for bytes past the end */
