@@ -71,7 +71,8 @@ class HouseTest {
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
         may("bridge.model.text.jinja");
-        may("bridge.model.sampling", "bridge.model.text", "codec.base");
+        may("bridge.model.text.grammar", "bridge.model.text", "codec.base");
+        may("bridge.model.sampling", "bridge.model.text", "bridge.model.text.grammar", "codec.wire");
         may(
                 "bridge.generate",
                 "bridge.model",
@@ -80,7 +81,8 @@ class HouseTest {
                 "bridge.model.sampling",
                 "bridge.kernel",
                 "codec.base",
-                "codec.gguf");
+                "codec.gguf",
+                "codec.wire");
 
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
@@ -113,6 +115,7 @@ class HouseTest {
                 "bridge.kernel",
                 "bridge.model",
                 "bridge.model.arch",
+                "bridge.model.text",
                 "bridge.model.sampling");
         may("verticles.command", "codec.command", "codec.metainfo");
         may(
@@ -124,7 +127,8 @@ class HouseTest {
                 "codec.pipeline",
                 "bridge.model",
                 "bridge.model.arch",
-                "bridge.model.text");
+                "bridge.model.text",
+                "bridge.model.text.grammar");
 
         // What puts processes together.
         may("verticles.launcher", VERTICLES.toArray(String[]::new));
@@ -159,6 +163,8 @@ class HouseTest {
                 "bridge.kernel",
                 "bridge.model",
                 "bridge.model.text",
+                "bridge.model.text.jinja",
+                "bridge.model.text.grammar",
                 "bridge.model.sampling");
 
         may("bench.micro", "bridge.kernel", "codec.gguf");

@@ -10,6 +10,8 @@ import shoal.codec.base.Epoch;
 import shoal.codec.base.Machine;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.SamplingState;
+import shoal.codec.wire.TokenLogprob;
 
 /**
  * One generation, as the coordinator sees it. The prompt goes to the first stage in micro-batches, so that stages overlap; the
@@ -26,6 +28,9 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
         /** A stage, or the way to it, failed. */
         record Failed(ErrorCode code, String message) implements Input {}
 
+        /** Whoever asked has what they want: a stop text came. */
+        record Enough() implements Input {}
+
         /** Whoever asked is gone. */
         record Cancel() implements Input {}
 
@@ -37,8 +42,11 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
         /** To the first stage. */
         record Send(Frame.TokenBatch batch) implements Effect {}
 
+        /** To the last stage, which looks back at tokens when it samples. */
+        record Tell(Frame.SequenceTokens tokens) implements Effect {}
+
         /** One more token for whoever asked. */
-        record Emit(int token, float logProbability) implements Effect {}
+        record Emit(int token, float logProbability, List<TokenLogprob> top) implements Effect {}
 
         /** The generation is over; the stages may drop the sequence. */
         record Finish(Frame.StopReason reason) implements Effect {}
@@ -60,6 +68,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
     private final int maxTokens;
     private final Set<Integer> endTokens;
     private final int chunk;
+    private final int lookingBack;
     private final long stallNanos;
     private final List<Effect> effects = new ArrayList<>();
     private State state = State.WAITING;
@@ -71,6 +80,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
      * @param maxTokens how many may be generated
      * @param endTokens ids that end the generation; they are not emitted
      * @param chunk tokens in one micro-batch of the prompt
+     * @param lookingBack index of the last stage, if its sampling needs to know the tokens before; else -1
      * @param stall how long a token may take
      */
     public Session(
@@ -80,6 +90,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
             int maxTokens,
             Set<Integer> endTokens,
             int chunk,
+            int lookingBack,
             Duration stall) {
         requireRange("prompt tokens", prompt.size(), 1, Frame.Activation.MAX_POSITION);
         requireRange("max tokens", maxTokens, 1, Frame.Generate.MAX_TOKENS);
@@ -91,6 +102,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
         this.maxTokens = maxTokens;
         this.endTokens = Set.copyOf(endTokens);
         this.chunk = chunk;
+        this.lookingBack = lookingBack;
         this.stallNanos = stall.toNanos();
     }
 
@@ -105,6 +117,12 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
             case Input.Start() -> start(nowNanos);
             case Input.Sampled(Frame.TokenSampled token) -> sampled(token, nowNanos);
             case Input.Failed(ErrorCode code, String message) -> fail(code, message);
+            case Input.Enough() -> {
+                if (state == State.RUNNING) {
+                    state = State.OVER;
+                    effects.add(new Effect.Finish(Frame.StopReason.STOP));
+                }
+            }
             case Input.Cancel() -> fail(ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
             case Input.Tick() -> {
                 if (state == State.RUNNING && nowNanos >= deadlineNanos) {
@@ -128,6 +146,13 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
             return;
         }
         state = State.RUNNING;
+        if (lookingBack >= 0) {
+            for (int from = 0; from < promptSize; from += Frame.TokenBatch.MAX_TOKENS) {
+                int to = Math.min(promptSize, from + Frame.TokenBatch.MAX_TOKENS);
+                effects.add(new Effect.Tell(new Frame.SequenceTokens(
+                        id, epoch, lookingBack, from, promptSize, SamplingState.START, tokens.subList(from, to))));
+            }
+        }
         for (int from = 0; from < promptSize; from += chunk) {
             int to = Math.min(promptSize, from + chunk);
             send(from, to, to == promptSize);
@@ -151,7 +176,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
             return;
         }
         tokens.add(sampled.token());
-        effects.add(new Effect.Emit(sampled.token(), sampled.logProbability()));
+        effects.add(new Effect.Emit(sampled.token(), sampled.logProbability(), sampled.top()));
         if (tokens.size() - promptSize == maxTokens) {
             state = State.OVER;
             effects.add(new Effect.Finish(Frame.StopReason.LENGTH));

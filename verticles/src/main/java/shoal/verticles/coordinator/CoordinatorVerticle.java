@@ -25,8 +25,10 @@ import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.arch.Architectures;
 import shoal.bridge.model.text.Detokenizer;
+import shoal.bridge.model.text.StopTexts;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
+import shoal.bridge.model.text.grammar.Grammar;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Epoch;
 import shoal.codec.base.Hash256;
@@ -46,6 +48,7 @@ import shoal.codec.wire.Frame;
 import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SignedRecord;
 import shoal.codec.wire.StreamKind;
+import shoal.codec.wire.TokenLogprob;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -90,7 +93,8 @@ public final class CoordinatorVerticle extends VerticleBase {
 
     /** Who hears a generation. */
     private interface Listener {
-        void token(int token);
+        /** Says whether that was enough. */
+        boolean token(int token, float logprob, List<TokenLogprob> top);
 
         void finished(Frame.StopReason reason);
 
@@ -374,7 +378,9 @@ public final class CoordinatorVerticle extends VerticleBase {
         int token = Math.max(0, known.tokenizer().beginOfText());
         run(known, planned, List.of(token), 1, Sampling.GREEDY, new Listener() {
             @Override
-            public void token(int sampled) {}
+            public boolean token(int sampled, float logprob, List<TokenLogprob> top) {
+                return false;
+            }
 
             @Override
             public void finished(Frame.StopReason reason) {
@@ -427,9 +433,17 @@ public final class CoordinatorVerticle extends VerticleBase {
     private long run(
             Model known, Pipeline through, List<Integer> prompt, int maxTokens, Sampling sampling, Listener listener) {
         long id = random.nextLong();
+        int last = through.hops().size() - 1;
         var session = new Session(
-                id, Epoch.FIRST, prompt, maxTokens, known.tokenizer().endOfGeneration(), CHUNK, TOKEN_TIMEOUT);
-        var holder = new ArrayList<FrameStream>();
+                id,
+                Epoch.FIRST,
+                prompt,
+                maxTokens,
+                known.tokenizer().endOfGeneration(),
+                CHUNK,
+                sampling.needsHistory() ? last : -1,
+                TOKEN_TIMEOUT);
+        var holder = new ArrayList<FrameStream>(); // the ways to the first stage and to the last
         var driver =
                 new MachineDriver<Session.Input, Session.Effect>(vertx, session, new Session.Input.Tick(), effect -> {
                     switch (effect) {
@@ -438,7 +452,16 @@ public final class CoordinatorVerticle extends VerticleBase {
                                     .send(batch)
                                     .onFailure(
                                             failure -> fail(id, ErrorCode.LOST, String.valueOf(failure.getMessage())));
-                        case Session.Effect.Emit(int token, float _) -> listener.token(token);
+                        case Session.Effect.Tell(Frame.SequenceTokens tokens) ->
+                            holder.getLast()
+                                    .send(tokens)
+                                    .onFailure(
+                                            failure -> fail(id, ErrorCode.LOST, String.valueOf(failure.getMessage())));
+                        case Session.Effect.Emit(int token, float logprob, List<TokenLogprob> top) -> {
+                            if (listener.token(token, logprob, top)) {
+                                enough(id);
+                            }
+                        }
                         case Session.Effect.Finish(Frame.StopReason reason) -> {
                             close(id);
                             listener.finished(reason);
@@ -452,6 +475,10 @@ public final class CoordinatorVerticle extends VerticleBase {
         generations.put(id, new Generation(driver, through));
         openStages(known, through, id, sampling)
                 .compose(_ -> wayTo(through.hops().getFirst()))
+                .compose(stream -> {
+                    holder.add(stream);
+                    return wayTo(through.hops().get(last));
+                })
                 .onSuccess(stream -> {
                     holder.add(stream);
                     driver.feed(new Session.Input.Start());
@@ -527,6 +554,13 @@ public final class CoordinatorVerticle extends VerticleBase {
         }
     }
 
+    private void enough(long id) {
+        Generation generation = generations.get(id);
+        if (generation != null) {
+            generation.driver().feed(new Session.Input.Enough());
+        }
+    }
+
     private void lost(PeerConnection peer) {
         ways.remove(peer.id());
         generations.forEach((id, generation) -> {
@@ -553,7 +587,14 @@ public final class CoordinatorVerticle extends VerticleBase {
     // ---------------------------------------------------------------------------------------- requests
 
     /** A prompt as token ids, once it is sure that it can be run. */
-    private List<Integer> tokens(Model known, String prompt, int maxTokens) {
+    private List<Integer> tokens(Model known, String prompt, int maxTokens, Sampling sampling) {
+        if (!sampling.grammar().isEmpty()) {
+            try {
+                Grammar.parse(sampling.grammar(), known.tokenizer());
+            } catch (MalformedException wrong) {
+                throw new CommandException(String.valueOf(wrong.getMessage()));
+            }
+        }
         var tokens = new ArrayList<Integer>();
         for (int token : known.tokenizer().encode(prompt, true, true)) {
             tokens.add(token);
@@ -590,7 +631,7 @@ public final class CoordinatorVerticle extends VerticleBase {
                 stream.refuse(ErrorCode.NOT_READY, notReady());
                 return;
             }
-            vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens()))
+            vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens(), request.sampling()))
                     .onFailure(failure -> stream.refuse(ErrorCode.CONTEXT, String.valueOf(failure.getMessage())))
                     .onSuccess(prompt -> {
                         stream.send(new Frame.GenerationStarted(prompt, through.entries()));
@@ -600,33 +641,39 @@ public final class CoordinatorVerticle extends VerticleBase {
                                 prompt,
                                 request.maxTokens(),
                                 request.sampling(),
-                                streaming(stream, known, begun));
+                                streaming(stream, known, request.stop(), begun));
                         stream.onClose(() -> fail(id, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence()));
                     });
         });
     }
 
-    private static Listener streaming(FrameStream stream, Model known, long begun) {
+    private static Listener streaming(FrameStream stream, Model known, List<String> stop, long begun) {
         return new Listener() {
             private final Detokenizer detokenizer = new Detokenizer(known.tokenizer(), true);
+            private final StopTexts stops = new StopTexts(stop);
             private long firstNanos;
             private long lastNanos;
 
             @Override
-            public void token(int token) {
+            public boolean token(int token, float logprob, List<TokenLogprob> top) {
                 lastNanos = System.nanoTime();
                 if (firstNanos == 0) {
                     firstNanos = lastNanos;
                 }
-                stream.send(new Frame.GeneratedToken(token, detokenizer.next(token)));
+                stream.send(new Frame.GeneratedToken(token, stops.next(detokenizer.next(token)), logprob, top));
+                return stops.stopped();
             }
 
             @Override
             public void finished(Frame.StopReason reason) {
                 long first = firstNanos == 0 ? System.nanoTime() : firstNanos;
                 long last = lastNanos == 0 ? first : lastNanos;
+                String rest = stops.next(detokenizer.end()) + stops.end();
                 stream.send(new Frame.GenerationDone(
-                                reason, detokenizer.end(), (first - begun) / 1000, (last - begun) / 1000))
+                                stops.stopped() ? Frame.StopReason.STOP : reason,
+                                rest,
+                                (first - begun) / 1000,
+                                (last - begun) / 1000))
                         .onSuccess(_ -> stream.end());
             }
 
@@ -644,7 +691,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         if (known == null || through == null) {
             return Future.failedFuture(new CommandException(notReady()));
         }
-        return vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens()))
+        return vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens(), request.sampling()))
                 .compose(prompt -> {
                     Promise<Result.Generated> answered = Promise.promise();
                     var detokenizer = new Detokenizer(known.tokenizer(), true);
@@ -652,9 +699,10 @@ public final class CoordinatorVerticle extends VerticleBase {
                     var tokens = new ArrayList<Integer>();
                     run(known, through, prompt, request.maxTokens(), request.sampling(), new Listener() {
                         @Override
-                        public void token(int token) {
+                        public boolean token(int token, float logprob, List<TokenLogprob> top) {
                             tokens.add(token);
                             text.append(detokenizer.next(token));
+                            return false;
                         }
 
                         @Override
