@@ -76,7 +76,8 @@ class HouseTest {
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
         may("bridge.model.text.jinja");
-        may("bridge.model.sampling", "bridge.model.text", "codec.base");
+        may("bridge.model.text.grammar", "bridge.model.text", "codec.base");
+        may("bridge.model.sampling", "bridge.model.text", "bridge.model.text.grammar", "codec.wire");
         may(
                 "bridge.generate",
                 "bridge.model",
@@ -85,7 +86,8 @@ class HouseTest {
                 "bridge.model.sampling",
                 "bridge.kernel",
                 "codec.base",
-                "codec.gguf");
+                "codec.gguf",
+                "codec.wire");
 
         may("bridge.make", "bridge.kernel.scalar", "codec.base", "codec.gguf");
 
@@ -127,6 +129,7 @@ class HouseTest {
                 "bridge.kernel",
                 "bridge.model",
                 "bridge.model.arch",
+                "bridge.model.text",
                 "bridge.model.sampling");
         may("verticles.command", "codec.command", "codec.metainfo");
         may("verticles.fileserver", "codec.metainfo");
@@ -141,7 +144,10 @@ class HouseTest {
                 "codec.pipeline",
                 "bridge.model",
                 "bridge.model.arch",
-                "bridge.model.text");
+                "bridge.model.text",
+                "bridge.model.text.grammar");
+
+        may("verticles.api", "bridge.model.text.grammar");
 
         // What puts processes together.
         may("verticles.launcher", VERTICLES.toArray(String[]::new));
@@ -180,6 +186,8 @@ class HouseTest {
                 "bridge.make",
                 "bridge.model",
                 "bridge.model.text",
+                "bridge.model.text.jinja",
+                "bridge.model.text.grammar",
                 "bridge.model.sampling");
 
         // Benches measure the whole: the list of them, then each kind.

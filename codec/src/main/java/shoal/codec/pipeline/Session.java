@@ -10,6 +10,8 @@ import shoal.codec.base.Epoch;
 import shoal.codec.base.Machine;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.SamplingState;
+import shoal.codec.wire.TokenLogprob;
 
 /**
  * One generation, as the coordinator sees it. The prompt goes to the first stage in micro-batches, so that stages overlap; the
@@ -33,6 +35,9 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
         /** Stages are ready again, under a newer epoch, and know nothing of the sequence. */
         record Resumed(Epoch epoch) implements Input {}
 
+        /** Whoever asked has what they want: a stop text came. */
+        record Enough() implements Input {}
+
         /** Whoever asked is gone. */
         record Cancel() implements Input {}
 
@@ -44,8 +49,11 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
         /** To the first stage. */
         record Send(Frame.TokenBatch batch) implements Effect {}
 
+        /** To the last stage, which looks back at tokens when it samples. */
+        record Tell(Frame.SequenceTokens tokens) implements Effect {}
+
         /** One more token for whoever asked. */
-        record Emit(int token, float logProbability) implements Effect {}
+        record Emit(int token, float logProbability, List<TokenLogprob> top) implements Effect {}
 
         /** The generation is over; the stages may drop the sequence. */
         record Finish(Frame.StopReason reason) implements Effect {}
@@ -68,11 +76,13 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
     private final int maxTokens;
     private final Set<Integer> endTokens;
     private final int chunk;
+    private final int lookingBack;
     private final long stallNanos;
     private final int maxRecoveries;
     private final List<Effect> effects = new ArrayList<>();
     private State state = State.WAITING;
     private int microBatch;
+    private SamplingState samplingState = SamplingState.START;
     private int recoveries;
     private String lost = "";
     private long deadlineNanos = Long.MAX_VALUE;
@@ -82,6 +92,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
      * @param maxTokens how many may be generated
      * @param endTokens ids that end the generation; they are not emitted
      * @param chunk tokens in one micro-batch of the prompt
+     * @param lookingBack index of the last stage, if its sampling needs to know the tokens before; else -1
      * @param stall how long a token may take, and how long others may take to stand in for a lost stage
      * @param maxRecoveries how often stages may be lost
      */
@@ -92,6 +103,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
             int maxTokens,
             Set<Integer> endTokens,
             int chunk,
+            int lookingBack,
             Duration stall,
             int maxRecoveries) {
         requireRange("prompt tokens", prompt.size(), 1, Frame.Activation.MAX_POSITION);
@@ -104,6 +116,7 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
         this.maxTokens = maxTokens;
         this.endTokens = Set.copyOf(endTokens);
         this.chunk = chunk;
+        this.lookingBack = lookingBack;
         this.stallNanos = stall.toNanos();
         this.maxRecoveries = maxRecoveries;
     }
@@ -121,6 +134,12 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
             case Input.Failed(ErrorCode code, String message) -> fail(code, message);
             case Input.Lost(String message) -> lost(message, nowNanos);
             case Input.Resumed(Epoch newer) -> resumed(newer, nowNanos);
+            case Input.Enough() -> {
+                if (state == State.RUNNING) {
+                    state = State.OVER;
+                    effects.add(new Effect.Finish(Frame.StopReason.STOP));
+                }
+            }
             case Input.Cancel() -> fail(ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
             case Input.Tick() -> {
                 if (nowNanos < deadlineNanos) {
@@ -155,6 +174,13 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
     private void sendAll(long nowNanos) {
         state = State.RUNNING;
         int size = tokens.size();
+        if (lookingBack >= 0) {
+            for (int from = 0; from < size; from += Frame.TokenBatch.MAX_TOKENS) {
+                int to = Math.min(size, from + Frame.TokenBatch.MAX_TOKENS);
+                effects.add(new Effect.Tell(new Frame.SequenceTokens(
+                        id, epoch, lookingBack, from, promptSize, samplingState, tokens.subList(from, to))));
+            }
+        }
         for (int from = 0; from < size; from += chunk) {
             int to = Math.min(size, from + chunk);
             send(from, to, to == size);
@@ -199,7 +225,8 @@ public final class Session implements Machine<Session.Input, Session.Effect> {
             return;
         }
         tokens.add(sampled.token());
-        effects.add(new Effect.Emit(sampled.token(), sampled.logProbability()));
+        samplingState = sampled.state();
+        effects.add(new Effect.Emit(sampled.token(), sampled.logProbability(), sampled.top()));
         if (tokens.size() - promptSize == maxTokens) {
             state = State.OVER;
             effects.add(new Effect.Finish(Frame.StopReason.LENGTH));

@@ -198,7 +198,18 @@ public final class FrameDecoder {
                         readEpoch(c),
                         c.readInt("position"),
                         c.readInt("token"),
-                        Float.intBitsToFloat(c.readInt("log probability")));
+                        readFloat(c, "log probability"),
+                        readTop(c),
+                        new SamplingState(readFloat(c, "mu")));
+            case SEQUENCE_TOKENS ->
+                new Frame.SequenceTokens(
+                        c.readLong("session"),
+                        readEpoch(c),
+                        c.readInt("stage"),
+                        c.readInt("first position"),
+                        c.readInt("prompt size"),
+                        new SamplingState(readFloat(c, "mu")),
+                        readTokens(c, "tokens", Frame.TokenBatch.MAX_TOKENS));
             case STAGE_FAILED ->
                 new Frame.StageFailed(
                         c.readLong("session"),
@@ -208,12 +219,17 @@ public final class FrameDecoder {
             case GENERATE -> {
                 String prompt = c.readText("prompt", Frame.Generate.MAX_PROMPT_BYTES);
                 int maxTokens = (int) c.readVarint("max tokens", 1, Frame.Generate.MAX_TOKENS);
-                float temperature = Float.intBitsToFloat(c.readInt("temperature"));
-                int topK = (int) c.readVarint("top-k", 0, Sampling.MAX_TOP_K);
-                float topP = Float.intBitsToFloat(c.readInt("top-p"));
-                float minP = Float.intBitsToFloat(c.readInt("min-p"));
-                var sampling = new Sampling(temperature, topK, topP, minP, c.readLong("seed"));
-                yield new Frame.Generate(prompt, maxTokens, sampling);
+                Sampling sampling = readSampling(c);
+                yield new Frame.Generate(
+                        prompt,
+                        maxTokens,
+                        sampling,
+                        readList(
+                                c,
+                                "stop texts",
+                                Frame.Generate.MAX_STOPS,
+                                1,
+                                () -> c.readText("stop text", Frame.Generate.MAX_STOP_BYTES)));
             }
             case GENERATION_STARTED ->
                 new Frame.GenerationStarted(
@@ -226,7 +242,10 @@ public final class FrameDecoder {
                                 () -> new Frame.StageEntry(new NodeId(c.readHash("node")), readLayers(c))));
             case GENERATED_TOKEN ->
                 new Frame.GeneratedToken(
-                        (int) c.readVarint("token", 0, Integer.MAX_VALUE), c.readText("text", 32 * 1024));
+                        (int) c.readVarint("token", 0, Integer.MAX_VALUE),
+                        c.readText("text", 32 * 1024),
+                        readFloat(c, "log probability"),
+                        readTop(c));
             case GENERATION_DONE -> {
                 int reason = c.readUnsignedByte("stop reason");
                 Frame.StopReason[] reasons = Frame.StopReason.values();
@@ -240,6 +259,70 @@ public final class FrameDecoder {
                         c.readVarint("total micros", 0, Varint.MAX));
             }
         };
+    }
+
+    private static float readFloat(ByteCursor c, String field) {
+        return Float.intBitsToFloat(c.readInt(field));
+    }
+
+    private static List<TokenLogprob> readTop(ByteCursor c) {
+        return readList(
+                c,
+                "top log probabilities",
+                Sampling.MAX_LOGPROBS,
+                5,
+                () -> new TokenLogprob(
+                        (int) c.readVarint("token", 0, Integer.MAX_VALUE), readFloat(c, "log probability")));
+    }
+
+    private static Sampling readSampling(ByteCursor c) {
+        float temperature = readFloat(c, "temperature");
+        int topK = (int) c.readVarint("top-k", 0, Sampling.MAX_TOP_K);
+        float topP = readFloat(c, "top-p");
+        float minP = readFloat(c, "min-p");
+        float typicalP = readFloat(c, "typical-p");
+        var penalties = new Sampling.Penalties(
+                c.readInt("last-n of the penalties"),
+                readFloat(c, "repeat penalty"),
+                readFloat(c, "frequency penalty"),
+                readFloat(c, "presence penalty"));
+        var dry = new Sampling.Dry(
+                readFloat(c, "DRY multiplier"),
+                readFloat(c, "DRY base"),
+                (int) c.readVarint("DRY allowed length", 1, Sampling.MAX_LAST_N),
+                c.readInt("last-n of DRY"),
+                readList(
+                        c,
+                        "DRY sequence breakers",
+                        Sampling.Dry.MAX_BREAKERS,
+                        1,
+                        () -> c.readText("DRY sequence breaker", Sampling.Dry.MAX_BREAKER_BYTES)));
+        var xtc = new Sampling.Xtc(readFloat(c, "XTC probability"), readFloat(c, "XTC threshold"));
+        Sampling.Mirostat mirostat = readFlag(c, "mirostat")
+                ? new Sampling.Mirostat(readFloat(c, "mirostat tau"), readFloat(c, "mirostat eta"))
+                : null;
+        List<Sampling.Bias> biases = readList(
+                c,
+                "logit biases",
+                Sampling.MAX_BIASES,
+                5,
+                () -> new Sampling.Bias((int) c.readVarint("token", 0, Integer.MAX_VALUE), readFloat(c, "logit bias")));
+        String grammar = c.readText("grammar", Sampling.MAX_GRAMMAR_BYTES);
+        int logprobs = (int) c.readVarint("logprobs", 0, Sampling.MAX_LOGPROBS);
+        return new Sampling(
+                temperature,
+                topK,
+                topP,
+                minP,
+                typicalP,
+                penalties,
+                dry,
+                xtc,
+                mirostat,
+                biases,
+                grammar,
+                logprobs,
+                c.readLong("seed"));
     }
 
     private static Frame.Activation readActivation(ByteCursor c) {

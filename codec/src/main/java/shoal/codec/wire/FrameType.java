@@ -29,9 +29,13 @@ public enum FrameType {
     CANCEL_REQUEST(0x2a, StreamKind.PIECES, 48),
     TOKEN_BATCH(0x30, StreamKind.STAGE, 32 * 1024),
     ACTIVATION(0x31, StreamKind.STAGE, Frame.Activation.HEADER_BYTES + Frame.Activation.MAX_VALUES_BYTES),
-    TOKEN_SAMPLED(0x32, StreamKind.STAGE, 64),
+    TOKEN_SAMPLED(0x32, StreamKind.STAGE, 512),
     STAGE_FAILED(0x33, StreamKind.STAGE, 2 * 1024),
-    GENERATE(0x40, StreamKind.GENERATE, Frame.Generate.MAX_PROMPT_BYTES + 64),
+    SEQUENCE_TOKENS(0x34, StreamKind.STAGE, 32 * 1024),
+    GENERATE(
+            0x40,
+            StreamKind.GENERATE,
+            Frame.Generate.MAX_PROMPT_BYTES + Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
     GENERATION_STARTED(0x41, StreamKind.GENERATE, 20 * 1024 * 1024),
     GENERATED_TOKEN(0x42, StreamKind.GENERATE, 32 * 1024),
     GENERATION_DONE(0x43, StreamKind.GENERATE, 32 * 1024);
@@ -87,6 +91,7 @@ public enum FrameType {
                             ACTIVATION,
                             TOKEN_SAMPLED,
                             STAGE_FAILED,
+                            SEQUENCE_TOKENS,
                             GENERATE,
                             GENERATION_STARTED,
                             GENERATED_TOKEN,

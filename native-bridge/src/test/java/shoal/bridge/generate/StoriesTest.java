@@ -14,7 +14,7 @@ import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
-import shoal.bridge.model.sampling.SamplingParameters;
+import shoal.codec.wire.Sampling;
 import tools.jackson.databind.JsonNode;
 
 /** Greedy continuations of the trained models equal llama.cpp's, token for token. */
@@ -44,11 +44,10 @@ class StoriesTest {
                 boolean ends = expected.get("stopped").asString().equals("eos");
                 StringBuilder streamed = new StringBuilder();
                 List<Integer> heard = new ArrayList<>();
-                Generation got = generator.generate(
-                        prompt, tokens.size() + (ends ? 1 : 0), SamplingParameters.GREEDY, 0, (id, text) -> {
-                            heard.add(id);
-                            streamed.append(text);
-                        });
+                Generation got = generator.generate(prompt, tokens.size() + (ends ? 1 : 0), Sampling.GREEDY, token -> {
+                    heard.add(token.id());
+                    streamed.append(token.text());
+                });
                 assertEquals(SharedData.list(expected.get("prompt_tokens")), got.promptTokens(), prompt);
                 assertEquals(tokens, got.tokens(), prompt);
                 assertEquals(expected.get("text").asString(), got.text(), prompt);

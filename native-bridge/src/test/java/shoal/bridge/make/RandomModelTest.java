@@ -20,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import shoal.bridge.generate.GenerationRequest;
 import shoal.bridge.generate.LocalGenerator;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
@@ -28,9 +29,9 @@ import shoal.bridge.kernel.scalar.ScalarOperations;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.arch.Architectures;
-import shoal.bridge.model.sampling.SamplingParameters;
 import shoal.codec.gguf.GgmlType;
 import shoal.codec.gguf.TensorInfo;
+import shoal.codec.wire.Sampling;
 
 /** Random models load and run, whatever the family and the type; and they are the same each time. */
 class RandomModelTest {
@@ -85,7 +86,7 @@ class RandomModelTest {
             double deviation = Math.sqrt(squares / logits.length);
             // A norm's output has deviation 1, and the output matrix keeps it; Granite divides by 8.
             assertTrue(deviation > 0.05 && deviation < 3, name + " " + type + ": deviation " + deviation);
-            var generation = generator.generate(ids, 4, SamplingParameters.GREEDY, 1, (_, _) -> {});
+            var generation = generator.generate(GenerationRequest.of(ids, 4, Sampling.GREEDY), _ -> {});
             assertEquals(4, generation.tokens().size(), generation.toString());
         }
     }

@@ -164,12 +164,17 @@ public sealed interface Local {
      * @param id chosen by who asks
      * @param maxTokens at most so many; 0 for as many as the context has room for
      * @param stop texts that end the generation, and are not part of it
+     * @param chances whether each token's log probability is told
      */
-    record StartGeneration(String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop)
+    record StartGeneration(
+            String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop, boolean chances)
             implements Local {}
 
     /** The generation runs. */
     record GenerationAccepted(String model, int promptTokens) implements Local {}
+
+    /** A token, its bytes, and how likely the model held it. */
+    record TokenChance(int token, byte[] bytes, float logProbability) {}
 
     /** Which node runs which layers, and with which kernels. */
     record StageRun(NodeId node, LayerRange layers, String kernels) {}
@@ -179,8 +184,13 @@ public sealed interface Local {
 
     /** What comes of a generation: pieces, then one of the others. */
     sealed interface GenerationNews extends Local {
-        /** One token, and the text that can be shown since the one before it. */
-        record Piece(int token, float logProbability, String text) implements GenerationNews {}
+        /**
+         * One token.
+         *
+         * @param text that can be shown now
+         * @param chances the token itself and after it the likeliest ones, if log probabilities were asked for, else none
+         */
+        record Piece(String text, List<TokenChance> chances) implements GenerationNews {}
 
         /**
          * @param text what was held back until the end

@@ -135,8 +135,7 @@ final class DemoCommand implements Callable<Integer> {
         @Override
         public Demo.Reference generate(Path model, String prompt, int tokens, Sampling sampling) throws IOException {
             try (LocalModel local = LocalModel.open(model, null, 1)) {
-                var generation = local.generator()
-                        .generate(prompt, tokens, LocalModel.parameters(sampling), sampling.seed(), (_, _) -> {});
+                var generation = local.generator().generate(prompt, tokens, sampling, _ -> {});
                 return new Demo.Reference(generation.tokens(), generation.text());
             }
         }

@@ -11,9 +11,8 @@ import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
-import shoal.bridge.model.sampling.SamplingParameters;
 import shoal.codec.base.MalformedException;
-import shoal.codec.wire.Sampling;
+import shoal.codec.gguf.Gguf;
 
 /** A whole model opened in this process; owns file, kernels and generator. */
 final class LocalModel implements AutoCloseable {
@@ -53,12 +52,13 @@ final class LocalModel implements AutoCloseable {
         return new MalformedException(message.startsWith(name) ? message : name + ": " + message, failure);
     }
 
-    LocalGenerator generator() {
-        return generator;
+    /** The model's metadata. */
+    Gguf header() {
+        return file.header();
     }
 
-    static SamplingParameters parameters(Sampling sampling) {
-        return new SamplingParameters(sampling.temperature(), sampling.topK(), sampling.topP(), sampling.minP());
+    LocalGenerator generator() {
+        return generator;
     }
 
     static List<Integer> boxed(int[] values) {

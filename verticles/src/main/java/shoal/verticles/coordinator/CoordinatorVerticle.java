@@ -35,6 +35,7 @@ import shoal.codec.wire.Role;
 import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SignedRecord;
 import shoal.codec.wire.StreamKind;
+import shoal.codec.wire.TokenLogprob;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -338,7 +339,9 @@ public final class CoordinatorVerticle extends VerticleBase {
         int token = Math.max(0, known.tokenizer().beginOfText());
         generations.run(known, planned, List.of(token), 1, Sampling.GREEDY, 0, new Generations.Listener() {
             @Override
-            public void token(int sampled, float logProbability) {}
+            public boolean token(int sampled, float logProbability, List<TokenLogprob> top) {
+                return false;
+            }
 
             @Override
             public void finished(Frame.StopReason reason) {

@@ -23,6 +23,7 @@ import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Sampling;
 import shoal.codec.wire.StreamKind;
+import shoal.codec.wire.TokenLogprob;
 import shoal.verticles.config.Profile;
 import shoal.verticles.driver.MachineDriver;
 import shoal.verticles.quic.FrameStream;
@@ -54,6 +55,7 @@ final class Generations {
         private final MachineDriver<Session.Input, Session.Effect> driver;
         private Pipeline pipeline;
         private @Nullable FrameStream toFirst;
+        private @Nullable FrameStream toLast;
 
         Generation(
                 long id,
@@ -73,7 +75,8 @@ final class Generations {
 
     /** Who hears a generation. */
     interface Listener {
-        void token(int token, float logProbability);
+        /** @return whether that is all that is wanted */
+        boolean token(int token, float logProbability, List<TokenLogprob> top);
 
         /** Other machines took over from here on. */
         default void moved(Pipeline now) {}
@@ -119,6 +122,7 @@ final class Generations {
                 maxTokens,
                 model.tokenizer().endOfGeneration(),
                 CHUNK,
+                sampling.needsHistory() ? through.hops().size() - 1 : -1,
                 TOKEN_TIMEOUT,
                 recoveries);
         var generation = new Generation(
@@ -136,14 +140,13 @@ final class Generations {
 
     private void carryOut(Generation generation, Session.Effect effect) {
         switch (effect) {
-            case Session.Effect.Send(Frame.TokenBatch batch) -> {
-                Pipeline through = generation.pipeline;
-                Objects.requireNonNull(generation.toFirst)
-                        .send(batch)
-                        .onFailure(failure -> lost(generation, through, String.valueOf(failure.getMessage())));
+            case Session.Effect.Send(Frame.TokenBatch batch) -> send(generation, generation.toFirst, batch);
+            case Session.Effect.Tell(Frame.SequenceTokens tokens) -> send(generation, generation.toLast, tokens);
+            case Session.Effect.Emit(int token, float logProbability, List<TokenLogprob> top) -> {
+                if (generation.listener.token(token, logProbability, top)) {
+                    generation.driver.feed(new Session.Input.Enough());
+                }
             }
-            case Session.Effect.Emit(int token, float logProbability) ->
-                generation.listener.token(token, logProbability);
             case Session.Effect.Finish(Frame.StopReason reason) -> {
                 close(generation);
                 generation.listener.finished(reason);
@@ -155,14 +158,23 @@ final class Generations {
         }
     }
 
+    private void send(Generation generation, @Nullable FrameStream way, Frame frame) {
+        Pipeline through = generation.pipeline;
+        Objects.requireNonNull(way)
+                .send(frame)
+                .onFailure(failure -> lost(generation, through, String.valueOf(failure.getMessage())));
+    }
+
     /** Opens the session on every stage of its pipeline, then begins. */
     private void open(Generation generation, Session.Input begin) {
         Pipeline through = generation.pipeline;
         openStages(generation)
-                .compose(_ -> wayTo(through.hops().getFirst()))
-                .onSuccess(stream -> {
+                .compose(_ -> Future.all(
+                        wayTo(through.hops().getFirst()), wayTo(through.hops().getLast())))
+                .onSuccess(ways -> {
                     if (generation.pipeline == through) {
-                        generation.toFirst = stream;
+                        generation.toFirst = ways.resultAt(0);
+                        generation.toLast = ways.resultAt(1);
                         generation.driver.feed(begin);
                     }
                 })
@@ -240,7 +252,7 @@ final class Generations {
         return commands.ask(hop.node().id(), task, Result.TaskAccepted.class, ASK_TIMEOUT);
     }
 
-    /** One stream to each first stage, for all sessions. */
+    /** One stream to each first and last stage, for all sessions. */
     private Future<FrameStream> wayTo(Pipeline.Hop hop) {
         NodeId id = hop.node().id();
         Future<FrameStream> known = ways.get(id);

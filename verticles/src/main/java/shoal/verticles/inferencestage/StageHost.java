@@ -5,6 +5,8 @@ import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
@@ -14,6 +16,8 @@ import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageMemory;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.arch.Architectures;
+import shoal.bridge.model.text.Tokenizer;
+import shoal.bridge.model.text.Tokenizers;
 import shoal.codec.base.ByteRange;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
@@ -28,6 +32,9 @@ public final class StageHost implements AutoCloseable {
     private final long memoryBytes;
     /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
     private volatile List<Open> open = List.of();
+
+    /** By pieces root, made when a session needs one. */
+    private final Map<Hash256, Tokenizer> tokenizers = new ConcurrentHashMap<>();
 
     /** A stage and the file that its tensors lie in. */
     record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
@@ -134,6 +141,24 @@ public final class StageHost implements AutoCloseable {
         return null;
     }
 
+    /**
+     * The vocabulary that comes with a shard, or null if the shard is not open. Every shard carries all of the model's metadata.
+     *
+     * @throws shoal.codec.base.MalformedException if it is no vocabulary that is known here
+     */
+    @Nullable Tokenizer tokenizer(Hash256 hash, LayerRange layers) {
+        for (Open known : open) {
+            if ((known.shard().piecesRoot().equals(hash)
+                            || known.shard().infoHash().equals(hash))
+                    && known.shard().layers().equals(layers)) {
+                return tokenizers.computeIfAbsent(
+                        known.shard().piecesRoot(),
+                        _ -> Tokenizers.of(known.file().header()));
+            }
+        }
+        return null;
+    }
+
     /** The open shards. */
     public List<Local.LoadedShard> loaded() {
         return open.stream().map(Open::shard).toList();
@@ -145,6 +170,7 @@ public final class StageHost implements AutoCloseable {
             if (known.shard().piecesRoot().equals(piecesRoot)
                     && known.shard().layers().equals(layers)) {
                 open = open.stream().filter(other -> other != known).toList();
+                tokenizers.remove(piecesRoot);
                 known.stage().close();
                 known.file().close();
                 return true;
