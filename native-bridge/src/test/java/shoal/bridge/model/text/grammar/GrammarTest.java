@@ -40,8 +40,8 @@ class GrammarTest {
         String gbnf = """
                 # a comment
                 root  ::= greeting (", " name)* "!"  # and another
-                greeting ::= "Hi" | "Hello"
-                  | "Good " [mM] "orning"
+                greeting ::= "Hi" | "Hello" |
+                  "Good " [mM] "orning"
                 name ::= [A-Z] [a-z]{2,4}
                 """;
         assertTrue(accepts(gbnf, "Hi!"));
@@ -102,7 +102,7 @@ class GrammarTest {
         return List.of(
                 "root ::= " + "(".repeat(100_000),
                 "root ::= \"a\"" + "?".repeat(100_000),
-                "root ::= \"a\"" + "{9999}".repeat(50),
+                "root ::= \"a\"" + "{9999}".repeat(150),
                 "root ::= " + "(\"a\"{9999} \"b\"){9999} ".repeat(200),
                 "root ::= \"a\"\n".repeat(2),
                 "x".repeat(2_000_000));

@@ -93,7 +93,7 @@ class JsonSchemaGrammarTest {
                 .getSchema(schema);
         Grammar grammar = grammar(text);
         var matcher = new GrammarMatcher(grammar, WORDS);
-        for (long seed = 0; seed < 60; seed++) {
+        for (long seed = 0; seed < 25; seed++) {
             String drawn = draw(matcher, new Random(seed));
             JsonNode value = JSON.readTree(drawn);
             var errors = validator.validate(
@@ -110,14 +110,21 @@ class JsonSchemaGrammarTest {
             matcher.goTo(ids.stream().mapToInt(Integer::intValue).toArray(), 0);
             BitSet allowed = matcher.allowed();
             assertFalse(allowed.isEmpty(), "nothing fits behind " + out.toString(StandardCharsets.UTF_8));
-            assertTrue(out.size() < 200_000, "it does not end");
+            assertTrue(
+                    out.size() < 5_000,
+                    () -> "it does not end: "
+                            + out.toString(StandardCharsets.UTF_8).substring(0, 300));
             int id = -1;
-            int hurry = out.size() > 300 ? 1 : 4;
-            for (int closing : new int[] {WORDS.end(), '}', ']', '"', '0', 'n', 't'}) {
+            int hurry = out.size() > 300 ? 2 : 5;
+            for (int closing : new int[] {WORDS.end(), '}', ']', '"'}) {
                 if (allowed.get(closing) && random.nextInt(hurry) == 0) {
                     id = closing;
                     break;
                 }
+            }
+            int likely = "abc.".charAt(random.nextInt(4)); // what patterns wait for
+            if (id < 0 && allowed.get(likely) && random.nextInt(3) > 0) {
+                id = likely;
             }
             if (id < 0) {
                 int[] choices = allowed.stream().toArray();
@@ -144,7 +151,7 @@ class JsonSchemaGrammarTest {
 
     /** Every whole number around the limits, each way. */
     @Test
-    void whole_numbers_are_those_within_the_limits() {
+    void wholeNumbersAreThoseWithinTheLimits() {
         for (long seed = 0; seed < 60; seed++) {
             var random = new Random(seed);
             int a = random.nextInt(2400) - 1200;
@@ -205,7 +212,7 @@ class JsonSchemaGrammarTest {
                 "{\"$ref\":\"#\"}",
                 "{\"$defs\":{\"a\":{\"allOf\":[{\"$ref\":\"#/$defs/a\"},{\"type\":\"string\"}]}},\"$ref\":\"#/$defs/a\"}",
                 "{\"anyOf\":[{\"$ref\":\"#\"},{\"type\":\"null\"}]}",
-                "{\"type\":\"array\",\"items\":".repeat(500) + "{}" + "}".repeat(500))) {
+                "{\"type\":\"array\",\"items\":".repeat(100) + "{}" + "}".repeat(100))) {
             assertThrows(MalformedException.class, () -> grammar(schema), schema.substring(0, 12));
         }
     }
