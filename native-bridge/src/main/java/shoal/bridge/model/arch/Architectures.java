@@ -66,6 +66,11 @@ public final class Architectures {
         return of(header).config(header);
     }
 
+    /** What a stage of these layers will take with keys and values in F32, the most they can. */
+    public static StageMemory memory(Gguf header, LayerRange range) {
+        return memory(header, range, CacheType.F32);
+    }
+
     /** What a stage of these layers will take. */
     public static StageMemory memory(Gguf header, LayerRange range, CacheType cacheType) {
         return StageMemory.of(header, config(header), range, cacheType);
