@@ -34,7 +34,7 @@ public final class LocalGenerator implements AutoCloseable {
             ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** Tokens of a prompt that run together. */
-    private static final int DEFAULT_CHUNK = 256;
+    private static final int DEFAULT_CHUNK = 512;
 
     private static final int FIRST_DRAFT = 4;
     private static final int LONGEST_DRAFT = 16;

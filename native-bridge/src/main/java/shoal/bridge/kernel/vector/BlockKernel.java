@@ -7,6 +7,7 @@ import static shoal.bridge.kernel.vector.Lanes.WIDTH;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostWeights;
@@ -19,10 +20,17 @@ final class BlockKernel implements MatrixKernel {
     private static final int LANES = SumOrder.LANES;
 
     private final Unpacker unpacker;
+    private final @Nullable RowLoop loop;
     private final PanelKernel panels;
 
     BlockKernel(Unpacker unpacker) {
+        this(unpacker, null);
+    }
+
+    /** @param loop for one token, if the type has a loop of its own */
+    BlockKernel(Unpacker unpacker, @Nullable RowLoop loop) {
         this.unpacker = unpacker;
+        this.loop = loop;
         panels = new PanelKernel(unpacker);
     }
 
@@ -49,6 +57,12 @@ final class BlockKernel implements MatrixKernel {
         for (int r = 0; r < quarter; r++) {
             for (int index = r; index < rowCount; index += quarter) {
                 long offset = (firstRow + index) * w.rowBytes();
+                if (loop != null && tokens == 1) {
+                    loop.multiply(w.bytes(), offset, columns, x.levels16(), 0, sums, row);
+                    add(sums.ofPartials(), row, columns, x, 0, sums, lanes);
+                    out[outColumn + index] = SumOrder.tree(lanes, 0);
+                    continue;
+                }
                 unpacker.unpackScales(w.bytes(), offset, columns, row, 0);
                 unpacker.unpackLevels(w.bytes(), offset, columns, row, 0);
                 for (int t = 0; t < tokens; t++) {
@@ -60,10 +74,15 @@ final class BlockKernel implements MatrixKernel {
     }
 
     private void multiply(UnpackedRows row, int columns, HostBuffer x, int token, BlockSums sums, float[] lanes) {
-        int parts = columns / HostBuffer.BLOCK;
         int[] products = unpacker.scalesHalves()
                 ? sums.ofHalves(row.levels, row.halfScales, x.levels16(), token * columns)
                 : sums.of(row.levels, x.levels16(), token * columns);
+        add(products, row, columns, x, token, sums, lanes);
+    }
+
+    private void add(
+            int[] products, UnpackedRows row, int columns, HostBuffer x, int token, BlockSums sums, float[] lanes) {
+        int parts = columns / HostBuffer.BLOCK;
         switch (unpacker.constants()) {
             case NONE -> add(products, row.scales, x.scales(), token * parts, parts, lanes);
             case PER_PART ->

@@ -22,7 +22,7 @@ final class BlockSums {
     private static final int LANES = SumOrder.LANES;
 
     /** Partial sums that a block leaves behind: 8, or 4 with 128 bits. */
-    private static final int PARTIALS = SUMS.length();
+    static final int PARTIALS = SUMS.length();
 
     private static final VectorShuffle<Integer> BY_4 = swap(4);
     private static final VectorShuffle<Integer> BY_2 = swap(2);
@@ -32,7 +32,9 @@ final class BlockSums {
     private static final VectorMask<Integer> BIT_1 = VectorMask.fromLong(SUMS, 0xaa);
 
     private final int parts;
-    private final int[] partials;
+    /** {@link #PARTIALS} per block. */
+    final int[] partials;
+
     private final int[] sums;
     private final int[] factored;
 
@@ -52,6 +54,12 @@ final class BlockSums {
     /** Per block of 32 the sum of its products; the same array each time. */
     int[] of(short[] levels, short[] others, int other) {
         multiply(levels, others, other, parts, partials);
+        fold();
+        return sums;
+    }
+
+    /** The same of the partial sums that a {@link RowLoop} left. */
+    int[] ofPartials() {
         fold();
         return sums;
     }
@@ -109,7 +117,7 @@ final class BlockSums {
     }
 
     /** Lanes 2i and 2i + 1 added. */
-    private static IntVector pairs(ShortVector products) {
+    static IntVector pairs(ShortVector products) {
         IntVector both = products.reinterpretAsInts();
         return both.lanewise(VectorOperators.LSHL, 16)
                 .lanewise(VectorOperators.ASHR, 16)

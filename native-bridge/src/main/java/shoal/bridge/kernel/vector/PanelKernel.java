@@ -110,7 +110,8 @@ final class PanelKernel {
         int parts = columns / BLOCK;
         int firstPart = column / BLOCK;
         boolean constants = unpacker.constants() != Unpacker.Constants.NONE;
-        float[] scales = new float[TOKENS];
+        float[] scales = panel.tokenScales;
+        float[] products = panel.products;
         for (int part = 0; part < count / BLOCK; part++) {
             int all = firstPart + part;
             int start = all * BLOCK;
@@ -131,11 +132,8 @@ final class PanelKernel {
                     d * columns + start,
                     e * columns + start,
                     f * columns + start,
-                    panel.scales,
-                    part * ROWS,
-                    scales,
-                    lanes,
-                    lane);
+                    products);
+            add(products, panel.scales, part * ROWS, scales, lanes, lane);
             if (constants) {
                 for (int i = 0; i < TOKENS; i++) {
                     int t = Math.min(token + i, last);
@@ -147,20 +145,7 @@ final class PanelKernel {
 
     /** 32 columns of the panel times those of six tokens. */
     private static void block(
-            float[] w,
-            int at,
-            float[] x,
-            int a,
-            int b,
-            int c,
-            int d,
-            int e,
-            int f,
-            float[] scales,
-            int scale,
-            float[] others,
-            float[] lanes,
-            int lane) {
+            float[] w, int at, float[] x, int a, int b, int c, int d, int e, int f, float[] products) {
         FloatVector a0 = FloatVector.zero(FLOATS);
         FloatVector a1 = a0;
         FloatVector b0 = a0;
@@ -195,20 +180,34 @@ final class PanelKernel {
             f0 = w0.fma(v, f0);
             f1 = w1.fma(v, f1);
         }
+        a0.intoArray(products, 0);
+        a1.intoArray(products, WIDTH);
+        b0.intoArray(products, ROWS);
+        b1.intoArray(products, ROWS + WIDTH);
+        c0.intoArray(products, 2 * ROWS);
+        c1.intoArray(products, 2 * ROWS + WIDTH);
+        d0.intoArray(products, 3 * ROWS);
+        d1.intoArray(products, 3 * ROWS + WIDTH);
+        e0.intoArray(products, 4 * ROWS);
+        e1.intoArray(products, 4 * ROWS + WIDTH);
+        f0.intoArray(products, 5 * ROWS);
+        f1.intoArray(products, 5 * ROWS + WIDTH);
+    }
+
+    /** lanes += products * (scale of the row * scale of the token), for a tile. */
+    private static void add(float[] products, float[] scales, int scale, float[] others, float[] lanes, int lane) {
         FloatVector s0 = FloatVector.fromArray(FLOATS, scales, scale);
         FloatVector s1 = FloatVector.fromArray(FLOATS, scales, scale + WIDTH);
-        add(a0, s0, others[0], lanes, lane);
-        add(a1, s1, others[0], lanes, lane + WIDTH);
-        add(b0, s0, others[1], lanes, lane + ROWS);
-        add(b1, s1, others[1], lanes, lane + ROWS + WIDTH);
-        add(c0, s0, others[2], lanes, lane + 2 * ROWS);
-        add(c1, s1, others[2], lanes, lane + 2 * ROWS + WIDTH);
-        add(d0, s0, others[3], lanes, lane + 3 * ROWS);
-        add(d1, s1, others[3], lanes, lane + 3 * ROWS + WIDTH);
-        add(e0, s0, others[4], lanes, lane + 4 * ROWS);
-        add(e1, s1, others[4], lanes, lane + 4 * ROWS + WIDTH);
-        add(f0, s0, others[5], lanes, lane + 5 * ROWS);
-        add(f1, s1, others[5], lanes, lane + 5 * ROWS + WIDTH);
+        for (int t = 0; t < TOKENS; t++) {
+            int at = t * ROWS;
+            FloatVector other = FloatVector.broadcast(FLOATS, others[t]);
+            FloatVector.fromArray(FLOATS, products, at)
+                    .fma(s0.mul(other), FloatVector.fromArray(FLOATS, lanes, lane + at))
+                    .intoArray(lanes, lane + at);
+            FloatVector.fromArray(FLOATS, products, at + WIDTH)
+                    .fma(s1.mul(other), FloatVector.fromArray(FLOATS, lanes, lane + at + WIDTH))
+                    .intoArray(lanes, lane + at + WIDTH);
+        }
     }
 
     private static void add(FloatVector product, FloatVector scale, float other, float[] lanes, int lane) {
@@ -261,6 +260,8 @@ final class PanelKernel {
     /** Some columns of {@link #ROWS} rows, a column's rows beside each other. */
     private static final class Panel {
         private final UnpackedRows rows;
+        private final float[] products = new float[TILE];
+        private final float[] tokenScales = new float[TOKENS];
         private final float[] square = new float[WIDTH * WIDTH];
         private final float[] levels;
 
