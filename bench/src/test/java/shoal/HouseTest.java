@@ -59,7 +59,7 @@ class HouseTest {
         may("codec.command", "codec.base", "codec.metainfo", "codec.wire");
 
         may("bridge.kernel", "codec.base", "codec.gguf");
-        may("bridge.hash", "codec.base", "codec.metainfo");
+        may("bridge.hash", "bridge.library", "codec.base", "codec.metainfo");
         may("bridge.kernel.host", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.kernel.scalar", "bridge.kernel", "bridge.kernel.host", "codec.base", "codec.gguf");
         may(
