@@ -171,6 +171,7 @@ class HouseTest {
                 "codec.wire",
                 "bridge.generate",
                 "bridge.hash",
+                "bridge.library",
                 "bridge.kernel",
                 "bridge.make",
                 "bridge.model",
@@ -180,7 +181,7 @@ class HouseTest {
         // Benches measure the whole: the list of them, then each kind.
         may("bench", "bench.micro", "bench.race", "bench.report", "verticles.cli");
         may("bench.report");
-        may("bench.micro", "bench.report", "bridge.kernel", "codec.gguf");
+        may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
         may("bench.race", "bench.report");
     }
 
