@@ -4,11 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
+#include "shoal.h"
 
 enum { AVX512 = 1, AVX2 = 2, SHA_NI = 4 };
 
@@ -252,7 +248,7 @@ static uint64_t xgetbv(void) {
 }
 
 /* Which of AVX512, AVX2 and SHA_NI processor and operating system offer. */
-EXPORT int shoal_hash_variants(void) {
+int32_t shoal_hash_variants(void) {
     unsigned a, b, c, d, ecx1;
     int found = 0;
     if (!__get_cpuid(1, &a, &b, &ecx1, &d) || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
@@ -266,7 +262,7 @@ EXPORT int shoal_hash_variants(void) {
 
 /* SHA-256 of count messages of the same length: 32 bytes each to out. With wide lanes, the last ones may idle; with SHA_NI added
  * to variant, its pairs take what would leave more than a few idle. Returns 0, or -1 if the variant is not one of those above. */
-EXPORT int shoal_sha256(int variant, const uint8_t *const *messages, size_t count, size_t length, uint8_t *out) {
+int32_t shoal_sha256(int32_t variant, const uint8_t *const *messages, size_t count, size_t length, uint8_t *out) {
     if (variant == 0 || (variant & ~shoal_hash_variants())) return -1;
     size_t done = 0;
     const size_t lanes = variant & AVX512 ? 16 : variant & AVX2 ? 8 : 0;
@@ -289,7 +285,7 @@ EXPORT int shoal_sha256(int variant, const uint8_t *const *messages, size_t coun
 
 /* BLAKE3 chaining values, 32 bytes each to out, of count inputs of blocks * 64 bytes that lie one behind the other: chunks (16
  * blocks), numbered from counter, or parents (1 block), for which counter is 0. Returns as above. */
-EXPORT int shoal_blake3(int variant, const uint8_t *input, size_t count, size_t blocks, uint64_t counter, uint8_t *out) {
+int32_t shoal_blake3(int32_t variant, const uint8_t *input, size_t count, size_t blocks, uint64_t counter, uint8_t *out) {
     if (!(variant & (AVX512 | AVX2)) || (variant & ~shoal_hash_variants())) return -1;
     const size_t size = 64 * blocks;
     const int parents = blocks == 1;
@@ -310,14 +306,14 @@ EXPORT int shoal_blake3(int variant, const uint8_t *input, size_t count, size_t 
 
 #else /* another machine: the JDK's own hashes use its instructions */
 
-EXPORT int shoal_hash_variants(void) { return 0; }
+int32_t shoal_hash_variants(void) { return 0; }
 
-EXPORT int shoal_sha256(int variant, const uint8_t *const *messages, size_t count, size_t length, uint8_t *out) {
+int32_t shoal_sha256(int32_t variant, const uint8_t *const *messages, size_t count, size_t length, uint8_t *out) {
     (void)variant, (void)messages, (void)count, (void)length, (void)out;
     return -1;
 }
 
-EXPORT int shoal_blake3(int variant, const uint8_t *input, size_t count, size_t blocks, uint64_t counter, uint8_t *out) {
+int32_t shoal_blake3(int32_t variant, const uint8_t *input, size_t count, size_t blocks, uint64_t counter, uint8_t *out) {
     (void)variant, (void)input, (void)count, (void)blocks, (void)counter, (void)out;
     return -1;
 }

@@ -4,6 +4,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
+import shoal.bench.micro.HashCommand;
 import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
 import shoal.verticles.cli.Relaunch;
@@ -13,7 +14,7 @@ import shoal.verticles.cli.Relaunch;
         name = "bench",
         description = "Measure, side by side with others where a binary of theirs is given. Each has --help.",
         mixinStandardHelpOptions = true,
-        subcommands = {BandwidthCommand.class, MatVecCommand.class})
+        subcommands = {BandwidthCommand.class, HashCommand.class, MatVecCommand.class})
 public final class Main implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init")

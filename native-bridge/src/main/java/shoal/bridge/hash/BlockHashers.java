@@ -67,7 +67,7 @@ public final class BlockHashers {
         var natives = new ArrayList<BlockHasher>();
         NativeHashes library = Library.HASHES;
         if (library == null) {
-            notes.add("no native library: " + Library.WHY);
+            notes.add(Library.WHY);
         } else if (library.sha256Variants().isEmpty()) {
             notes.add("the native library knows no instructions of this processor");
         } else {

@@ -1,27 +1,27 @@
 package shoal.bridge.hash;
 
-import java.lang.foreign.Arena;
-import java.lang.foreign.SymbolLookup;
-import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.library.NativeLibrary;
 
-/** The native library's hashes, loaded once. */
+/** The native library's hashes, bound once. */
 final class Library {
     static final @Nullable NativeHashes HASHES;
+
+    /** Why there are none; empty if there are. */
     static final String WHY;
 
     static {
         NativeHashes hashes = null;
         String why = "";
-        try {
-            String path = System.getProperty("shoal.hash.library");
-            if (path == null) {
-                why = "this build has none";
-            } else {
-                hashes = new NativeHashes(SymbolLookup.libraryLookup(Path.of(path), Arena.global()));
+        switch (NativeLibrary.get()) {
+            case NativeLibrary.Loaded library -> {
+                try {
+                    hashes = new NativeHashes(library);
+                } catch (IllegalStateException missing) {
+                    why = String.valueOf(missing.getMessage());
+                }
             }
-        } catch (RuntimeException | LinkageError unusable) {
-            why = unusable.toString();
+            case NativeLibrary.Absent(String reason, String _) -> why = reason;
         }
         HASHES = hashes;
         WHY = why;

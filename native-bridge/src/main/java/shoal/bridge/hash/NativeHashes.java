@@ -5,12 +5,11 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.util.ArrayList;
 import java.util.List;
+import shoal.bridge.library.NativeLibrary;
 
 /** The functions of {@code hash.c}, each bound once, and what this processor offers them. */
 final class NativeHashes {
@@ -24,17 +23,14 @@ final class NativeHashes {
     private final MethodHandle blake3;
     private final int variants;
 
-    /** @throws java.util.NoSuchElementException if the library has not these functions */
-    NativeHashes(SymbolLookup library) {
-        Linker linker = Linker.nativeLinker();
-        sha256 = linker.downcallHandle(
-                library.findOrThrow("shoal_sha256"),
-                FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG, ADDRESS));
-        blake3 = linker.downcallHandle(
-                library.findOrThrow("shoal_blake3"),
+    /** @throws IllegalStateException if the library has not these functions */
+    NativeHashes(NativeLibrary.Loaded library) {
+        sha256 = library.bind(
+                "shoal_sha256", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG, ADDRESS));
+        blake3 = library.bind(
+                "shoal_blake3",
                 FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_LONG, ADDRESS));
-        MethodHandle found =
-                linker.downcallHandle(library.findOrThrow("shoal_hash_variants"), FunctionDescriptor.of(JAVA_INT));
+        MethodHandle found = library.bind("shoal_hash_variants", FunctionDescriptor.of(JAVA_INT));
         try {
             variants = (int) found.invokeExact();
         } catch (Throwable impossible) {

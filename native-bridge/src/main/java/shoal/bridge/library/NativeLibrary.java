@@ -49,6 +49,15 @@ public sealed interface NativeLibrary {
         return Holder.LIBRARY;
     }
 
+    /** Whether this build has one for this platform, without loading it. */
+    static boolean isInBuild() {
+        return !"false".equals(System.getProperty(SWITCH)) && NativeLibrary.class.getResource(resource()) != null;
+    }
+
+    private static String resource() {
+        return "/native/" + platform() + "/" + System.mapLibraryName("shoal");
+    }
+
     /** Such as {@code linux-x86_64}: its folder in the jar. */
     static String platform() {
         String os = System.getProperty("os.name", "").toLowerCase(Locale.ROOT);
@@ -72,8 +81,7 @@ public sealed interface NativeLibrary {
             if ("false".equals(System.getProperty(SWITCH))) {
                 return new Absent("the property " + SWITCH + " is false", "Leave it out");
             }
-            String name = "/native/" + platform() + "/" + System.mapLibraryName("shoal");
-            try (InputStream bytes = NativeLibrary.class.getResourceAsStream(name)) {
+            try (InputStream bytes = NativeLibrary.class.getResourceAsStream(resource())) {
                 if (bytes == null) {
                     return new Absent(
                             "this build has no native library for " + platform(),

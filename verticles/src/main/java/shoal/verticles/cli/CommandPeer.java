@@ -2,6 +2,7 @@ package shoal.verticles.cli;
 
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -61,7 +62,7 @@ final class CommandPeer implements AutoCloseable {
         Profile profile =
                 reader.set("store.directory=" + storeDirectory.toAbsolutePath()).read();
         ShardStore store = ShardStore.open(storeDirectory, BlockHashers.best());
-        Vertx vertx = Vertx.vertx();
+        Vertx vertx = Vertx.vertx(new VertxOptions().setPreferNativeTransport(true));
         try {
             CommandBus bus = CommandBus.install(vertx);
             var said = new QuicEndpoint.Settings(

@@ -144,7 +144,7 @@ public final class RoleProcess {
                         settings(secret, List.of()));
         List<Endpoint> members = welcome == null ? List.of() : welcome.busMembers();
         Cluster joined = await(Cluster.join(
-                new VertxOptions(),
+                new VertxOptions().setPreferNativeTransport(true),
                 new Cluster.Settings(
                         identity.nodeId(),
                         profile.cluster().name(),
