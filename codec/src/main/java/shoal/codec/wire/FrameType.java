@@ -27,6 +27,8 @@ public enum FrameType {
     PIECE_DATA(0x28, StreamKind.PIECES, Frame.PieceData.MAX_DATA_BYTES + 64),
     PIECE_REFUSED(0x29, StreamKind.PIECES, 48),
     CANCEL_REQUEST(0x2a, StreamKind.PIECES, 48),
+    PLACED(0x2e, StreamKind.PIECES, 48),
+    FOLLOWERS(0x2f, StreamKind.PIECES, 160 * 1024),
     TOKEN_BATCH(0x30, StreamKind.STAGE, 32 * 1024),
     ACTIVATION(0x31, StreamKind.STAGE, Frame.Activation.HEADER_BYTES + Frame.Activation.MAX_VALUES_BYTES),
     TOKEN_SAMPLED(0x32, StreamKind.STAGE, 64),

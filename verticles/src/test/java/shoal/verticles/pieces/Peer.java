@@ -80,6 +80,17 @@ final class Peer implements AutoCloseable {
         return bus.ask(Addresses.FETCH, new Local.FetchFile(hash, name, List.of(hints)), Local.FileFetched.class);
     }
 
+    /** From now on the DHT, as this peer sees it, names one more provider for whatever is asked. */
+    void hint(Contact contact) {
+        hints.add(contact);
+    }
+
+    private Future<Local.ProvidersFound> providers(Local.FindProviders asked) {
+        return Future.succeededFuture(new Local.ProvidersFound(hints.stream()
+                .map(hint -> endpoint.identity().sign(new ProviderRecord(asked.key(), hint, new byte[0], 1, 2)))
+                .toList()));
+    }
+
     /** Waits for news of a kind, and takes all that came before it. */
     <T> T awaitNews(Class<T> kind, Predicate<T> right) {
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
