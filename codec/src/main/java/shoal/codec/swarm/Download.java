@@ -42,7 +42,6 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
     private static final long FIRST_BAN_NANOS = 60_000_000_000L;
     private static final int MAX_BAN_DOUBLINGS = 6;
     private static final int MAX_BANS_KEPT = 1024;
-    private static final int MAX_PEERS = 256;
     private static final int MAX_FAILURES = 8;
     private static final int UNASKED_BLOCKS_ALLOWED = 64;
 
@@ -115,6 +114,8 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
      * @param giveUpNanos without a block from anybody the download fails
      * @param needPeersNanos between two calls for peers
      * @param progressNanos between two reports of progress
+     * @param bytesPerSecondPerPeer asked of each source; {@link RateLimit#UNLIMITED} for no limit
+     * @param maxPeers sources at once; whoever comes beyond them is not asked
      */
     public record Settings(
             int firstWindowPieces,
@@ -124,9 +125,20 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             long stallNanos,
             long giveUpNanos,
             long needPeersNanos,
-            long progressNanos) {
+            long progressNanos,
+            long bytesPerSecondPerPeer,
+            int maxPeers) {
         public static final Settings DEFAULT = new Settings(
-                4, 16L << 20, 64L << 20, 100_000_000L, 10_000_000_000L, 120_000_000_000L, 2_000_000_000L, 250_000_000L);
+                4,
+                16L << 20,
+                64L << 20,
+                100_000_000L,
+                10_000_000_000L,
+                120_000_000_000L,
+                2_000_000_000L,
+                250_000_000L,
+                RateLimit.UNLIMITED,
+                256);
 
         public Settings {
             requireRange("first window", firstWindowPieces, 1, 1 << 16);
@@ -137,6 +149,8 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             requireRange("give-up time", giveUpNanos, 1, Long.MAX_VALUE / 4);
             requireRange("call interval", needPeersNanos, 1, Long.MAX_VALUE / 4);
             requireRange("progress interval", progressNanos, 1, Long.MAX_VALUE / 4);
+            requireRange("bytes per second and peer", bytesPerSecondPerPeer, 1, RateLimit.UNLIMITED);
+            requireRange("sources", maxPeers, 1, 1 << 16);
         }
 
         public Settings withGiveUpNanos(long nanos) {
@@ -148,7 +162,24 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                     stallNanos,
                     nanos,
                     needPeersNanos,
-                    progressNanos);
+                    progressNanos,
+                    bytesPerSecondPerPeer,
+                    maxPeers);
+        }
+
+        /** @param heldBytes of pieces asked for or being hashed, of all sources together */
+        public Settings withBudget(long heldBytes, int peers, long ratePerPeer) {
+            return new Settings(
+                    firstWindowPieces,
+                    Math.min(maxWindowBytes, heldBytes),
+                    heldBytes,
+                    originPauseNanos,
+                    stallNanos,
+                    giveUpNanos,
+                    needPeersNanos,
+                    progressNanos,
+                    ratePerPeer,
+                    peers);
         }
     }
 
@@ -269,8 +300,10 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         boolean sparing; // it gives first copies to all, and wants the others to come from them
         final BitSet placed = new BitSet();
         final ArrayDeque<Placed> placedLately = new ArrayDeque<>();
+        final RateLimit limit;
 
-        Peer(PeerKey key, SourceClass sourceClass, BitSet has, PeerScore score) {
+        Peer(PeerKey key, SourceClass sourceClass, BitSet has, PeerScore score, RateLimit limit) {
+            this.limit = limit;
             this.key = key;
             this.sourceClass = sourceClass;
             this.has = has;
@@ -285,6 +318,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
 
     private final Shape shape;
     private final Settings settings;
+    private final RateLimit limit;
     private final Bitfield wanted;
     private final long wantedBytes;
     private final PiecePicker picker;
@@ -327,6 +361,18 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
      * @param verified the pieces already here; others may be among them
      */
     public Download(Shape shape, Bitfield wanted, Bitfield verified, Settings settings, RandomGenerator random) {
+        this(shape, wanted, verified, settings, RateLimit.none(), random);
+    }
+
+    /** @param limit of what is asked for, of all sources; other downloads of the same thread may share it */
+    public Download(
+            Shape shape,
+            Bitfield wanted,
+            Bitfield verified,
+            Settings settings,
+            RateLimit limit,
+            RandomGenerator random) {
+        this.limit = limit;
         requireRange("wanted pieces", wanted.size(), shape.pieceCount(), shape.pieceCount());
         requireRange("verified pieces", verified.size(), shape.pieceCount(), shape.pieceCount());
         this.shape = shape;
@@ -422,12 +468,13 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             return;
         }
         Peer old = peers.get(key);
-        if (old == null && peers.size() >= MAX_PEERS) {
+        if (old == null && peers.size() >= settings.maxPeers) {
             return;
         }
         PeerScore score = old == null ? new PeerScore() : old.score;
+        RateLimit its = old == null ? new RateLimit(settings.bytesPerSecondPerPeer, BLOCK_BYTES) : old.limit;
         leave(key, false);
-        Peer peer = new Peer(key, sourceClass, has.toBitSet(), score);
+        Peer peer = new Peer(key, sourceClass, has.toBitSet(), score, its);
         peers.put(key, peer);
         if (sourceClass == SourceClass.PEER) {
             picker.availability().add(peer.has);
@@ -761,7 +808,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         order.sort(Comparator.<Peer, SourceClass>comparing(peer -> peer.sourceClass)
                 .thenComparing(peer -> -peer.score.rate(nowNanos)));
         for (Peer peer : order) {
-            if (room(peer, window(peer)) > 0 && peer.has.intersects(lacking)) {
+            if (mayAsk(peer, nowNanos) && room(peer, window(peer)) > 0 && peer.has.intersects(lacking)) {
                 BitSet not = notFrom(peer, nowNanos);
                 if (not != null) {
                     fill(peer, not, nowNanos);
@@ -824,6 +871,10 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                 : nothing;
     }
 
+    private boolean mayAsk(Peer peer, long nowNanos) {
+        return limit.isFree(nowNanos) && peer.limit.isFree(nowNanos);
+    }
+
     private long window(Peer peer) {
         return peer.score.window(
                 (long) settings.firstWindowPieces * shape.pieceBytes(), settings.maxWindowBytes, shape.pieceBytes());
@@ -841,7 +892,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         long window = window(peer);
         while (true) {
             long room = room(peer, window);
-            if (room == 0) {
+            if (room == 0 || !mayAsk(peer, nowNanos)) {
                 return;
             }
             long most = Math.max(1, Math.min(room, Math.max(window / 4, shape.pieceBytes())) / shape.pieceBytes());
@@ -864,6 +915,9 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             peer.score.busy(nowNanos);
         }
         long firstBlock = shape.firstBlockOf(firstPiece);
+        long bytes = shape.bytesOfBlocks(firstBlock, (long) pieceCount * shape.blocksPerPiece());
+        limit.spend(bytes, nowNanos);
+        peer.limit.spend(bytes, nowNanos);
         int blocks = 0;
         for (int piece = firstPiece; piece < firstPiece + pieceCount; piece++) {
             Claim claim = new Claim(peer, piece, shape.blocksOf(piece), nowNanos);
@@ -952,8 +1006,14 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             if (needsPeers) {
                 at = Math.min(at, lastNeedNanos + settings.needPeersNanos);
             }
+            if (!limit.isFree(nowNanos)) {
+                at = Math.min(at, limit.freeAtNanos(nowNanos));
+            }
             boolean idle = false;
             for (Peer peer : peers.values()) {
+                if (!peer.limit.isFree(nowNanos)) {
+                    at = Math.min(at, peer.limit.freeAtNanos(nowNanos));
+                }
                 if (!peer.claims.isEmpty()) {
                     at = Math.min(at, peer.waitingSinceNanos + stallNanos(peer));
                 } else if (!peer.score.mayBeAsked(nowNanos)) {

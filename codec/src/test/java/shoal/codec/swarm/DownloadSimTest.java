@@ -232,6 +232,48 @@ class DownloadSimTest {
         assertTrue(node.doneNanos < 26 * SECOND);
     }
 
+    @Test
+    void keepsItsLimits() {
+        for (boolean perPeer : new boolean[] {false, true}) {
+            SwarmWorld world = new SwarmWorld(5, 8 * MIB, PIECE);
+            SwarmWorld.Node node = world.downloader(10);
+            Download.Settings settings =
+                    perPeer ? Download.Settings.DEFAULT.withBudget(64 << 20, 8, MIB) : Download.Settings.DEFAULT;
+            node.start(
+                    Bitfield.all(world.shape.pieceCount()),
+                    settings,
+                    perPeer ? RateLimit.none() : new RateLimit(2 * MIB, PIECE));
+            node.connect(world.seeder(50));
+            node.connect(world.seeder(50));
+            assertTrue(world.runUntil(node::finished, 60 * SECOND));
+            assertWhole(node, world);
+            assertTrue(node.doneNanos > 3.6 * SECOND, "2 MiB/s would be kept; took " + node.doneNanos / 1e9);
+            assertTrue(node.doneNanos < 4.6 * SECOND, "took " + node.doneNanos / 1e9);
+        }
+    }
+
+    @Test
+    void firstCopiesComeBackWhenTheirHolderLeaves() {
+        FirstCopies copies = new FirstCopies(8);
+        PeerKey one = new PeerKey(1);
+        PeerKey two = new PeerKey(2);
+        copies.give(one, 0, 4);
+        assertTrue(copies.mayGive(one, 0, 4, 0));
+        assertTrue(!copies.mayGive(two, 3, 2, Long.MAX_VALUE / 2)); // it is not even sent
+        assertTrue(copies.mayGive(two, 4, 4, 0));
+        assertEquals(List.of(new FirstCopies.Range(0, 4)), copies.placedWithOthers(two));
+        assertEquals(List.of(), copies.placedWithOthers(one));
+        copies.sent(one, 0, 4, 100);
+        assertTrue(!copies.mayGive(two, 0, 1, 100 + FirstCopies.FIRST_COPY_PATIENCE_NANOS - 1));
+        assertTrue(copies.mayGive(two, 0, 1, 100 + FirstCopies.FIRST_COPY_PATIENCE_NANOS));
+        copies.give(two, 4, 4);
+        assertTrue(copies.mayGive(two, 0, 1, 100 + FirstCopies.PATIENCE_NANOS)); // nothing is left that nobody has
+        copies.takeBack(two, 4, 4);
+        assertTrue(copies.mayGive(one, 4, 4, 0));
+        copies.left(one);
+        assertTrue(copies.mayGive(two, 0, 8, 0));
+    }
+
     @ParameterizedTest
     @SeedSource(2)
     void hundredPeersWithChurnAndLiars(long seed) {

@@ -164,11 +164,16 @@ final class SwarmWorld {
         }
 
         void start(Bitfield wanted, Download.Settings settings) {
+            start(wanted, settings, RateLimit.none());
+        }
+
+        void start(Bitfield wanted, Download.Settings settings, RateLimit limit) {
             download = new Download(
                     shape,
                     wanted,
                     Bitfield.of(has, shape.pieceCount()),
                     settings,
+                    limit,
                     RandomGeneratorFactory.of("L64X128MixRandom").create(seed * 1000 + key.value()));
             feed(new Download.Input.Tick());
         }

@@ -20,6 +20,7 @@ public record Profile(
         Store store,
         Torrent torrent,
         Upload upload,
+        Download download,
         Shard shard,
         Compute compute,
         Coordinator coordinator,
@@ -87,7 +88,9 @@ public record Profile(
 
     public record Torrent(boolean enabled, boolean autoLoad, int stallSeconds) {}
 
-    public record Upload(long bytesPerSecond) {}
+    public record Upload(long bytesPerSecond, long bytesPerSecondPerPeer) {}
+
+    public record Download(long bytesPerSecond, long bytesPerSecondPerPeer, int connections, long memoryBytes) {}
 
     public record Shard(@Nullable Integer id, @Nullable Integer total) {}
 

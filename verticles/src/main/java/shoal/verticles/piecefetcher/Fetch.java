@@ -18,6 +18,7 @@ import shoal.codec.metainfo.MerkleTree;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.swarm.Bitfield;
 import shoal.codec.swarm.Download;
+import shoal.codec.swarm.RateLimit;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.SignedRecord;
@@ -46,6 +47,8 @@ final class Fetch implements Sources.Listener {
     private final CommandBus bus;
     private final Local.FetchFile wanted;
     private final int stallSeconds;
+    private final Download.Settings settings;
+    private final RateLimit limit;
     private final BiFunction<Metainfo, Fetch, @Nullable Fetch> claim;
     private final Promise<Local.FileFetched> done = Promise.promise();
     private final Sources sources;
@@ -69,14 +72,18 @@ final class Fetch implements Sources.Listener {
             CommandBus bus,
             Local.FetchFile wanted,
             int stallSeconds,
+            Download.Settings settings,
+            RateLimit limit,
             BiFunction<Metainfo, Fetch, @Nullable Fetch> claim) {
         this.vertx = vertx;
         this.store = store;
         this.bus = bus;
         this.wanted = wanted;
         this.stallSeconds = stallSeconds;
+        this.settings = settings;
+        this.limit = limit;
         this.claim = claim;
-        sources = new Sources(endpoint, this);
+        sources = new Sources(endpoint, settings.maxPeers(), this);
     }
 
     Future<Local.FileFetched> result() {
@@ -372,12 +379,7 @@ final class Fetch implements Sources.Listener {
             return;
         }
         transfer = new PieceTransfer(
-                vertx,
-                store,
-                bus,
-                begun,
-                Download.Settings.DEFAULT.withGiveUpNanos(stallSeconds * 1000L * MILLI),
-                new Pieces());
+                vertx, store, bus, begun, settings.withGiveUpNanos(stallSeconds * 1000L * MILLI), limit, new Pieces());
         transfer.start();
         look();
         sources.forEach(this::askOn);

@@ -16,6 +16,8 @@ import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.Metainfo;
+import shoal.codec.swarm.Download;
+import shoal.codec.swarm.RateLimit;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -33,6 +35,8 @@ public final class PieceFetcherVerticle extends VerticleBase {
     private final CommandBus bus;
     private final Profile profile;
     private final List<Endpoint> origins;
+    private final Download.Settings settings;
+    private final RateLimit limit; // of all fetches together
     /** By what was asked for, and by info-hash and pieces root once they are known. */
     private final Map<Hash256, Fetch> running = new HashMap<>();
 
@@ -44,6 +48,14 @@ public final class PieceFetcherVerticle extends VerticleBase {
         this.bus = bus;
         this.profile = profile;
         this.origins = List.copyOf(origins);
+        Profile.Download budget = profile.download();
+        settings = Download.Settings.DEFAULT.withBudget(
+                budget.memoryBytes(), budget.connections(), limit(budget.bytesPerSecondPerPeer()));
+        limit = new RateLimit(limit(budget.bytesPerSecond()), Download.BLOCK_BYTES);
+    }
+
+    private static long limit(long bytesPerSecond) {
+        return bytesPerSecond == 0 ? RateLimit.UNLIMITED : bytesPerSecond;
     }
 
     @Override
@@ -63,8 +75,8 @@ public final class PieceFetcherVerticle extends VerticleBase {
         if (same != null) {
             return same.result();
         }
-        var fetch =
-                new Fetch(vertx, endpoint, store, bus, wanted, profile.torrent().stallSeconds(), this::claim);
+        var fetch = new Fetch(
+                vertx, endpoint, store, bus, wanted, profile.torrent().stallSeconds(), settings, limit, this::claim);
         running.put(wanted.hash(), fetch);
         fetch.result().onComplete(_ -> running.values().removeIf(other -> other == fetch));
         vertx.executeBlocking(() -> inStore(wanted.hash()), false)

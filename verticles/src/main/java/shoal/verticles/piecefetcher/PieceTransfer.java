@@ -18,6 +18,7 @@ import shoal.codec.swarm.Download;
 import shoal.codec.swarm.Download.Effect;
 import shoal.codec.swarm.Download.Input;
 import shoal.codec.swarm.PeerKey;
+import shoal.codec.swarm.RateLimit;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.verticles.bus.Addresses;
@@ -68,6 +69,7 @@ final class PieceTransfer {
             CommandBus bus,
             StoredFile begun,
             Download.Settings settings,
+            RateLimit limit,
             Listener listener) {
         this.vertx = vertx;
         this.store = store;
@@ -77,7 +79,7 @@ final class PieceTransfer {
         shape = new Download.Shape(metainfo.length(), metainfo.pieceLength());
         localBytes = shape.bytesOf(begun.verified());
         download = new Download(
-                shape, Bitfield.all(shape.pieceCount()), begun.verified(), settings, new SplittableRandom());
+                shape, Bitfield.all(shape.pieceCount()), begun.verified(), settings, limit, new SplittableRandom());
         driver = new MachineDriver<>(vertx, download, new Input.Tick(), this::carryOut);
     }
 

@@ -27,7 +27,6 @@ final class Sources {
     private static final long MILLI = 1_000_000L;
     private static final long FIRST_RETRY_NANOS = 500 * MILLI;
     private static final int MAX_RETRY_DOUBLINGS = 5;
-    private static final int MAX_SOURCES = 128;
 
     /** What the owner is told. */
     interface Listener {
@@ -41,13 +40,16 @@ final class Sources {
     }
 
     private final QuicEndpoint endpoint;
+    private final int max;
     private final Listener listener;
     private final List<Source> all = new ArrayList<>();
     private final Map<NodeId, PeerKey> keys = new HashMap<>();
     private boolean over;
 
-    Sources(QuicEndpoint endpoint, Listener listener) {
+    /** @param max sources known at once: the budget of connections */
+    Sources(QuicEndpoint endpoint, int max, Listener listener) {
         this.endpoint = endpoint;
+        this.max = max;
         this.listener = listener;
     }
 
@@ -64,14 +66,14 @@ final class Sources {
                 return;
             }
         }
-        if (all.size() < MAX_SOURCES) {
+        if (all.size() < max) {
             all.add(new Source(contact, null));
         }
     }
 
     /** Somebody of whom only the address is known. */
     void add(Endpoint address) {
-        if (all.size() < MAX_SOURCES) {
+        if (all.size() < max) {
             all.add(new Source(null, address));
         }
     }
