@@ -44,6 +44,8 @@ class HouseTest {
             "verticles.shardloader",
             "verticles.inferencestage",
             "verticles.command",
+            "verticles.fileserver",
+            "verticles.push",
             "verticles.coordinator",
             "verticles.api");
 
@@ -106,7 +108,7 @@ class HouseTest {
         }
         may("verticles.dht", "verticles.identity", "codec.dht");
         may("verticles.pieceserver", "codec.swarm", "codec.metainfo");
-        may("verticles.piecefetcher", "codec.swarm", "codec.metainfo");
+        may("verticles.piecefetcher", "codec.gguf", "codec.swarm", "codec.metainfo");
         may("verticles.shardloader", "codec.command", "codec.dht", "codec.gguf", "codec.metainfo", "bridge.model");
         may(
                 "verticles.inferencestage",
@@ -117,6 +119,8 @@ class HouseTest {
                 "bridge.model.arch",
                 "bridge.model.sampling");
         may("verticles.command", "codec.command", "codec.metainfo");
+        may("verticles.fileserver", "codec.metainfo");
+        may("verticles.push", "codec.metainfo", "codec.swarm");
         may(
                 "verticles.coordinator",
                 "bridge.model.text.jinja",
@@ -145,6 +149,7 @@ class HouseTest {
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
         // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
         may("verticles.cli", "verticles.piecefetcher", "verticles.pieceserver", "verticles.inferencestage");
+        may("verticles.cli", "verticles.fileserver", "verticles.push");
         may(
                 "verticles.cli",
                 "verticles.launcher",

@@ -131,6 +131,9 @@ public final class EnvelopeCodec {
                 params.put("shard_id", progress.shardId());
                 params.put("verified_bytes", progress.verifiedBytes());
                 params.put("size", progress.size());
+                if (progress.secondsLeft() != null) {
+                    params.put("seconds_left", progress.secondsLeft());
+                }
             }
         }
         return params;
@@ -326,7 +329,10 @@ public final class EnvelopeCodec {
             }
             case Command.ShardProgress.NAME ->
                 new Command.ShardProgress(
-                        params.integer("shard_id"), params.longValue("verified_bytes"), params.longValue("size"));
+                        params.integer("shard_id"),
+                        params.longValue("verified_bytes"),
+                        params.longValue("size"),
+                        params.integerOrNull("seconds_left"));
             default ->
                 throw new MalformedException(
                         "Unknown command " + name + ". Known are " + String.join(", ", Command.NAMES) + ".");

@@ -66,7 +66,37 @@ public enum FrameType {
 
     /** Whether this frame may stand on a stream of that kind. */
     public boolean isAllowedOn(StreamKind stream) {
-        return kind == stream || this == REFUSED;
+        boolean pushed = stream == StreamKind.PUSH
+                && switch (this) {
+                    case METADATA, HOLDING, PIECE_DATA, HAVE, PIECE_REFUSED, FILE_LIST -> true;
+                    case HELLO,
+                            WELCOME,
+                            REFUSED,
+                            PING,
+                            PONG,
+                            FIND_NODE,
+                            NODES,
+                            FIND_PROVIDERS,
+                            PROVIDERS,
+                            ADD_PROVIDER,
+                            PROVIDER_ADDED,
+                            LIST_FILES,
+                            REQUEST_METADATA,
+                            FOLLOW,
+                            REQUEST_PIECE,
+                            CANCEL_REQUEST,
+                            PLACED,
+                            FOLLOWERS,
+                            TOKEN_BATCH,
+                            ACTIVATION,
+                            TOKEN_SAMPLED,
+                            STAGE_FAILED,
+                            GENERATE,
+                            GENERATION_STARTED,
+                            GENERATED_TOKEN,
+                            GENERATION_DONE -> false;
+                };
+        return kind == stream || pushed || this == REFUSED;
     }
 
     /** @throws MalformedException for a number that no frame has */

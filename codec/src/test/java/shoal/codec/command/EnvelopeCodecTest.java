@@ -144,7 +144,8 @@ class EnvelopeCodecTest {
                         true),
                 new Command.Generate("Once \"upon\" a time 🐟\n", 48, Sampling.GREEDY),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
-                new Command.ShardProgress(3, 10, 20));
+                new Command.ShardProgress(3, 10, 20, null),
+                new Command.ShardProgress(3, 10, 20, 5));
     }
 
     @ParameterizedTest

@@ -44,6 +44,17 @@ final class CommandPeer implements AutoCloseable {
     static CommandPeer open(
             Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, List<String> settings)
             throws IOException {
+        return open(storeDirectory, bind, secretFile, settings, Identity.create());
+    }
+
+    /** The same, known to others by a key that lasts. */
+    static CommandPeer open(
+            Path storeDirectory,
+            @Nullable Endpoint bind,
+            @Nullable Path secretFile,
+            List<String> settings,
+            Identity identity)
+            throws IOException {
         ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
         var reader = new ProfileReader();
         settings.forEach(reader::set);
@@ -61,7 +72,7 @@ final class CommandPeer implements AutoCloseable {
                     secret,
                     "shoal " + ShoalCommand.Version.number(),
                     QuicEndpoint.PROTOCOL);
-            QuicEndpoint endpoint = await(QuicEndpoint.open(vertx, Identity.create(), said));
+            QuicEndpoint endpoint = await(QuicEndpoint.open(vertx, identity, said));
             return new CommandPeer(vertx, store, endpoint, bus, profile);
         } catch (RuntimeException failure) {
             vertx.close();

@@ -25,6 +25,11 @@ import picocli.CommandLine.Spec;
             TorrentCommand.class,
             SeedCommand.class,
             FetchCommand.class,
+            PushCommand.class,
+            VerifyFileCommand.class,
+            LsCommand.class,
+            RmCommand.class,
+            PinCommand.class,
             DoctorCommand.class
         })
 final class ShoalCommand implements Runnable {

@@ -14,6 +14,7 @@ import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageMemory;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.arch.Architectures;
+import shoal.codec.base.ByteRange;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.verticles.bus.Local;
@@ -71,7 +72,7 @@ public final class StageHost implements AutoCloseable {
                 return known.shard();
             }
         }
-        ModelFile file = ModelFile.open(wish.file());
+        ModelFile file = openFile(wish);
         try {
             StageMemory needs = Architectures.memory(file.header(), wish.layers());
             int context =
@@ -108,6 +109,17 @@ public final class StageHost implements AutoCloseable {
             file.close();
             throw failure;
         }
+    }
+
+    private static ModelFile openFile(Local.OpenStage wish) throws IOException {
+        List<ByteRange> here = wish.here();
+        if (here == null) {
+            return ModelFile.open(wish.file());
+        }
+        return ModelFile.openSparse(
+                wish.file(),
+                (offset, size) -> size == 0
+                        || here.stream().anyMatch(range -> range.offset() <= offset && offset + size <= range.end()));
     }
 
     /** The open stage of a shard, by its pieces root or its info-hash, or null. */

@@ -34,12 +34,14 @@ import shoal.verticles.config.Profile;
 import shoal.verticles.config.ProfileException;
 import shoal.verticles.coordinator.CoordinatorVerticle;
 import shoal.verticles.dht.DhtVerticle;
+import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.identity.ClusterSecret;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.inferencestage.InferenceStageVerticle;
 import shoal.verticles.inferencestage.StageHost;
 import shoal.verticles.piecefetcher.PieceFetcherVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
+import shoal.verticles.push.PushVerticle;
 import shoal.verticles.quic.QuicEndpoint;
 import shoal.verticles.shardloader.ShardLoaderVerticle;
 import shoal.verticles.store.ShardStore;
@@ -125,6 +127,7 @@ public final class RoleProcess {
         Files.createDirectories(directory);
         Identity identity = Identity.loadOrCreate(directory.resolve("identity.pem"));
         ShardStore opened = ShardStore.open(directory, profile.store().shardsPath(), BlockHasher.plain());
+        opened.limit(profile.store().quotaBytes());
         store = opened;
         if (role == Role.NODE) {
             host = new StageHost(profile.compute());
@@ -263,7 +266,9 @@ public final class RoleProcess {
                         file.piecesRoot(),
                         file.metainfo().infoHash().hash(),
                         StageHost.layersOf(file.path()),
-                        pinned));
+                        pinned,
+                        null));
+                files.hold(file.piecesRoot(), "layers " + StageHost.layersOf(file.path()));
                 LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED BEFORE JOINING NETWORK ✓✓✓", pinned);
                 LOG.info("[SHARD]   Path: {}", file.path());
                 return;
@@ -280,6 +285,13 @@ public final class RoleProcess {
         deploy(vertx, new DhtVerticle(quic, bus, bootstrap, name, role));
         if (role != Role.COORDINATOR) {
             deploy(vertx, new PieceServerVerticle(quic, files, bus, profile));
+        }
+        Integer httpPort = profile.upload().httpPort();
+        if (httpPort != null && role != Role.COORDINATOR) {
+            deploy(vertx, new FileServerVerticle(files, profile.upload().httpHost(), httpPort));
+        }
+        if (role == Role.RENDEZVOUS && !profile.push().allow().isEmpty()) {
+            deploy(vertx, new PushVerticle(quic, files, bus, profile));
         }
         if (role != Role.RENDEZVOUS) {
             deploy(vertx, new PieceFetcherVerticle(quic, files, bus, profile, bootstrap));

@@ -3,6 +3,9 @@ package shoal.verticles.piecefetcher;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -27,6 +30,7 @@ import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.driver.MachineDriver;
 import shoal.verticles.quic.QuicEndpoint;
+import shoal.verticles.store.LookIn;
 import shoal.verticles.store.ShardStore;
 import shoal.verticles.store.StoredFile;
 
@@ -36,6 +40,7 @@ import shoal.verticles.store.StoredFile;
  */
 final class Fetch implements Sources.Listener {
     private static final Logger LOG = LoggerFactory.getLogger(Fetch.class);
+    private static final String FETCHING = "fetching";
     private static final long MILLI = 1_000_000L;
     private static final long BEAT_MILLIS = 250;
     private static final long LOOK_NANOS = 3_000 * MILLI;
@@ -46,14 +51,24 @@ final class Fetch implements Sources.Listener {
     private final ShardStore store;
     private final CommandBus bus;
     private final Local.FetchFile wanted;
-    private final int stallSeconds;
-    private final Download.Settings settings;
-    private final RateLimit limit;
+    private final Settings settings;
     private final BiFunction<Metainfo, Fetch, @Nullable Fetch> claim;
     private final Promise<Local.FileFetched> done = Promise.promise();
     private final Sources sources;
     private final boolean[] told = new boolean[20];
     private final long startNanos = MachineDriver.nowNanos();
+
+    private final LookIn lookIn;
+
+    /**
+     * What a profile says of fetching.
+     *
+     * @param lookIn directories with files that are here already
+     * @param webSeeds web servers, asked last
+     * @param limit of all fetches together
+     */
+    record Settings(
+            int stallSeconds, List<Path> lookIn, List<URI> webSeeds, Download.Settings download, RateLimit limit) {}
 
     private @Nullable Source metadataFrom;
     private boolean deciding;
@@ -61,7 +76,10 @@ final class Fetch implements Sources.Listener {
     private @Nullable PieceTransfer transfer;
     private long lookedNanos = Long.MIN_VALUE / 2;
     private boolean looking;
+    private @Nullable Bitfield local;
+    private boolean lastPart;
     private boolean finishing;
+    private boolean holds;
     private boolean over;
     private long beat = -1;
 
@@ -71,19 +89,16 @@ final class Fetch implements Sources.Listener {
             ShardStore store,
             CommandBus bus,
             Local.FetchFile wanted,
-            int stallSeconds,
-            Download.Settings settings,
-            RateLimit limit,
+            Settings settings,
             BiFunction<Metainfo, Fetch, @Nullable Fetch> claim) {
         this.vertx = vertx;
         this.store = store;
         this.bus = bus;
         this.wanted = wanted;
-        this.stallSeconds = stallSeconds;
         this.settings = settings;
-        this.limit = limit;
         this.claim = claim;
-        sources = new Sources(endpoint, settings.maxPeers(), this);
+        sources = new Sources(endpoint, settings.download.maxPeers(), this, () -> metainfo);
+        lookIn = new LookIn(store, settings.lookIn);
     }
 
     Future<Local.FileFetched> result() {
@@ -93,10 +108,27 @@ final class Fetch implements Sources.Listener {
     /** Nothing needs to travel. */
     void wasHere(StoredFile file) {
         Metainfo known = file.metainfo();
-        PieceTransfer.tellProgress(bus, known, known.length(), Map.of(Local.Source.LOCAL, known.length()));
+        tellWhole(known);
         over = true;
         done.tryComplete(new Local.FileFetched(
                 known.piecesRoot(), file.path(), known.length(), Map.of(Local.Source.LOCAL, known.length())));
+    }
+
+    private void tellWhole(Metainfo known) {
+        bus.tell(
+                Addresses.FETCH_PROGRESS,
+                new Local.FetchProgress(
+                        known.piecesRoot(),
+                        known.name(),
+                        known.length(),
+                        known.length(),
+                        0,
+                        Map.of(Local.Source.LOCAL, known.length())));
+    }
+
+    /** How much of the file is asked for. */
+    Local.Part part() {
+        return wanted.part();
     }
 
     /** @param partial what an earlier fetch has left of the file */
@@ -107,10 +139,22 @@ final class Fetch implements Sources.Listener {
         wanted.hints().forEach(sources::add);
         origins.forEach(sources::add);
         beat = vertx.setPeriodic(BEAT_MILLIS, _ -> beat());
+        settings.webSeeds.forEach(sources::add);
         if (partial != null) {
             accept(partial.metainfo());
+        } else if (sources.isEmpty() && !settings.lookIn.isEmpty()) {
+            identify();
         }
         beat();
+    }
+
+    /** Nobody is there to say what the hash stands for: perhaps a file that is here does. */
+    private void identify() {
+        vertx.executeBlocking(() -> lookIn.identify(wanted.hash()), false).onSuccess(found -> {
+            if (!over && metainfo == null && found.isPresent()) {
+                accept(named(found.get()));
+            }
+        });
     }
 
     /** Ends in failure, with one line. Does nothing when it is over. */
@@ -129,6 +173,15 @@ final class Fetch implements Sources.Listener {
             transfer.stop();
         }
         sources.end();
+        Metainfo known = metainfo;
+        if (holds && known != null) {
+            vertx.executeBlocking(
+                    () -> {
+                        store.release(known.piecesRoot(), FETCHING);
+                        return null;
+                    },
+                    false);
+        }
     }
 
     // ------------------------------------------------------------------------------------------------ sources
@@ -136,8 +189,8 @@ final class Fetch implements Sources.Listener {
     /** Everything that is done again and again: trying who is apart, asking on, looking for more, seeing that nothing comes. */
     private void beat() {
         long now = MachineDriver.nowNanos();
-        if (metainfo == null && now - startNanos > stallSeconds * 1000L * MILLI) {
-            fail("nobody who was asked within " + stallSeconds + " s gave its metadata ("
+        if (metainfo == null && now - startNanos > settings.stallSeconds * 1000L * MILLI) {
+            fail("nobody who was asked within " + settings.stallSeconds + " s gave its metadata ("
                     + wanted.hash().toShortHex() + "). Asked: " + sources
                     + ". Start somebody who seeds it, or name one.");
             return;
@@ -356,33 +409,90 @@ final class Fetch implements Sources.Listener {
                     "its metadata is that of " + got.infoHash().hash().toShortHex() + ", not of "
                             + wanted.hash().toShortHex());
         }
-        return got.name().equals(wanted.name())
+        return named(got);
+    }
+
+    private Metainfo named(Metainfo got) {
+        return got.name().equals(wanted.name()) || got.infoHash().hash().equals(wanted.hash())
                 ? got
                 : Metainfo.of(wanted.name(), new MerkleTree.Result(got.pieces(), got.piecesRoot(), got.pieceLayer()));
     }
 
     private void accept(Metainfo known) {
         Fetch other = claim.apply(known, this);
-        if (other != null) {
+        if (other != null && other.part().equals(part())) {
             end();
             other.result().onComplete(done);
             return;
         }
+        if (other != null) { // another part of the same file: what that brings need not travel twice
+            other.result().onComplete(_ -> {
+                if (!over) {
+                    accept(known);
+                }
+            });
+            return;
+        }
         metainfo = known;
-        vertx.executeBlocking(() -> store.begin(known), false)
-                .onSuccess(this::run)
-                .onFailure(failure -> fail(String.valueOf(failure.getMessage())));
+        vertx.executeBlocking(() -> begin(known), false).onSuccess(this::run).onFailure(this::failWith);
     }
+
+    private void failWith(Throwable failure) {
+        fail(String.valueOf(failure.getMessage()));
+    }
+
+    private StoredFile begin(Metainfo known) throws IOException {
+        store.hold(known.piecesRoot(), FETCHING);
+        holds = true;
+        return part() instanceof Local.Part.Whole ? store.begin(known) : store.begin(known, 0);
+    }
+
+    // ------------------------------------------------------------------------------------------------ which pieces
 
     private void run(StoredFile begun) {
         if (over) {
             return;
         }
+        local = begun.verified();
         transfer = new PieceTransfer(
-                vertx, store, bus, begun, settings.withGiveUpNanos(stallSeconds * 1000L * MILLI), limit, new Pieces());
-        transfer.start();
-        look();
-        sources.forEach(this::askOn);
+                vertx,
+                store,
+                bus,
+                begun.metainfo(),
+                settings.download.withGiveUpNanos(settings.stallSeconds * 1000L * MILLI),
+                settings.limit,
+                new Pieces());
+        next(begun);
+    }
+
+    /** What is needed next and what of it is here, in the store or elsewhere on this machine. */
+    private record Step(PartNeeds.Need need, StoredFile now, Bitfield found) {}
+
+    /** Goes on with what is needed beyond what is here: of a part, first the header, which says what else. */
+    private void next(StoredFile here) {
+        vertx.executeBlocking(() -> find(here), false).onFailure(this::failWith).onSuccess(step -> {
+            if (over) {
+                return;
+            }
+            local = Objects.requireNonNull(local).or(step.found);
+            lastPart = step.need.isLast();
+            Objects.requireNonNull(transfer).want(step.need.pieces(), step.now.verified(), local);
+            look();
+            sources.forEach(this::askOn);
+        });
+    }
+
+    private Step find(StoredFile here) throws IOException {
+        PartNeeds.Need need = PartNeeds.of(here, part());
+        if (settings.lookIn.isEmpty() || here.verified().containsAll(need.pieces())) {
+            return new Step(need, here, Bitfield.none(here.verified().size()));
+        }
+        StoredFile now = lookIn.take(here.metainfo(), need.pieces(), _ -> {});
+        Bitfield found = now.verified().minus(here.verified());
+        for (int piece = found.nextSet(0); piece >= 0; piece = found.nextSet(piece + 1)) {
+            bus.tell(Addresses.PIECES_VERIFIED, new Local.PiecesVerified(now.piecesRoot(), piece, 1));
+        }
+        return new Step(need, now, found);
     }
 
     private final class Pieces implements PieceTransfer.Listener {
@@ -408,7 +518,14 @@ final class Fetch implements Sources.Listener {
 
         @Override
         public void finished() {
-            finish(Objects.requireNonNull(metainfo).piecesRoot());
+            Hash256 root = Objects.requireNonNull(metainfo).piecesRoot();
+            if (lastPart) {
+                finish(root);
+            } else {
+                vertx.executeBlocking(() -> store.find(root).orElseThrow(), false)
+                        .onSuccess(Fetch.this::next)
+                        .onFailure(Fetch.this::failWith);
+            }
         }
 
         @Override
@@ -427,17 +544,21 @@ final class Fetch implements Sources.Listener {
         vertx.cancelTimer(beat);
         step(13, "all pieces of " + wanted.name() + " are here");
         step(14, "every piece of " + wanted.name() + " has the hash that its metadata names");
-        var from = Objects.requireNonNull(transfer).from();
-        vertx.executeBlocking(() -> store.finish(root), false)
-                .onFailure(failure -> fail(String.valueOf(failure.getMessage())))
+        PieceTransfer pieces = Objects.requireNonNull(transfer);
+        var from = pieces.from();
+        vertx.executeBlocking(() -> store.settle(root), false)
+                .onFailure(this::failWith)
                 .onSuccess(file -> {
                     Metainfo known = file.metainfo();
                     step(15, wanted.name() + " saved to " + file.path());
                     end();
-                    bus.tell(
-                            Addresses.FILE_STORED,
-                            new Local.FileStored(root, known.infoHash().hash(), known.name(), known.length()));
-                    done.tryComplete(new Local.FileFetched(root, file.path(), known.length(), from));
+                    if (file.isWhole()) {
+                        bus.tell(
+                                Addresses.FILE_STORED,
+                                new Local.FileStored(root, known.infoHash().hash(), known.name(), known.length()));
+                    }
+                    done.tryComplete(new Local.FileFetched(
+                            root, file.path(), file.isWhole() ? known.length() : pieces.wantedBytes(), from));
                 });
     }
 

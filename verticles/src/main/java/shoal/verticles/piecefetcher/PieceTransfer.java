@@ -2,6 +2,7 @@ package shoal.verticles.piecefetcher;
 
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
+import java.util.BitSet;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
@@ -26,7 +27,6 @@ import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.driver.MachineDriver;
 import shoal.verticles.store.ShardStore;
-import shoal.verticles.store.StoredFile;
 
 /**
  * The pieces of one file on their way: does what {@link Download} decides with those who have joined, and hands whole pieces to the
@@ -57,38 +57,78 @@ final class PieceTransfer {
     private final Metainfo metainfo;
     private final Listener listener;
     private final Download.Shape shape;
-    private final Download download;
-    private final MachineDriver<Input, Effect> driver;
-    private final long localBytes;
+    private final Download.Settings settings;
+    private final RateLimit limit;
     private final Map<PeerKey, Source> joined = new HashMap<>();
+    /** What they have, for a download that begins later. */
+    private final Map<PeerKey, BitSet> holdings = new HashMap<>();
 
-    /** @param begun what is here of the file */
+    private @Nullable Download download;
+    private @Nullable MachineDriver<Input, Effect> driver;
+    private long earlierPeers;
+    private long earlierOrigin;
+    private long earlierWeb;
+    private long localBytes;
+    private long wantedBytes;
+
+    /** A transfer that has nobody and wants nothing yet. */
     PieceTransfer(
             Vertx vertx,
             ShardStore store,
             CommandBus bus,
-            StoredFile begun,
+            Metainfo metainfo,
             Download.Settings settings,
             RateLimit limit,
             Listener listener) {
         this.vertx = vertx;
         this.store = store;
         this.bus = bus;
-        this.metainfo = begun.metainfo();
+        this.metainfo = metainfo;
+        this.settings = settings;
+        this.limit = limit;
         this.listener = listener;
         shape = new Download.Shape(metainfo.length(), metainfo.pieceLength());
-        localBytes = shape.bytesOf(begun.verified());
-        download = new Download(
-                shape, Bitfield.all(shape.pieceCount()), begun.verified(), settings, limit, new SplittableRandom());
-        driver = new MachineDriver<>(vertx, download, new Input.Tick(), this::carryOut);
     }
 
-    void start() {
-        driver.feed(new Input.Tick());
+    /**
+     * Fetches these pieces, from those who have joined and will join. What was wanted before has come, or is wanted no longer.
+     *
+     * @param verified what is here
+     * @param local what was here before anything travelled, for the count
+     */
+    void want(Bitfield pieces, Bitfield verified, Bitfield local) {
+        stop();
+        if (download != null) {
+            Download.Totals totals = download.totals();
+            earlierPeers += totals.peers();
+            earlierOrigin += totals.origin();
+            earlierWeb += totals.web();
+        }
+        localBytes = shape.bytesOf(local.and(pieces));
+        wantedBytes = shape.bytesOf(pieces);
+        Download begun = new Download(shape, pieces, verified, settings, limit, new SplittableRandom());
+        download = begun;
+        driver = new MachineDriver<>(vertx, begun, new Input.Tick(), this::carryOut);
+        joined.forEach((key, source) -> feed(new Input.PeerJoined(
+                key, source.sourceClass(), Bitfield.of(holdings.getOrDefault(key, new BitSet()), shape.pieceCount()))));
+        feed(new Input.Tick());
     }
 
     void stop() {
-        driver.stop();
+        if (driver != null) {
+            driver.stop();
+        }
+    }
+
+    private void feed(Input input) {
+        if (driver != null) {
+            driver.feed(input);
+        }
+    }
+
+    /** Bytes of the pieces that are wanted. */
+    long wantedBytes() {
+        return wantedBytes;
     }
 
     boolean isOurs(Hash256 root) {
@@ -108,28 +148,35 @@ final class PieceTransfer {
         source.failures = 0;
         source.lastWord = "has " + has;
         joined.put(key, source);
-        driver.feed(new Input.PeerJoined(key, source.sourceClass(), has));
+        holdings.put(key, has.toBitSet());
+        feed(new Input.PeerJoined(key, source.sourceClass(), has));
     }
 
     void left(Source source, boolean wasJoined) {
         PeerKey key = source.key;
         if (key != null) {
-            joined.remove(key, source);
+            if (joined.remove(key, source)) {
+                holdings.remove(key);
+            }
             if (wasJoined) {
-                driver.feed(new Input.PeerLeft(key));
+                feed(new Input.PeerLeft(key));
             }
         }
     }
 
     void has(Source source, Frame.Have have) {
         if (source.joined && isOurs(have.piecesRoot())) {
-            driver.feed(new Input.PeerHas(Objects.requireNonNull(source.key), have.firstPiece(), have.pieceCount()));
+            BitSet holding = holdings.get(Objects.requireNonNull(source.key));
+            if (holding != null && have.firstPiece() <= shape.pieceCount() - have.pieceCount()) {
+                holding.set(have.firstPiece(), have.firstPiece() + have.pieceCount());
+            }
+            feed(new Input.PeerHas(Objects.requireNonNull(source.key), have.firstPiece(), have.pieceCount()));
         }
     }
 
     void placed(Source source, Frame.Placed placed) {
         if (source.joined && isOurs(placed.piecesRoot())) {
-            driver.feed(
+            feed(
                     new Input.PeerPlaced(Objects.requireNonNull(source.key), placed.firstPiece(), placed.pieceCount()));
         }
     }
@@ -147,7 +194,7 @@ final class PieceTransfer {
         }
         listener.firstData(source);
         source.keep(shape, data.firstBlock(), data.data());
-        driver.feed(new Input.BlocksArrived(Objects.requireNonNull(source.key), data.firstBlock(), count));
+        feed(new Input.BlocksArrived(Objects.requireNonNull(source.key), data.firstBlock(), count));
     }
 
     void refused(Source source, Frame.PieceRefused refusal) {
@@ -158,11 +205,11 @@ final class PieceTransfer {
         if (count != null) {
             source.forget(shape, refusal.firstBlock(), count);
             if (refusal.code() == ErrorCode.ELSEWHERE) {
-                driver.feed(
+                feed(
                         new Input.RequestElsewhere(Objects.requireNonNull(source.key), refusal.firstBlock(), count));
                 return;
             }
-            driver.feed(new Input.RequestRefused(
+            feed(new Input.RequestRefused(
                     Objects.requireNonNull(source.key),
                     refusal.firstBlock(),
                     count,
@@ -196,8 +243,11 @@ final class PieceTransfer {
             case Effect.Ban(PeerKey peer, Download.BanReason reason, long untilNanos) ->
                 ban(joined.get(peer), reason, untilNanos);
             case Effect.NeedPeers _ -> listener.needsPeers();
-            case Effect.Progress(long verifiedBytes, long _, double _) ->
-                tellProgress(bus, metainfo, verifiedBytes, from());
+            case Effect.Progress(long verifiedBytes, long wanted, double rate) ->
+                bus.tell(
+                        Addresses.FETCH_PROGRESS,
+                        new Local.FetchProgress(
+                                metainfo.piecesRoot(), metainfo.name(), verifiedBytes, wanted, rate, from()));
             case Effect.Finished _ -> listener.finished();
             case Effect.Failed(Bitfield missing, String cause) -> listener.failed(cause, missing);
         }
@@ -206,20 +256,20 @@ final class PieceTransfer {
     private void verify(PeerKey peer, int piece, Hash256 root) {
         Source source = joined.get(peer);
         if (source == null) { // banned in the same breath: its bytes are not kept
-            driver.feed(new Input.PieceRefused(peer, piece));
+            feed(new Input.PieceRefused(peer, piece));
             return;
         }
         var data = source.take(piece);
         vertx.executeBlocking(() -> store.write(root, piece, data), false)
                 .onSuccess(right -> {
                     if (right) {
-                        driver.feed(new Input.PieceVerified(peer, piece));
+                        feed(new Input.PieceVerified(peer, piece));
                     } else {
                         source.badPiece = piece;
-                        driver.feed(new Input.PieceRefused(peer, piece));
+                        feed(new Input.PieceRefused(peer, piece));
                     }
                 })
-                .onFailure(failure -> driver.feed(new Input.StorageFailed(String.valueOf(failure.getMessage()))));
+                .onFailure(failure -> feed(new Input.StorageFailed(String.valueOf(failure.getMessage()))));
     }
 
     private void ban(@Nullable Source source, Download.BanReason reason, long untilNanos) {
@@ -241,18 +291,12 @@ final class PieceTransfer {
     /** Bytes by where they came from; what was here at the start counts too. */
     Map<Local.Source, Long> from() {
         var from = new EnumMap<Local.Source, Long>(Local.Source.class);
-        Download.Totals totals = download.totals();
+        Download.Totals totals = download == null ? new Download.Totals(0, 0, 0, 0, 0) : download.totals();
         from.put(Local.Source.LOCAL, localBytes);
-        from.put(Local.Source.RENDEZVOUS, totals.origin());
-        from.put(Local.Source.PEERS, totals.peers());
-        from.put(Local.Source.HTTP, totals.web());
+        from.put(Local.Source.RENDEZVOUS, earlierOrigin + totals.origin());
+        from.put(Local.Source.PEERS, earlierPeers + totals.peers());
+        from.put(Local.Source.HTTP, earlierWeb + totals.web());
         return Map.copyOf(from);
-    }
-
-    static void tellProgress(CommandBus bus, Metainfo known, long verifiedBytes, Map<Local.Source, Long> from) {
-        bus.tell(
-                Addresses.FETCH_PROGRESS,
-                new Local.FetchProgress(known.piecesRoot(), known.name(), verifiedBytes, known.length(), from));
     }
 
     private static byte[] bytes(ByteBuffer buffer) {

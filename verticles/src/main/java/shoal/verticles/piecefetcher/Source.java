@@ -1,5 +1,6 @@
 package shoal.verticles.piecefetcher;
 
+import java.net.URI;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.HashMap;
@@ -33,6 +34,7 @@ final class Source {
     }
 
     final @Nullable Endpoint address;
+    final @Nullable URI web;
     final ArrayDeque<Question> questions = new ArrayDeque<>();
     /** Block counts of requests not answered yet, by first block. */
     final Map<Long, Integer> requested = new HashMap<>();
@@ -51,6 +53,9 @@ final class Source {
 
     @Nullable FrameStream stream;
 
+    /** Of a web server, what speaks for it while it is talked to. */
+    @Nullable WebSeed seed;
+
     String lastWord = "not tried yet";
     long nextTryNanos;
     long askedNanos;
@@ -65,7 +70,14 @@ final class Source {
         @Nullable ByteBuffer bytes;
     }
 
+    /** A web server. */
+    Source(URI web) {
+        this.web = web;
+        address = null;
+    }
+
     Source(@Nullable Contact contact, @Nullable Endpoint address) {
+        web = null;
         this.contact = contact;
         this.address = address;
         id = contact == null ? null : contact.id();
@@ -80,12 +92,17 @@ final class Source {
     }
 
     SourceClass sourceClass() {
+        if (web != null) {
+            return SourceClass.WEB;
+        }
         return isOrigin() ? SourceClass.ORIGIN : SourceClass.PEER;
     }
 
     void send(Frame frame) {
         if (stream != null) {
             stream.send(frame);
+        } else if (seed != null) {
+            seed.send(frame);
         }
     }
 
@@ -96,6 +113,10 @@ final class Source {
         requested.clear();
         pieces.clear();
         stream = null;
+        if (seed != null) {
+            seed.close();
+            seed = null;
+        }
         listed = false;
         offersFile = false;
         joined = false;
@@ -162,6 +183,6 @@ final class Source {
     /** Who it is, as far as that is known, for a reader. */
     @Override
     public String toString() {
-        return peer != null ? peer.toString() : String.valueOf(contact != null ? contact : address);
+        return peer != null ? peer.toString() : String.valueOf(contact != null ? contact : web != null ? web : address);
     }
 }

@@ -1,16 +1,23 @@
 package shoal.verticles.piecefetcher;
 
+import io.vertx.core.Context;
 import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import java.net.URI;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
+import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
+import shoal.codec.metainfo.Metainfo;
 import shoal.codec.swarm.PeerKey;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.StreamKind;
@@ -42,12 +49,18 @@ final class Sources {
     private final QuicEndpoint endpoint;
     private final int max;
     private final Listener listener;
+    private final Supplier<@Nullable Metainfo> known;
     private final List<Source> all = new ArrayList<>();
     private final Map<NodeId, PeerKey> keys = new HashMap<>();
+    private long nextKey;
     private boolean over;
 
-    /** @param max sources known at once: the budget of connections */
-    Sources(QuicEndpoint endpoint, int max, Listener listener) {
+    /**
+     * @param max sources known at once: the budget of connections
+     * @param known the file's metadata, once that is here
+     */
+    Sources(QuicEndpoint endpoint, int max, Listener listener, Supplier<@Nullable Metainfo> known) {
+        this.known = known;
         this.endpoint = endpoint;
         this.max = max;
         this.listener = listener;
@@ -78,6 +91,17 @@ final class Sources {
         }
     }
 
+    /** A web server. */
+    void add(URI web) {
+        if (all.size() < MAX_SOURCES) {
+            all.add(new Source(web));
+        }
+    }
+
+    boolean isEmpty() {
+        return all.isEmpty();
+    }
+
     void forEach(Consumer<Source> action) {
         List.copyOf(all).forEach(action);
     }
@@ -94,6 +118,36 @@ final class Sources {
     private void connect(Source source) {
         source.state = Source.State.CONNECTING;
         source.lastWord = "does not answer yet";
+        URI web = source.web;
+        if (web != null) {
+            source.state = Source.State.TALKING;
+            if (source.key == null) {
+                source.key = new PeerKey(nextKey++);
+            }
+            Context context = Objects.requireNonNull(Vertx.currentContext(), "a fetch has a context");
+            source.seed = new WebSeed(web, known, new WebSeed.Listener() {
+                @Override
+                public void heard(WebSeed seed, Frame frame) {
+                    context.runOnContext(_ -> {
+                        if (!over && source.seed == seed) {
+                            heardWeb(source, frame);
+                        }
+                    });
+                }
+
+                @Override
+                public void failed(WebSeed seed, String why, boolean forLong) {
+                    context.runOnContext(_ -> {
+                        if (!over && source.seed == seed) {
+                            source.failures += forLong ? MAX_RETRY_DOUBLINGS : 0;
+                            drop(source, why);
+                        }
+                    });
+                }
+            });
+            listener.talks(source);
+            return;
+        }
         Contact contact = source.contact;
         Future<PeerConnection> connecting =
                 contact != null ? endpoint.connect(contact) : endpoint.connect(Objects.requireNonNull(source.address));
@@ -125,7 +179,7 @@ final class Sources {
         source.state = Source.State.TALKING;
         source.stream = stream;
         source.lastWord = "has not said what it has";
-        source.key = keys.computeIfAbsent(Objects.requireNonNull(source.id), _ -> new PeerKey(keys.size()));
+        source.key = keys.computeIfAbsent(Objects.requireNonNull(source.id), _ -> new PeerKey(nextKey++));
         stream.onClose(() -> {
             if (source.stream == stream) {
                 apart(source, "closed the stream");
@@ -137,6 +191,14 @@ final class Sources {
             }
         });
         listener.talks(source);
+    }
+
+    private void heardWeb(Source source, Frame frame) {
+        try {
+            listener.heard(source, frame);
+        } catch (MalformedException wrong) {
+            drop(source, String.valueOf(wrong.getMessage()));
+        }
     }
 
     /** No stream is open to it any more; it is tried again later, each time after a longer pause. */

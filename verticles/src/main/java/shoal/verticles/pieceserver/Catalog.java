@@ -154,8 +154,18 @@ final class Catalog {
         Seeded gone = seeded.remove(root);
         if (gone != null) {
             roots.remove(gone.metainfo.infoHash(), root);
+            bus.tell(Addresses.WITHDRAW, new Local.Withdraw(root));
             LOG.info("[TORRENT] no longer seeding {}: the file is gone or changed", gone.metainfo.name());
         }
+    }
+
+    /** A file could not be read: if the store has let go of it, so does this. */
+    void recheck(Hash256 root) {
+        vertx.executeBlocking(() -> store.find(root).isEmpty(), false).onSuccess(gone -> {
+            if (gone) {
+                forget(root);
+            }
+        });
     }
 
     void verified(Local.PiecesVerified news) {

@@ -60,6 +60,7 @@ public final class PieceServerVerticle extends VerticleBase {
         endpoint.onStream(StreamKind.PIECES, sending::accept);
         bus.listen(Addresses.PIECES_VERIFIED, Local.PiecesVerified.class, catalog::verified);
         bus.listen(Addresses.FILE_STORED, Local.FileStored.class, stored -> catalog.lookUp(stored.piecesRoot()));
+        store.onRemoved(file -> context.runOnContext(_ -> catalog.forget(file.piecesRoot())));
         Promise<Void> started = Promise.promise();
         vertx.setTimer(START_PATIENCE_MILLIS, _ -> started.tryComplete());
         new SeedDirectories(vertx, store, catalog, directories())

@@ -174,6 +174,7 @@ final class Uploads {
                 .onFailure(failure -> {
                     LOG.warn("[TORRENT] cannot read a piece: {}", failure.getMessage());
                     request.session.refuse(asked, ErrorCode.NOT_FOUND);
+                    catalog.recheck(asked.piecesRoot());
                 })
                 .compose(
                         data -> request.session.send(new Frame.PieceData(asked.piecesRoot(), asked.firstBlock(), data)))
