@@ -85,6 +85,8 @@ class HouseTest {
                 "codec.base",
                 "codec.gguf");
 
+        may("bridge.make", "bridge.kernel.scalar", "codec.base", "codec.gguf");
+
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
         may("verticles.identity", "codec.base", "codec.wire");
@@ -165,11 +167,16 @@ class HouseTest {
                 "codec.wire",
                 "bridge.generate",
                 "bridge.kernel",
+                "bridge.make",
                 "bridge.model",
                 "bridge.model.text",
                 "bridge.model.sampling");
 
-        may("bench.micro", "bridge.kernel", "codec.gguf");
+        // Benches measure the whole: the list of them, then each kind.
+        may("bench", "bench.micro", "bench.race", "bench.report", "verticles.cli");
+        may("bench.report");
+        may("bench.micro", "bench.report", "bridge.kernel", "codec.gguf");
+        may("bench.race", "bench.report");
     }
 
     private static JavaClasses house;
@@ -207,7 +214,7 @@ class HouseTest {
                 alone("the Vector API", under("jdk.incubator.vector"), "bridge.kernel.vector", "bridge.hash"),
                 alone("Vert.x Web", under("io.vertx.ext.web"), "verticles.api"),
                 alone("Micrometer", under("io.micrometer"), "verticles.api"),
-                alone("picocli", under("picocli"), "verticles.cli"),
+                alone("picocli", under("picocli"), "verticles.cli", "bench"),
                 alone("Logback", under("ch.qos.logback"), "verticles.cli"),
                 alone("the schema validator", under("com.networknt"), "verticles.config"),
                 alone("Jackson", under("tools.jackson"), "codec.command", "verticles", "bench"),

@@ -19,13 +19,13 @@ import org.jspecify.annotations.Nullable;
  * Starts this program once more with the JVM flags that it needs and that a manifest cannot give: the vector module above all.
  * On Unix by {@code execv}, so that the process id, and with it signals and kill -9, stay right; elsewhere as a child.
  */
-final class Relaunch {
+public final class Relaunch {
     private static final String MARK = "shoal.relaunched";
     private static final String KEPT_ERROR = "shoal.stderr";
     private static final int STANDARD_ERROR = 2;
     private static final int WRITE_ONLY = 1;
 
-    static final List<String> FLAGS = List.of(
+    public static final List<String> FLAGS = List.of(
             "--add-modules=jdk.incubator.vector",
             "--enable-native-access=ALL-UNNAMED",
             "--sun-misc-unsafe-memory-access=allow",
@@ -41,13 +41,27 @@ final class Relaunch {
 
     /** Returns only if the flags are there already, or can't be given; then slower kernels are used and the user is told. */
     static void withFlags(String[] args) {
+        Path jar = jar();
+        if (jar != null) {
+            withFlags(List.of("-jar", jar.toString()), args);
+        } else {
+            restoreStandardError();
+        }
+    }
+
+    /** As above for another program on this class path, which must hold the jar. */
+    public static void withFlags(Class<?> main, String[] args) {
+        if (jar() != null) {
+            withFlags(List.of("-cp", System.getProperty("java.class.path"), main.getName()), args);
+        } else {
+            restoreStandardError();
+        }
+    }
+
+    private static void withFlags(List<String> program, String[] args) {
         restoreStandardError();
         if (System.getProperty(MARK) != null
                 || ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()) {
-            return;
-        }
-        Path jar = jar();
-        if (jar == null) {
             return;
         }
         var command = new ArrayList<String>();
@@ -56,8 +70,7 @@ final class Relaunch {
         command.addAll(FLAGS);
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
         command.add("-D" + MARK + "=true");
-        command.add("-jar");
-        command.add(jar.toString());
+        command.addAll(program);
         command.addAll(List.of(args));
         if (isWindows()) {
             runChild(command);

@@ -22,6 +22,7 @@ import picocli.CommandLine.Spec;
             JoinCommand.class,
             TokenizeCommand.class,
             LogitsCommand.class,
+            MakeModelCommand.class,
             TorrentCommand.class,
             SeedCommand.class,
             FetchCommand.class,
