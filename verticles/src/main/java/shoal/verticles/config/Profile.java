@@ -26,6 +26,7 @@ public record Profile(
         Store store,
         Torrent torrent,
         Upload upload,
+        Download download,
         Push push,
         Shard shard,
         Compute compute,
@@ -115,7 +116,9 @@ public record Profile(
     }
 
     public record Upload(
-            long bytesPerSecond, String httpHost, @Nullable Integer httpPort) {}
+            long bytesPerSecond, long bytesPerSecondPerPeer, String httpHost, @Nullable Integer httpPort) {}
+
+    public record Download(long bytesPerSecond, long bytesPerSecondPerPeer, int connections, long memoryBytes) {}
 
     public record Push(List<String> allow, String namePattern, String nameReplacement) {
         /** Who may push. @throws ProfileException for what is no node id */

@@ -13,6 +13,7 @@ import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
@@ -20,6 +21,7 @@ import shoal.codec.metainfo.MerkleTree;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.swarm.Bitfield;
 import shoal.codec.swarm.Download;
+import shoal.codec.swarm.RateLimit;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.SignedRecord;
@@ -63,8 +65,10 @@ final class Fetch implements Sources.Listener {
      *
      * @param lookIn directories with files that are here already
      * @param webSeeds web servers, asked last
+     * @param limit of all fetches together
      */
-    record Settings(int stallSeconds, List<Path> lookIn, List<URI> webSeeds) {}
+    record Settings(
+            int stallSeconds, List<Path> lookIn, List<URI> webSeeds, Download.Settings download, RateLimit limit) {}
 
     private @Nullable Source metadataFrom;
     private boolean deciding;
@@ -93,7 +97,7 @@ final class Fetch implements Sources.Listener {
         this.wanted = wanted;
         this.settings = settings;
         this.claim = claim;
-        sources = new Sources(endpoint, this, () -> metainfo);
+        sources = new Sources(endpoint, settings.download.maxPeers(), this, () -> metainfo);
         lookIn = new LookIn(store, settings.lookIn);
     }
 
@@ -296,6 +300,17 @@ final class Fetch implements Sources.Listener {
                     transfer.has(source, have);
                 }
             }
+            case Frame.Placed placed -> {
+                if (transfer != null) {
+                    transfer.placed(source, placed);
+                }
+            }
+            case Frame.Followers(Hash256 root, List<Contact> contacts) -> {
+                if (transfer != null && transfer.isOurs(root)) {
+                    contacts.forEach(sources::add);
+                    sources.connectDue(MachineDriver.nowNanos());
+                }
+            }
             case Frame.PieceData data -> {
                 if (transfer != null) {
                     transfer.arrived(source, data);
@@ -444,7 +459,8 @@ final class Fetch implements Sources.Listener {
                 store,
                 bus,
                 begun.metainfo(),
-                Download.Settings.DEFAULT.withGiveUpNanos(settings.stallSeconds * 1000L * MILLI),
+                settings.download.withGiveUpNanos(settings.stallSeconds * 1000L * MILLI),
+                settings.limit,
                 new Pieces());
         next(begun);
     }

@@ -16,6 +16,8 @@ import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.Metainfo;
+import shoal.codec.swarm.Download;
+import shoal.codec.swarm.RateLimit;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -44,10 +46,18 @@ public final class PieceFetcherVerticle extends VerticleBase {
         this.store = store;
         this.bus = bus;
         this.origins = List.copyOf(origins);
+        Profile.Download budget = profile.download();
         settings = new Fetch.Settings(
                 profile.torrent().stallSeconds(),
                 profile.store().lookIn().stream().map(Path::of).toList(),
-                profile.torrent().webSeedAddresses());
+                profile.torrent().webSeedAddresses(),
+                Download.Settings.DEFAULT.withBudget(
+                        budget.memoryBytes(), budget.connections(), limit(budget.bytesPerSecondPerPeer())),
+                new RateLimit(limit(budget.bytesPerSecond()), Download.BLOCK_BYTES));
+    }
+
+    private static long limit(long bytesPerSecond) {
+        return bytesPerSecond == 0 ? RateLimit.UNLIMITED : bytesPerSecond;
     }
 
     @Override

@@ -22,6 +22,7 @@ import shoal.codec.swarm.Download;
 import shoal.codec.swarm.Download.Effect;
 import shoal.codec.swarm.Download.Input;
 import shoal.codec.swarm.PeerKey;
+import shoal.codec.swarm.RateLimit;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.verticles.bus.Addresses;
@@ -68,6 +69,7 @@ final class PieceTransfer {
     private final Listener listener;
     private final Download.Shape shape;
     private final Download.Settings settings;
+    private final RateLimit limit;
     private final Map<PeerKey, Source> joined = new HashMap<>();
     private final ArrayDeque<Whole> whole = new ArrayDeque<>();
     private int writers;
@@ -93,12 +95,14 @@ final class PieceTransfer {
             CommandBus bus,
             Metainfo metainfo,
             Download.Settings settings,
+            RateLimit limit,
             Listener listener) {
         this.vertx = vertx;
         this.store = store;
         this.bus = bus;
         this.metainfo = metainfo;
         this.settings = settings;
+        this.limit = limit;
         this.listener = listener;
         shape = new Download.Shape(metainfo.length(), metainfo.pieceLength());
     }
@@ -119,7 +123,7 @@ final class PieceTransfer {
         }
         localBytes = shape.bytesOf(local.and(pieces));
         wantedBytes = shape.bytesOf(pieces);
-        Download begun = new Download(shape, pieces, verified, settings, new SplittableRandom());
+        Download begun = new Download(shape, pieces, verified, settings, limit, new SplittableRandom());
         download = begun;
         driver = new MachineDriver<>(vertx, begun, new Input.Tick(), this::carryOut);
         joined.forEach((key, source) -> feed(new Input.PeerJoined(
@@ -189,6 +193,13 @@ final class PieceTransfer {
         }
     }
 
+    void placed(Source source, Frame.Placed placed) {
+        if (source.joined && isOurs(placed.piecesRoot())) {
+            feed(
+                    new Input.PeerPlaced(Objects.requireNonNull(source.key), placed.firstPiece(), placed.pieceCount()));
+        }
+    }
+
     /** @throws MalformedException if these are no whole blocks of the file */
     void arrived(Source source, Frame.PieceData data) {
         if (!source.joined || !isOurs(data.piecesRoot())) {
@@ -212,6 +223,11 @@ final class PieceTransfer {
         Integer count = source.requested.remove(refusal.firstBlock());
         if (count != null) {
             source.forget(shape, refusal.firstBlock(), count);
+            if (refusal.code() == ErrorCode.ELSEWHERE) {
+                feed(
+                        new Input.RequestElsewhere(Objects.requireNonNull(source.key), refusal.firstBlock(), count));
+                return;
+            }
             feed(new Input.RequestRefused(
                     Objects.requireNonNull(source.key),
                     refusal.firstBlock(),

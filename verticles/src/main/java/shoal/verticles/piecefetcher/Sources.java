@@ -34,7 +34,6 @@ final class Sources {
     private static final long MILLI = 1_000_000L;
     private static final long FIRST_RETRY_NANOS = 500 * MILLI;
     private static final int MAX_RETRY_DOUBLINGS = 5;
-    private static final int MAX_SOURCES = 128;
 
     /** What the owner is told. */
     interface Listener {
@@ -48,6 +47,7 @@ final class Sources {
     }
 
     private final QuicEndpoint endpoint;
+    private final int max;
     private final Listener listener;
     private final Supplier<@Nullable Metainfo> known;
     private final List<Source> all = new ArrayList<>();
@@ -55,10 +55,14 @@ final class Sources {
     private long nextKey;
     private boolean over;
 
-    /** @param known the file's metadata, once that is here */
-    Sources(QuicEndpoint endpoint, Listener listener, Supplier<@Nullable Metainfo> known) {
+    /**
+     * @param max sources known at once: the budget of connections
+     * @param known the file's metadata, once that is here
+     */
+    Sources(QuicEndpoint endpoint, int max, Listener listener, Supplier<@Nullable Metainfo> known) {
         this.known = known;
         this.endpoint = endpoint;
+        this.max = max;
         this.listener = listener;
     }
 
@@ -75,14 +79,14 @@ final class Sources {
                 return;
             }
         }
-        if (all.size() < MAX_SOURCES) {
+        if (all.size() < max) {
             all.add(new Source(contact, null));
         }
     }
 
     /** Somebody of whom only the address is known. */
     void add(Endpoint address) {
-        if (all.size() < MAX_SOURCES) {
+        if (all.size() < max) {
             all.add(new Source(null, address));
         }
     }

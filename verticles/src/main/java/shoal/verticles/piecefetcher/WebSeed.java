@@ -7,6 +7,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
+import java.net.http.HttpResponse.BodySubscribers;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -16,6 +17,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Flow;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Hash256;
@@ -103,6 +106,35 @@ final class WebSeed {
                 .build();
     }
 
+    /** Reads at most so many bytes of a part, and nothing of any other answer. */
+    private static HttpResponse.BodyHandler<byte[]> part(int size) {
+        return answer -> answer.statusCode() == 206
+                ? BodySubscribers.limiting(BodySubscribers.ofByteArray(), size)
+                : new Unread();
+    }
+
+    /** A body that is given up at once: it may be the whole file. */
+    private static final class Unread implements HttpResponse.BodySubscriber<byte[]> {
+        @Override
+        public CompletionStage<byte[]> getBody() {
+            return CompletableFuture.completedFuture(new byte[0]);
+        }
+
+        @Override
+        public void onSubscribe(Flow.Subscription subscription) {
+            subscription.cancel();
+        }
+
+        @Override
+        public void onNext(List<ByteBuffer> unwanted) {}
+
+        @Override
+        public void onError(Throwable failure) {}
+
+        @Override
+        public void onComplete() {}
+    }
+
     // ------------------------------------------------------------------------------------------------ what is there
 
     private void metadata(Hash256 hash) {
@@ -139,16 +171,15 @@ final class WebSeed {
         if (metainfo == null) {
             throw new IllegalStateException("followed before it is known what");
         }
-        HTTP.sendAsync(get(file(metainfo, ""), 0, 1), BodyHandlers.limiting(BodyHandlers.ofByteArray(), 1))
-                .whenComplete((response, failure) -> {
-                    String wrong = failure != null ? reason(failure) : wrong(response, 0, 1, metainfo.length());
-                    if (wrong == null) {
-                        byte[] all = Bitfield.all(metainfo.pieces().count()).toBytes();
-                        listener.heard(this, new Frame.Holding(root, ByteBuffer.wrap(all)));
-                    } else {
-                        listener.failed(this, wrong, response != null);
-                    }
-                });
+        HTTP.sendAsync(get(file(metainfo, ""), 0, 1), part(1)).whenComplete((response, failure) -> {
+            String wrong = failure != null ? reason(failure) : wrong(response, 0, 1, metainfo.length());
+            if (wrong == null) {
+                byte[] all = Bitfield.all(metainfo.pieces().count()).toBytes();
+                listener.heard(this, new Frame.Holding(root, ByteBuffer.wrap(all)));
+            } else {
+                listener.failed(this, wrong, response != null);
+            }
+        });
     }
 
     /** Why this is not the answer to a range request; null if it is. */
@@ -192,8 +223,7 @@ final class WebSeed {
                 next = waiting.remove();
                 offset = next.firstBlock() * 16_384;
                 size = (int) Math.min(next.blockCount() * 16_384L, metainfo.length() - offset);
-                answer = HTTP.sendAsync(
-                        get(file(metainfo, ""), offset, size), BodyHandlers.limiting(BodyHandlers.ofByteArray(), size));
+                answer = HTTP.sendAsync(get(file(metainfo, ""), offset, size), part(size));
                 running.put(next, answer);
             }
             answer.whenComplete((response, failure) -> answered(next, offset, size, metainfo, response, failure));

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import shoal.codec.swarm.RateLimit;
 import shoal.codec.swarm.UploadScheduler;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
@@ -25,7 +26,16 @@ public final class PieceServerVerticle extends VerticleBase {
     private static final long START_PATIENCE_MILLIS = 10_000;
 
     private static final UploadScheduler.Settings UPLOADS = new UploadScheduler.Settings(
-            UploadScheduler.Settings.UNLIMITED, 256 * 1024, 1024, 64L << 20, 48L << 20, 12L << 20, 1024);
+            RateLimit.UNLIMITED,
+            RateLimit.UNLIMITED,
+            256 * 1024,
+            1024,
+            64L << 20,
+            48L << 20,
+            12L << 20,
+            1024,
+            32,
+            5_000_000_000L);
 
     private final QuicEndpoint endpoint;
     private final ShardStore store;
@@ -42,9 +52,10 @@ public final class PieceServerVerticle extends VerticleBase {
 
     @Override
     public Future<?> start() {
-        long limit = profile.upload().bytesPerSecond();
+        var limits = UPLOADS.withBytesPerSecond(
+                limit(profile.upload().bytesPerSecond()), limit(profile.upload().bytesPerSecondPerPeer()));
         var catalog = new Catalog(vertx, store, bus, profile);
-        var sending = new Uploads(vertx, store, catalog, limit == 0 ? UPLOADS : UPLOADS.withBytesPerSecond(limit));
+        var sending = new Uploads(vertx, store, catalog, limits);
         uploads = sending;
         endpoint.onStream(StreamKind.PIECES, sending::accept);
         bus.listen(Addresses.PIECES_VERIFIED, Local.PiecesVerified.class, catalog::verified);
@@ -57,6 +68,10 @@ public final class PieceServerVerticle extends VerticleBase {
                 .onSuccess(_ -> started.tryComplete())
                 .onFailure(started::tryFail);
         return started.future();
+    }
+
+    private static long limit(long bytesPerSecond) {
+        return bytesPerSecond == 0 ? RateLimit.UNLIMITED : bytesPerSecond;
     }
 
     private Set<Path> directories() {

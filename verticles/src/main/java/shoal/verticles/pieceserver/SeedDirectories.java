@@ -69,6 +69,7 @@ final class SeedDirectories {
         }
         looking = true;
         vertx.executeBlocking(() -> {
+                    store.sweep();
                     SeedWatch.Change change = watch.look();
                     List<Adopted> adopted = adopt(change.settled());
                     return new Looked(change, adopted);

@@ -1,5 +1,6 @@
 package shoal.verticles.pieceserver;
 
+import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
@@ -30,6 +31,7 @@ final class Uploads {
     private static final int MAX_FRAME_BYTES = Frame.RequestPiece.MAX_BLOCKS * Pieces.BLOCK_SIZE;
 
     private final Vertx vertx;
+    private final Context vertxContext;
     private final ShardStore store;
     private final Catalog catalog;
     private final MachineDriver<UploadScheduler.Input, UploadScheduler.Effect> scheduler;
@@ -49,10 +51,30 @@ final class Uploads {
         }
     }
 
-    private record Request(Session session, Frame.RequestPiece asked, long bytes, int frameBytes) {}
+    private record Request(
+            Session session,
+            Frame.RequestPiece asked,
+            long bytes,
+            int frameBytes,
+            Seeded file,
+            int firstPiece,
+            int pieceCount) {
+        void sent() {
+            if (file.firstCopies != null) {
+                file.firstCopies.sent(session.key(), firstPiece, pieceCount, MachineDriver.nowNanos());
+            }
+        }
+
+        void notSent() {
+            if (file.firstCopies != null) {
+                file.firstCopies.takeBack(session.key(), firstPiece, pieceCount);
+            }
+        }
+    }
 
     Uploads(Vertx vertx, ShardStore store, Catalog catalog, UploadScheduler.Settings settings) {
         this.vertx = vertx;
+        vertxContext = vertx.getOrCreateContext();
         this.store = store;
         this.catalog = catalog;
         scheduler = new MachineDriver<>(
@@ -85,6 +107,7 @@ final class Uploads {
         requests.entrySet().removeIf(entry -> {
             boolean its = entry.getValue().session == session;
             if (its) {
+                entry.getValue().notSent();
                 scheduler.feed(new UploadScheduler.Input.Withdrawn(requester.key, entry.getKey()));
             }
             return its;
@@ -95,6 +118,7 @@ final class Uploads {
             if (id != null) {
                 requesters.remove(id);
             }
+            catalog.left(requester.key);
         }
     }
 
@@ -104,10 +128,16 @@ final class Uploads {
             session.refuse(asked, ErrorCode.NOT_FOUND);
             return;
         }
+        int firstPiece = file.pieceOf(asked.firstBlock());
+        int pieceCount = file.pieceOf(asked.firstBlock() + asked.blockCount() - 1) - firstPiece + 1;
+        if (!file.give(session, firstPiece, pieceCount, MachineDriver.nowNanos())) {
+            session.refuse(asked, ErrorCode.ELSEWHERE);
+            return;
+        }
         long request = nextRequest++;
         long bytes = file.bytesOf(asked.firstBlock(), asked.blockCount());
         int frameBytes = Math.clamp(file.metainfo.pieceLength(), FRAME_BYTES, MAX_FRAME_BYTES);
-        requests.put(request, new Request(session, asked, bytes, frameBytes));
+        requests.put(request, new Request(session, asked, bytes, frameBytes, file, firstPiece, pieceCount));
         scheduler.feed(new UploadScheduler.Input.Requested(session.key(), request, bytes));
     }
 
@@ -119,6 +149,7 @@ final class Uploads {
                     && asked.blockCount() == cancel.blockCount()
                     && asked.piecesRoot().equals(cancel.piecesRoot());
             if (isIt) {
+                entry.getValue().notSent();
                 scheduler.feed(new UploadScheduler.Input.Withdrawn(session.key(), entry.getKey()));
             }
             return isIt;
@@ -131,6 +162,7 @@ final class Uploads {
             case UploadScheduler.Effect.Refuse(PeerKey _, long number) -> {
                 Request request = requests.remove(number);
                 if (request != null) {
+                    request.notSent();
                     request.session.refuse(request.asked, ErrorCode.BUSY);
                 }
             }
@@ -159,6 +191,8 @@ final class Uploads {
                     catalog.recheck(asked.piecesRoot());
                 })
                 .compose(data -> send(request, data))
+                .onSuccess(_ -> vertxContext.runOnContext(_ -> request.sent()))
+                .onFailure(_ -> vertxContext.runOnContext(_ -> request.notSent()))
                 .onComplete(_ -> {
                     lease.release();
                     scheduler.feed(new UploadScheduler.Input.Sent(peer, number));

@@ -40,6 +40,7 @@ final class PushReceiver {
     private final UnaryOperator<String> storedName;
 
     private @Nullable Metainfo file;
+    private String name = "";
     private BitSet verified = new BitSet();
     private long unverifiedBytes;
     private boolean busy;
@@ -85,13 +86,15 @@ final class PushReceiver {
         byte[] layer = bytes(offer.pieceLayer());
         vertx.executeBlocking(() -> begin(info, layer), false)
                 .onFailure(this::refuse)
-                .onSuccess(begun -> {
+                .onSuccess(taken -> {
+                    StoredFile begun = taken.begun();
                     busy = false;
                     if (closed) {
                         release(begun.piecesRoot());
                         return;
                     }
                     file = begun.metainfo();
+                    name = taken.name();
                     verified = begun.verified().toBitSet();
                     stream.send(new Frame.Holding(
                             begun.piecesRoot(), ByteBuffer.wrap(begun.verified().toBytes())));
@@ -99,21 +102,23 @@ final class PushReceiver {
                 });
     }
 
-    private StoredFile begin(byte[] info, byte[] layer) throws IOException {
+    private record Offer(StoredFile begun, String name) {}
+
+    private Offer begin(byte[] info, byte[] layer) throws IOException {
         Metainfo offered = Metainfo.ofInfo(info, layer);
         if (offered.pieceLength() > Frame.PieceData.MAX_DATA_BYTES) {
             throw new MalformedException(
                     "pieces of " + offered.pieceLength() + " bytes, allowed at most " + Frame.PieceData.MAX_DATA_BYTES);
         }
-        String name = Metainfo.checkName(storedName.apply(offered.name()));
-        if (name.startsWith(".") || !name.endsWith(".gguf")) {
-            throw new MalformedException("'" + name + "' is no name for a file to seed; it must end with .gguf");
+        String wantedName = Metainfo.checkName(storedName.apply(offered.name()));
+        if (wantedName.startsWith(".") || !wantedName.endsWith(".gguf")) {
+            throw new MalformedException("'" + wantedName + "' is no name for a file to seed; it must end with .gguf");
         }
-        Metainfo renamed =
-                Metainfo.of(name, new MerkleTree.Result(offered.pieces(), offered.piecesRoot(), offered.pieceLayer()));
+        Metainfo renamed = Metainfo.of(
+                wantedName, new MerkleTree.Result(offered.pieces(), offered.piecesRoot(), offered.pieceLayer()));
         store.hold(offered.piecesRoot(), USE);
         try {
-            return store.begin(renamed);
+            return new Offer(store.begin(renamed), wantedName);
         } catch (IOException | RuntimeException failure) {
             store.release(offered.piecesRoot(), USE);
             throw failure;
@@ -172,7 +177,7 @@ final class PushReceiver {
         vertx.executeBlocking(
                         () -> {
                             Files.createDirectories(directory);
-                            return store.finish(known.piecesRoot(), directory.resolve(known.name()));
+                            return store.finish(known.piecesRoot(), directory.resolve(name));
                         },
                         false)
                 .onFailure(this::refuse)

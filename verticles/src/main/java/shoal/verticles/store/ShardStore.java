@@ -746,6 +746,22 @@ public final class ShardStore implements AutoCloseable {
         return true;
     }
 
+    /** Lets go of whole files that are gone, or are not what they were when they were hashed. Reads none of them. */
+    public synchronized void sweep() throws IOException {
+        for (Entry entry : List.copyOf(entries.values())) {
+            Fingerprint then;
+            StoredFile view;
+            synchronized (entry) {
+                then = entry.map == null ? entry.fingerprint : null;
+                view = entry.view();
+            }
+            if (then != null && !new KnownFile(view.path(), then, view.metainfo()).isUnchanged()) {
+                forget(entry);
+                removalListeners.forEach(listener -> listener.accept(view));
+            }
+        }
+    }
+
     /** Forces all data to disk and lets go of the directory. */
     @Override
     public synchronized void close() throws IOException {
