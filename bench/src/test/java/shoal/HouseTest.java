@@ -91,6 +91,7 @@ class HouseTest {
         may("verticles.store", "bridge.model", "codec.base", "codec.gguf", "codec.metainfo", "codec.swarm");
         may("verticles.bus", "verticles.identity", "codec.base", "codec.command", "codec.metainfo", "codec.wire");
         may("verticles.driver", "codec.base");
+        may("verticles.path", "codec.base");
         may("verticles.quic", "verticles.identity", "codec.base", "codec.wire");
 
         // The verticles: shared rooms, logic, and never one another.

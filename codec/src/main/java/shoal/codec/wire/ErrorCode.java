@@ -15,7 +15,8 @@ public enum ErrorCode {
     UNSUPPORTED(10, "The peer's role does not answer this."),
     CANCELLED(11, "The request was withdrawn."),
     LOST(12, "A machine that the request needed is gone."),
-    NOT_ALLOWED(13, "The peer does not take this from the one who asks.");
+    NOT_ALLOWED(13, "The peer does not take this from the one who asks."),
+    ELSEWHERE(14, "Another peer was given this piece; ask there first.");
 
     private final int number;
     private final String sentence;

@@ -274,6 +274,35 @@ public sealed interface Frame {
         }
     }
 
+    /**
+     * The sender has given these pieces to another, and wants them fetched there: first copies go to everybody, the others come
+     * from each other.
+     */
+    record Placed(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Frame {
+        public Placed {
+            requireRange("first piece", firstPiece, 0, 8 * Holding.MAX_BITFIELD_BYTES);
+            requireRange("piece count", pieceCount, 1, 8 * Holding.MAX_BITFIELD_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.PLACED;
+        }
+    }
+
+    /** Others who follow the same file at the sender, and take connections; unasked, and again when there are more. */
+    record Followers(Hash256 piecesRoot, List<Contact> contacts) implements Frame {
+        public Followers {
+            requireRange("contacts", contacts.size(), 1, MAX_CONTACTS);
+            contacts = List.copyOf(contacts);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.FOLLOWERS;
+        }
+    }
+
     /** Asks for neighbouring blocks. Blocks are 16 KiB and counted over the whole file; the last may be shorter (BEP 52). */
     record RequestPiece(Hash256 piecesRoot, long firstBlock, int blockCount) implements Frame {
         /** 4 MiB: one request must not fill a peer's send buffer. */

@@ -171,6 +171,11 @@ public final class FrameDecoder {
             case CANCEL_REQUEST ->
                 new Frame.CancelRequest(c.readHash("pieces root"), c.readVarint("first block", 0, Varint.MAX), (int)
                         c.readVarint("block count", 1, Frame.RequestPiece.MAX_BLOCKS));
+            case PLACED ->
+                new Frame.Placed(
+                        c.readHash("pieces root"), (int) c.readVarint("first piece", 0, Integer.MAX_VALUE), (int)
+                                c.readVarint("piece count", 1, Integer.MAX_VALUE));
+            case FOLLOWERS -> new Frame.Followers(c.readHash("pieces root"), readContacts(c));
             case TOKEN_BATCH ->
                 new Frame.TokenBatch(
                         c.readLong("session"),

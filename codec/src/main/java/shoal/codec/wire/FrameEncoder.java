@@ -89,6 +89,12 @@ public final class FrameEncoder {
                 w.putHash(f.piecesRoot()).putVarint(f.bitfield().remaining()).putBytes(f.bitfield());
             case Frame.Have f ->
                 w.putHash(f.piecesRoot()).putVarint(f.firstPiece()).putVarint(f.pieceCount());
+            case Frame.Placed f ->
+                w.putHash(f.piecesRoot()).putVarint(f.firstPiece()).putVarint(f.pieceCount());
+            case Frame.Followers f -> {
+                w.putHash(f.piecesRoot());
+                putContacts(w, f.contacts());
+            }
             case Frame.RequestPiece f ->
                 w.putHash(f.piecesRoot()).putVarint(f.firstBlock()).putVarint(f.blockCount());
             case Frame.PieceData f -> w.putHash(f.piecesRoot()).putVarint(f.firstBlock());

@@ -115,29 +115,51 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @SeedSource(40)
+    @SeedSource(6)
     void coldNodesCostTheOriginLittleMoreThanOneCopy(long seed) {
-        SwarmWorld world = new SwarmWorld(seed, 24 * MIB + 3, PIECE).delays(1, 30);
-        SwarmWorld.Node origin = world.origin(10);
-        List<SwarmWorld.Node> cold = new ArrayList<>();
-        for (int i = 0; i < 6; i++) {
-            cold.add(world.downloader(10));
-        }
-        for (int i = 0; i < cold.size(); i++) {
-            cold.get(i).start();
-            cold.get(i).connect(origin);
-            for (int j = 0; j < i; j++) {
-                cold.get(i).connect(cold.get(j));
+        for (int nodes : new int[] {3, 6, 10}) {
+            for (SourceClass sourceClass : List.of(SourceClass.ORIGIN, SourceClass.PEER)) {
+                superSeeds(nodes, sourceClass, 16 * MIB + 3, seed);
             }
+        }
+    }
+
+    @ParameterizedTest
+    @SeedSource(1)
+    void thirtyColdNodesCostTheOriginLittleMoreThanOneCopy(long seed) {
+        superSeeds(30, SourceClass.ORIGIN, 24 * MIB, seed);
+    }
+
+    /** Not all begin at once, and not all lines are alike. */
+    private static void superSeeds(int nodes, SourceClass sourceClass, long size, long seed) {
+        SwarmWorld world = new SwarmWorld(seed, size, PIECE).delays(1, 30);
+        SwarmWorld.Node origin = sourceClass == SourceClass.ORIGIN ? world.origin(10) : world.seeder(10);
+        origin.superSeeding();
+        List<SwarmWorld.Node> cold = new ArrayList<>();
+        for (int i = 0; i < nodes; i++) {
+            cold.add(world.downloader(world.random.nextDouble(5, 20)));
+        }
+        var begun = new ArrayList<SwarmWorld.Node>();
+        for (SwarmWorld.Node node : cold) {
+            world.at(world.random.nextLong(200 * MILLI), () -> {
+                node.start();
+                node.connect(origin);
+                begun.forEach(node::connect);
+                begun.add(node);
+            });
         }
         assertTrue(
                 world.runUntil(() -> cold.stream().allMatch(SwarmWorld.Node::finished), 120 * SECOND), "seed " + seed);
+        long wasted = 0;
+        long received = 0;
         for (SwarmWorld.Node node : cold) {
             assertWhole(node, world);
-            assertTrue(wasted(node) < 0.01, "wasted " + wasted(node) + ", seed " + seed);
+            wasted += node.download.totals().duplicate();
+            received += node.receivedBytes;
         }
+        assertTrue(wasted < 0.01 * received, "wasted " + wasted + " of " + received + ", seed " + seed);
         double copies = origin.sentBytes / (double) world.shape.size();
-        assertTrue(copies < 1.7, "the origin sent " + copies + " copies, seed " + seed);
+        assertTrue(copies <= 1.2, nodes + " nodes cost " + copies + " copies, seed " + seed);
     }
 
     @ParameterizedTest

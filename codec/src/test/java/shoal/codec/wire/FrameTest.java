@@ -67,6 +67,8 @@ class FrameTest {
                 new Frame.PieceData(HASH, 8, buffer(16_384)),
                 new Frame.PieceRefused(HASH, 8, ErrorCode.BUSY),
                 new Frame.CancelRequest(HASH, 8, 4),
+                new Frame.Placed(HASH, 60_000, 3),
+                new Frame.Followers(HASH, List.of(CONTACT)),
                 new Frame.TokenBatch(-7, new Epoch(2), 3, 511, true, List.of(1, 31_999, 128_255)),
                 new Frame.Activation(
                         Long.MIN_VALUE, new Epoch(1), 9, 77, 3, ActivationType.F16, true, 8, 2, buffer(48)),

@@ -13,6 +13,7 @@ import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
@@ -294,6 +295,17 @@ final class Fetch implements Sources.Listener {
             case Frame.Have have -> {
                 if (transfer != null) {
                     transfer.has(source, have);
+                }
+            }
+            case Frame.Placed placed -> {
+                if (transfer != null) {
+                    transfer.placed(source, placed);
+                }
+            }
+            case Frame.Followers(Hash256 root, List<Contact> contacts) -> {
+                if (transfer != null && transfer.isOurs(root)) {
+                    contacts.forEach(sources::add);
+                    sources.connectDue(MachineDriver.nowNanos());
                 }
             }
             case Frame.PieceData data -> {

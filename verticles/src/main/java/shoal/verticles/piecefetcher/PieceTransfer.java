@@ -170,6 +170,12 @@ final class PieceTransfer {
         }
     }
 
+    void placed(Source source, Frame.Placed placed) {
+        if (source.joined && isOurs(placed.piecesRoot())) {
+            feed(new Input.PeerPlaced(Objects.requireNonNull(source.key), placed.firstPiece(), placed.pieceCount()));
+        }
+    }
+
     /** @throws MalformedException if these are no whole blocks of the file */
     void arrived(Source source, Frame.PieceData data) {
         if (!source.joined || !isOurs(data.piecesRoot())) {
@@ -193,6 +199,10 @@ final class PieceTransfer {
         Integer count = source.requested.remove(refusal.firstBlock());
         if (count != null) {
             source.forget(shape, refusal.firstBlock(), count);
+            if (refusal.code() == ErrorCode.ELSEWHERE) {
+                feed(new Input.RequestElsewhere(Objects.requireNonNull(source.key), refusal.firstBlock(), count));
+                return;
+            }
             feed(new Input.RequestRefused(
                     Objects.requireNonNull(source.key),
                     refusal.firstBlock(),

@@ -18,6 +18,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Hash256;
 import shoal.codec.metainfo.InfoHash;
+import shoal.codec.swarm.FirstCopies;
+import shoal.codec.swarm.PeerKey;
 import shoal.codec.wire.Frame;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
@@ -90,7 +92,10 @@ final class Catalog {
         Seeded known = seeded.get(file.piecesRoot());
         boolean wasWhole = known != null && known.isWhole();
         Seeded now = new Seeded(file.metainfo());
-        if (known != null) {
+        if (known == null && file.isWhole()) {
+            now.firstCopies = new FirstCopies(file.metainfo().pieces().count());
+        } else if (known != null) {
+            now.firstCopies = known.firstCopies;
             now.verified.or(known.verified);
             now.followers.addAll(known.followers);
             roots.remove(known.metainfo.infoHash(), file.piecesRoot()); // the same bytes may have got another name
@@ -198,6 +203,15 @@ final class Catalog {
     /** By pieces root. */
     @Nullable Seeded at(Hash256 root) {
         return seeded.get(root);
+    }
+
+    /** It asks for nothing any more, and nobody can ask it. */
+    void left(PeerKey requester) {
+        seeded.values().forEach(file -> {
+            if (file.firstCopies != null) {
+                file.firstCopies.left(requester);
+            }
+        });
     }
 
     void unfollow(Session session) {

@@ -1,5 +1,6 @@
 package shoal.verticles.pieceserver;
 
+import io.vertx.core.Context;
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
 import java.util.HashMap;
@@ -24,6 +25,7 @@ final class Uploads {
     private static final int MAX_STREAMS_PER_PEER = 16;
 
     private final Vertx vertx;
+    private final Context vertxContext;
     private final ShardStore store;
     private final Catalog catalog;
     private final MachineDriver<UploadScheduler.Input, UploadScheduler.Effect> scheduler;
@@ -43,10 +45,24 @@ final class Uploads {
         }
     }
 
-    private record Request(Session session, Frame.RequestPiece asked, long bytes) {}
+    private record Request(
+            Session session, Frame.RequestPiece asked, long bytes, Seeded file, int firstPiece, int pieceCount) {
+        void sent() {
+            if (file.firstCopies != null) {
+                file.firstCopies.sent(session.key(), firstPiece, pieceCount, MachineDriver.nowNanos());
+            }
+        }
+
+        void notSent() {
+            if (file.firstCopies != null) {
+                file.firstCopies.takeBack(session.key(), firstPiece, pieceCount);
+            }
+        }
+    }
 
     Uploads(Vertx vertx, ShardStore store, Catalog catalog, UploadScheduler.Settings settings) {
         this.vertx = vertx;
+        vertxContext = vertx.getOrCreateContext();
         this.store = store;
         this.catalog = catalog;
         scheduler = new MachineDriver<>(
@@ -79,6 +95,7 @@ final class Uploads {
         requests.entrySet().removeIf(entry -> {
             boolean its = entry.getValue().session == session;
             if (its) {
+                entry.getValue().notSent();
                 scheduler.feed(new UploadScheduler.Input.Withdrawn(requester.key, entry.getKey()));
             }
             return its;
@@ -89,6 +106,7 @@ final class Uploads {
             if (id != null) {
                 requesters.remove(id);
             }
+            catalog.left(requester.key);
         }
     }
 
@@ -98,9 +116,15 @@ final class Uploads {
             session.refuse(asked, ErrorCode.NOT_FOUND);
             return;
         }
+        int firstPiece = file.pieceOf(asked.firstBlock());
+        int pieceCount = file.pieceOf(asked.firstBlock() + asked.blockCount() - 1) - firstPiece + 1;
+        if (!file.give(session, firstPiece, pieceCount, MachineDriver.nowNanos())) {
+            session.refuse(asked, ErrorCode.ELSEWHERE);
+            return;
+        }
         long request = nextRequest++;
         long bytes = file.bytesOf(asked.firstBlock(), asked.blockCount());
-        requests.put(request, new Request(session, asked, bytes));
+        requests.put(request, new Request(session, asked, bytes, file, firstPiece, pieceCount));
         scheduler.feed(new UploadScheduler.Input.Requested(session.key(), request, bytes));
     }
 
@@ -112,6 +136,7 @@ final class Uploads {
                     && asked.blockCount() == cancel.blockCount()
                     && asked.piecesRoot().equals(cancel.piecesRoot());
             if (isIt) {
+                entry.getValue().notSent();
                 scheduler.feed(new UploadScheduler.Input.Withdrawn(session.key(), entry.getKey()));
             }
             return isIt;
@@ -124,6 +149,7 @@ final class Uploads {
             case UploadScheduler.Effect.Refuse(PeerKey _, long number) -> {
                 Request request = requests.remove(number);
                 if (request != null) {
+                    request.notSent();
                     request.session.refuse(request.asked, ErrorCode.BUSY);
                 }
             }
@@ -152,6 +178,8 @@ final class Uploads {
                 })
                 .compose(
                         data -> request.session.send(new Frame.PieceData(asked.piecesRoot(), asked.firstBlock(), data)))
+                .onSuccess(_ -> vertxContext.runOnContext(_ -> request.sent()))
+                .onFailure(_ -> vertxContext.runOnContext(_ -> request.notSent()))
                 .onComplete(_ -> scheduler.feed(new UploadScheduler.Input.Sent(peer, number)));
     }
 }
