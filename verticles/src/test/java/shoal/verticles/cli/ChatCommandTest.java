@@ -92,8 +92,7 @@ class ChatCommandTest {
                 "--system",
                 "Be kind.");
         assertEquals(0, exit, err);
-        List<JsonNode> replies =
-                out.lines().map(line -> JSON.readTree(line)).toList();
+        List<JsonNode> replies = out.lines().map(line -> JSON.readTree(line)).toList();
         assertEquals(3, replies.size(), out);
         replies.forEach(reply -> {
             assertEquals("assistant", reply.get("role").asString());
