@@ -10,12 +10,16 @@ public final class HostBuffer {
     /** Values that share a scale. */
     public static final int BLOCK = 32;
 
+    /** From so many rows on, levels are there in F32 too. */
+    public static final int MANY = 4;
+
     private static final float TINY = 1e-30f;
 
     private final int width;
     private float[] values = new float[0];
     private byte[] levels8 = new byte[0];
     private short[] levels16 = new short[0];
+    private float[] levels = new float[0];
     private float[] scales = new float[0];
     private int[] levelSums = new int[0];
     private int quantisedRows;
@@ -59,6 +63,11 @@ public final class HostBuffer {
         return levels16;
     }
 
+    /** The same as F32; only if there are {@link #MANY} rows or more. */
+    public float[] levels() {
+        return levels;
+    }
+
     /** One per 32 values, row after row. Valid after {@link #quantise}. */
     public float[] scales() {
         return scales;
@@ -81,6 +90,9 @@ public final class HostBuffer {
             scales = new float[size / BLOCK];
             levelSums = new int[size / BLOCK];
         }
+        if (rows >= MANY && levels.length < size) {
+            levels = new float[size];
+        }
         for (int block = 0; block < size / BLOCK; block++) {
             scales[block] = quantiseBlock(block * BLOCK);
             int sum = 0;
@@ -89,6 +101,11 @@ public final class HostBuffer {
                 levels16[block * BLOCK + i] = levels8[block * BLOCK + i];
             }
             levelSums[block] = sum;
+        }
+        if (rows >= MANY) {
+            for (int i = 0; i < size; i++) {
+                levels[i] = levels8[i];
+            }
         }
         quantisedRows = rows;
     }

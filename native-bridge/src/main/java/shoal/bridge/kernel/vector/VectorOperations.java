@@ -31,6 +31,19 @@ public final class VectorOperations implements HostOperations {
         kernels.put(GgmlType.F32, new VectorF32());
         kernels.put(GgmlType.F16, new VectorF16());
         kernels.put(GgmlType.BF16, new VectorBF16());
+        kernels.put(GgmlType.Q8_0, new BlockKernel(new UnpackQ8_0(), new RowQ8_0()));
+        kernels.put(GgmlType.Q4_0, new BlockKernel(new UnpackQ4_0(), new RowQ4_0()));
+        kernels.put(GgmlType.Q4_1, new BlockKernel(new UnpackQ4_1()));
+        kernels.put(GgmlType.Q5_0, new BlockKernel(new UnpackQ5_0()));
+        kernels.put(GgmlType.Q5_1, new BlockKernel(new UnpackQ5_1()));
+        kernels.put(GgmlType.Q2_K, new BlockKernel(new UnpackQ2_K()));
+        kernels.put(GgmlType.Q3_K, new BlockKernel(new UnpackQ3_K()));
+        kernels.put(GgmlType.Q4_K, new BlockKernel(new UnpackQ4_K(), new RowQ4_K()));
+        kernels.put(GgmlType.Q5_K, new BlockKernel(new UnpackQ5_K()));
+        kernels.put(GgmlType.Q6_K, new BlockKernel(new UnpackQ6_K()));
+        kernels.put(GgmlType.IQ4_NL, new BlockKernel(new UnpackIQ4_NL()));
+        kernels.put(GgmlType.IQ4_XS, new BlockKernel(new UnpackIQ4_XS()));
+        kernels.put(GgmlType.MXFP4, new BlockKernel(new UnpackMXFP4()));
     }
 
     /** Bits of the vectors that run here: 128, 256 or 512. */
