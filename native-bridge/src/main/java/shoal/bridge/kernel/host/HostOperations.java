@@ -8,6 +8,13 @@ import shoal.codec.gguf.GgmlType;
 public interface HostOperations {
     Set<GgmlType> types();
 
+    /** Makes x ready for {@link #multiply} by w, by one thread before any multiplies; usual is to quantise it if w is. */
+    default void prepare(HostWeights w, HostBuffer x, int tokens) {
+        if (w.type().blockValues() > 1) {
+            x.quantise(tokens);
+        }
+    }
+
     /**
      * out[t * outStride + outColumn + r] = row firstRow + r of w times row t of x, for r below rowCount and t below tokens. Reads
      * x quantised if w is. Many threads at once, on disjoint rows.

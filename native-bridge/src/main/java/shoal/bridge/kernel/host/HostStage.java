@@ -266,9 +266,7 @@ final class HostStage implements CompiledStage {
 
     private void multiplyRows(
             HostWeights weights, int firstRow, int rowCount, HostBuffer in, int tokens, float[] out, int outStride) {
-        if (weights.type().blockValues() > 1) {
-            in.quantise(tokens);
-        }
+        operations.prepare(weights, in, tokens);
         pool.ranges(
                 rowCount,
                 pieces((long) rowCount * weights.columns() * tokens),

@@ -34,6 +34,7 @@ final class BlockSums {
     private final int parts;
     /** {@link #PARTIALS} per block. */
     final int[] partials;
+
     private final int[] sums;
     private final int[] factored;
 

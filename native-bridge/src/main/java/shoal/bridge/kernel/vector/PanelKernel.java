@@ -145,16 +145,7 @@ final class PanelKernel {
 
     /** 32 columns of the panel times those of six tokens. */
     private static void block(
-            float[] w,
-            int at,
-            float[] x,
-            int a,
-            int b,
-            int c,
-            int d,
-            int e,
-            int f,
-            float[] products) {
+            float[] w, int at, float[] x, int a, int b, int c, int d, int e, int f, float[] products) {
         FloatVector a0 = FloatVector.zero(FLOATS);
         FloatVector a1 = a0;
         FloatVector b0 = a0;

@@ -24,8 +24,7 @@ final class RowQ4_K implements RowLoop {
     }
 
     /** Two parts share 32 bytes. */
-    private static void multiply(
-            MemorySegment w, long offset, int parts, short[] others, int other, int[] partials) {
+    private static void multiply(MemorySegment w, long offset, int parts, short[] others, int other, int[] partials) {
         for (int part = 0; part < parts; part += 2) {
             long bytes = offset + (long) (part >> 3) * BLOCK_BYTES + HEADER + ((part & 7) << 4);
             int at = other + part * HostBuffer.BLOCK;
@@ -37,8 +36,7 @@ final class RowQ4_K implements RowLoop {
                 first = Lanes.unsignedLevels(w, bytes, 1);
                 second = Lanes.unsignedLevels(w, bytes + SumOrder.LANES, 1);
                 low = low.add(BlockSums.pairs(low(first, second, others, at + LEVEL_WIDTH)));
-                high = high.add(
-                        BlockSums.pairs(high(first, second, others, at + HostBuffer.BLOCK + LEVEL_WIDTH)));
+                high = high.add(BlockSums.pairs(high(first, second, others, at + HostBuffer.BLOCK + LEVEL_WIDTH)));
             }
             low.intoArray(partials, part * BlockSums.PARTIALS);
             high.intoArray(partials, (part + 1) * BlockSums.PARTIALS);

@@ -1,0 +1,166 @@
+package shoal.bridge.kernel.ffm;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Set;
+import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.host.HostBuffer;
+import shoal.bridge.kernel.host.HostOperations;
+import shoal.bridge.kernel.host.HostSequence;
+import shoal.bridge.kernel.host.HostWeights;
+import shoal.bridge.library.NativeLibrary;
+import shoal.codec.gguf.GgmlType;
+
+/** Products of matrices in C, with the bits of the plain loops; everything else is done by other operations. */
+public final class NativeOperations implements HostOperations {
+    static final Set<GgmlType> TYPES = Set.of(
+            GgmlType.F32,
+            GgmlType.F16,
+            GgmlType.BF16,
+            GgmlType.Q8_0,
+            GgmlType.Q4_0,
+            GgmlType.Q4_1,
+            GgmlType.Q5_0,
+            GgmlType.Q5_1,
+            GgmlType.Q2_K,
+            GgmlType.Q3_K,
+            GgmlType.Q4_K,
+            GgmlType.Q5_K,
+            GgmlType.Q6_K,
+            GgmlType.IQ4_NL,
+            GgmlType.IQ4_XS,
+            GgmlType.MXFP4);
+
+    /** A call lasts a millisecond or so, since the garbage collector waits for it: so many bytes of weights, or products. */
+    private static final long CALL_BYTES = 8L << 20;
+
+    private static final long CALL_PRODUCTS = 150_000_000;
+
+    /** Rows of a panel in C; calls take whole panels. */
+    private static final int PANEL_ROWS = 16;
+
+    /** Half of a usual second cache: so many bytes of panels are gone over tile by tile. */
+    private static final long SCRATCH_BYTES = 512 << 10;
+
+    private final KernelSymbols symbols;
+    private final InstructionSet level;
+    private final HostOperations others;
+    private final ThreadLocal<MemorySegment> scratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
+
+    /** @param level one of {@link #levels} of that library @param others do what C has no function for */
+    public NativeOperations(NativeLibrary.Loaded library, InstructionSet level, HostOperations others) {
+        symbols = new KernelSymbols(library);
+        this.level = level;
+        this.others = others;
+    }
+
+    /** What runs on this CPU, slowest first. */
+    public static List<InstructionSet> levels(NativeLibrary.Loaded library) {
+        return new KernelSymbols(library).levels();
+    }
+
+    @Override
+    public Set<GgmlType> types() {
+        return others.types();
+    }
+
+    @Override
+    public void prepare(HostWeights w, HostBuffer x, int tokens) {
+        if (!TYPES.contains(w.type())) {
+            others.prepare(w, x, tokens);
+        } else if (w.type().blockValues() > 1 && x.packedRows() != tokens) {
+            MemorySegment packed = x.room(symbols.packedBytes(x.width(), tokens));
+            symbols.pack(level, MemorySegment.ofArray(x.values()), x.width(), tokens, packed);
+            x.packed(tokens);
+        }
+    }
+
+    @Override
+    public void multiply(
+            HostWeights w,
+            int firstRow,
+            int rowCount,
+            HostBuffer x,
+            int tokens,
+            float[] out,
+            int outStride,
+            int outColumn) {
+        if (!TYPES.contains(w.type())) {
+            others.multiply(w, firstRow, rowCount, x, tokens, out, outStride, outColumn);
+            return;
+        }
+        if (tokens == 0) {
+            return;
+        }
+        boolean blocks = w.type().blockValues() > 1;
+        MemorySegment activations =
+                blocks ? x.room(symbols.packedBytes(x.width(), tokens)) : MemorySegment.ofArray(x.values());
+        MemorySegment results = MemorySegment.ofArray(out);
+        MemorySegment room = scratch(w.columns());
+        int step = rowsPerCall(w, tokens);
+        for (int row = 0; row < rowCount; row += step) {
+            int rows = Math.min(step, rowCount - row);
+            symbols.multiply(
+                    level,
+                    w.type().id(),
+                    w.bytes().asSlice((firstRow + row) * w.rowBytes(), rows * w.rowBytes()),
+                    rows,
+                    w.columns(),
+                    activations,
+                    tokens,
+                    results.asSlice((long) Float.BYTES * (outColumn + row)),
+                    outStride,
+                    room);
+        }
+    }
+
+    private static int rowsPerCall(HostWeights w, int tokens) {
+        long rows = Math.min(CALL_BYTES / w.rowBytes(), CALL_PRODUCTS / ((long) w.columns() * tokens));
+        return (int) Math.max(PANEL_ROWS, rows / PANEL_ROWS * PANEL_ROWS);
+    }
+
+    /** This thread's, outside the heap; freed with the thread. */
+    private MemorySegment scratch(int columns) {
+        long needed = Math.max(SCRATCH_BYTES, symbols.scratchBytes(columns));
+        MemorySegment room = scratch.get();
+        if (room.byteSize() < needed) {
+            room = Arena.ofAuto().allocate(needed, 64);
+            scratch.set(room);
+        }
+        return room;
+    }
+
+    @Override
+    public void dequantiseRow(HostWeights w, int row, float[] out, int outOffset) {
+        others.dequantiseRow(w, row, out, outOffset);
+    }
+
+    @Override
+    public float sum(float[] values, int offset, int size) {
+        return others.sum(values, offset, size);
+    }
+
+    @Override
+    public float sumOfSquares(float[] values, int offset, int size) {
+        return others.sumOfSquares(values, offset, size);
+    }
+
+    @Override
+    public void attend(
+            HostSequence sequence,
+            int layer,
+            int kvHead,
+            int first,
+            int positions,
+            float[] query,
+            int queryOffset,
+            Op.Scores rule,
+            int head,
+            float[] scores,
+            float[] out,
+            int outOffset) {
+        others.attend(
+                sequence, layer, kvHead, first, positions, query, queryOffset, rule, head, scores, out, outOffset);
+    }
+}
