@@ -92,48 +92,45 @@ INLINE i16s panel_dot(i16s sum, i16s weights, const int8_t *x) {
 
 INLINE i16s start_of(int32_t start) { return i_all(UNSIGNED_WEIGHTS ? start : 0); }
 
+/* The sums of products of registers from..from+steps-1 of a panel's block with count tokens' levels there. */
+INLINE void panel_sums(int count, int from, int steps, const uint8_t *panel, const struct cell *x, i16s sums[]) {
+#pragma GCC unroll 8
+    for (int j = 0; j < steps; j++) {
+        i16s weights = i_load(panel + 64 * (from + j));
+#pragma GCC unroll 16
+        for (int t = 0; t < count; t++) {
+            sums[t] = panel_dot(sums[t], weights, x[t].levels + 4 * (from + j));
+        }
+    }
+}
+
 /* One block of a panel times one block of count tokens, added to their lanes. */
 INLINE void panel_block(int type, int count, const uint8_t *panel, const struct cell *x, f16s lanes[]) {
     f16s product[16];
-    if (has_halves(type)) {
+    i16s sums[16];
+    if (has_halves(type)) { /* sums of halves times their scales are exact: integers below 2^24 */
+        f16s first = f_load(panel + halves_at(type)), second = f_load(panel + halves_at(type) + 64);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
-            product[t] = f_zero();
+            sums[t] = start_of(x[t].starts[0]);
         }
-        for (int half = 0; half < 2; half++) {
-            i16s sums[16];
-            f16s scale = f_load(panel + halves_at(type) + 64 * half);
+        panel_sums(count, 0, 4, panel, x, sums);
 #pragma GCC unroll 16
-            for (int t = 0; t < count; t++) {
-                sums[t] = start_of(x[t].starts[half]);
-            }
-#pragma GCC unroll 4
-            for (int j = 4 * half; j < 4 * half + 4; j++) {
-                i16s weights = i_load(panel + 64 * j);
+        for (int t = 0; t < count; t++) {
+            product[t] = f_mul(first, f_of(sums[t]));
+            sums[t] = start_of(x[t].starts[1]);
+        }
+        panel_sums(count, 4, 4, panel, x, sums);
 #pragma GCC unroll 16
-                for (int t = 0; t < count; t++) {
-                    sums[t] = panel_dot(sums[t], weights, x[t].levels + 4 * j);
-                }
-            }
-#pragma GCC unroll 16
-            for (int t = 0; t < count; t++) { /* exact: integers below 2^24 */
-                product[t] = f_fma(scale, f_of(sums[t]), product[t]);
-            }
+        for (int t = 0; t < count; t++) {
+            product[t] = f_fma(second, f_of(sums[t]), product[t]);
         }
     } else {
-        i16s sums[16];
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
             sums[t] = start_of(x[t].start);
         }
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++) {
-            i16s weights = i_load(panel + 64 * j);
-#pragma GCC unroll 16
-            for (int t = 0; t < count; t++) {
-                sums[t] = panel_dot(sums[t], weights, x[t].levels + 4 * j);
-            }
-        }
+        panel_sums(count, 0, 8, panel, x, sums);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
             product[t] = f_of(sums[t]);
@@ -158,9 +155,9 @@ INLINE void panel_block(int type, int count, const uint8_t *panel, const struct 
     }
 }
 
-/* A panel times a tile of count tokens. */
-INLINE void panel_tile(int type, int count, const uint8_t *panel, int blocks, const struct cell *x, float *out, int out_stride,
-                       int rows) {
+/* A panel times count tokens of a tile of size tokens. */
+INLINE void panel_tile(int type, int count, int size, const uint8_t *panel, int blocks, const struct cell *x, float *out,
+                       int out_stride, int rows) {
     f16s stack[5][16];
     int height = 0;
     for (int walked = 0; walked < LANES; walked++) {
@@ -173,7 +170,7 @@ INLINE void panel_tile(int type, int count, const uint8_t *panel, int blocks, co
         for (int b = lane; b < blocks; b += LANES) {
             panel_block(type, count, panel, x, lanes);
             panel += panel_block_bytes(type);
-            x += count;
+            x += size;
         }
         for (int merged = walked; merged & 1; merged >>= 1) {
             height--;
@@ -218,12 +215,16 @@ INLINE void multiply_panels(int type, int tile, const uint8_t *w, int rows, int 
                 const uint8_t *panel = scratch + r / PANEL_ROWS * panel_bytes;
                 float *to = out + (size_t)t * out_stride + from + r;
                 int wanted = here - r < PANEL_ROWS ? here - r : PANEL_ROWS;
-                if (size == tile) {
-                    panel_tile(type, tile, panel, blocks, of_tile, to, out_stride, wanted);
+                if (size == tile && has_halves(type)) { /* these need a third register per token */
+                    panel_tile(type, tile / 2, size, panel, blocks, of_tile, to, out_stride, wanted);
+                    panel_tile(type, tile / 2, size, panel, blocks, of_tile + tile / 2, to + (size_t)(tile / 2) * out_stride, out_stride,
+                        wanted);
+                } else if (size == tile) {
+                    panel_tile(type, tile, size, panel, blocks, of_tile, to, out_stride, wanted);
                 } else if (tile > 4 && size == 4) {
-                    panel_tile(type, 4, panel, blocks, of_tile, to, out_stride, wanted);
+                    panel_tile(type, 4, size, panel, blocks, of_tile, to, out_stride, wanted);
                 } else {
-                    panel_tile(type, 1, panel, blocks, of_tile, to, out_stride, wanted);
+                    panel_tile(type, 1, size, panel, blocks, of_tile, to, out_stride, wanted);
                 }
             }
             t += size;
