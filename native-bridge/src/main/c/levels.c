@@ -87,8 +87,8 @@ uint32_t shoal_levels(void) {
     return compiled & runnable();
 }
 
-void shoal_pack(int32_t level, const float *x, int32_t width, int32_t tokens, void *packed) {
-    TABLE[level]->pack(x, width, tokens, packed);
+void shoal_pack(int32_t level, const float *x, int32_t width, int32_t tokens, int32_t from, int32_t to, void *packed) {
+    TABLE[level]->pack(x, width, tokens, from, to, packed);
 }
 
 int32_t shoal_multiply(int32_t level, int32_t type, const void *w, int32_t rows, int32_t columns, const void *x, int32_t tokens,

@@ -5,11 +5,11 @@
 #include "rows.h"
 #include "shoal.h"
 
-static void pack(const float *x, int width, int tokens, void *packed) {
+static void pack(const float *x, int width, int tokens, int from, int to, void *packed) {
     if (tokens < PANEL_TOKENS) {
-        pack_rows(x, width, tokens, packed);
+        pack_rows(x, width, from, to, packed);
     } else {
-        pack_tiles(x, width, tokens, TILE, packed);
+        pack_tiles(x, width, tokens, from, to, TILE, packed);
     }
 }
 

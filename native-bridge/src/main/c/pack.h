@@ -41,9 +41,9 @@ static inline int sum_of_half(const int8_t *levels) {
     return sum;
 }
 
-static void pack_rows(const float *x, int width, int tokens, uint8_t *packed) {
+static void pack_rows(const float *x, int width, int from, int to, uint8_t *packed) {
     int blocks = width / BLOCK, all = padded(width) / BLOCK;
-    for (int t = 0; t < tokens; t++) {
+    for (int t = from; t < to; t++) {
         int8_t *levels = (int8_t *)(packed + t * token_bytes(width));
         float *scales = (float *)(levels + padded(width));
         int32_t *first = (int32_t *)(scales + all), *second = first + all;
@@ -60,10 +60,10 @@ static void pack_rows(const float *x, int width, int tokens, uint8_t *packed) {
     }
 }
 
-static void pack_tiles(const float *x, int width, int tokens, int tile, struct cell *cells) {
+static void pack_tiles(const float *x, int width, int tokens, int from, int to, int tile, struct cell *cells) {
     int blocks = width / BLOCK, starts[LANES];
     walk_starts(blocks, starts);
-    for (int t = 0; t < tokens;) {
+    for (int t = from; t < to;) {
         int size = tile_size(tokens - t, tile);
         struct cell *of_tile = cells + (size_t)t * blocks;
         for (int i = 0; i < size; i++) {

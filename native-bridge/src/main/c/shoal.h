@@ -22,10 +22,10 @@ EXPORT uint32_t shoal_levels(void);
 EXPORT int64_t shoal_packed_bytes(int32_t width, int32_t tokens);
 
 /*
- * Quantises rows of width F32 activations (a multiple of 32) to 8 bits and lays them out for shoal_multiply of the same level and the
- * same number of tokens. packed: aligned to 64 bytes.
+ * Quantises rows from..to-1 of tokens rows of width F32 activations (a multiple of 32) to 8 bits and lays them out for shoal_multiply
+ * of the same level and the same number of tokens. from: a multiple of 28. packed: that of all rows, aligned to 64 bytes.
  */
-EXPORT void shoal_pack(int32_t level, const float *x, int32_t width, int32_t tokens, void *packed);
+EXPORT void shoal_pack(int32_t level, const float *x, int32_t width, int32_t tokens, int32_t from, int32_t to, void *packed);
 
 /* Bytes of scratch that shoal_multiply needs at least for rows of that many columns; more of it keeps more rows at once. */
 EXPORT int64_t shoal_scratch_bytes(int32_t columns);
@@ -40,7 +40,7 @@ EXPORT int32_t shoal_multiply(int32_t level, int32_t type, const void *w, int32_
 
 /* One level's functions. */
 struct level {
-    void (*pack)(const float *x, int width, int tokens, void *packed);
+    void (*pack)(const float *x, int width, int tokens, int from, int to, void *packed);
     int (*multiply)(int type, const uint8_t *w, int rows, int columns, const void *x, int tokens, float *out, int out_stride,
                     uint8_t *scratch, size_t scratch_bytes);
 };

@@ -28,7 +28,7 @@ public final class LocalGenerator implements AutoCloseable {
             ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** Tokens of a prompt that run together. */
-    private static final int DEFAULT_CHUNK = 256;
+    private static final int DEFAULT_CHUNK = 512;
 
     private final Tokenizer tokenizer;
     private final List<Stage> stages;

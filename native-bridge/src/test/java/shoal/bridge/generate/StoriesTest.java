@@ -9,6 +9,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import shoal.bridge.SharedData;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
@@ -29,14 +30,15 @@ class StoriesTest {
                         "stories-q4_k_m.gguf",
                         "stories-q6_k.gguf",
                         "stories-moe-q8_0.gguf")
-                .map(file -> dynamicTest(file, () -> check(file, models.get(file))));
+                .flatMap(file -> Stream.of(CacheType.F32, CacheType.F16)
+                        .map(cache -> dynamicTest(file + " " + cache, () -> check(file, cache, models.get(file)))));
     }
 
-    private static void check(String file, JsonNode cases) throws Exception {
+    private static void check(String file, CacheType cache, JsonNode cases) throws Exception {
         KernelSettings settings = KernelSettings.defaults();
         try (Kernels kernels = KernelChoice.of(settings).provider().open(settings);
                 ModelFile model = ModelFile.open(SharedData.file("models/" + file));
-                LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(kernels))) {
+                LocalGenerator generator = LocalGenerator.open(model, new StageSettings(kernels, 512, cache))) {
             assertEquals(12, cases.size());
             for (JsonNode expected : cases) {
                 String prompt = expected.get("prompt").asString();

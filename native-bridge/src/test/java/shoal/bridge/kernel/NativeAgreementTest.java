@@ -30,6 +30,8 @@ class NativeAgreementTest {
     private static final long SEED = Long.getLong("shoal.seed", 20_262);
     private static final ScalarOperations SCALAR = new ScalarOperations();
 
+    private static final ComputePool ALONE = new ComputePool(1);
+
     /** Around each boundary: row kernels take two tokens at once, panels begin at 8 and take 14 or 4 at once. */
     private static final int[] TOKENS = {1, 2, 3, 7, 8, 13, 14, 33};
 
@@ -123,7 +125,7 @@ class NativeAgreementTest {
             int stride,
             int column) {
         var x = HostBuffer.of(weights.columns(), values);
-        operations.prepare(weights, x, tokens);
+        operations.prepare(weights, x, tokens, ALONE, 1);
         operations.multiply(weights, firstRow, rows, x, tokens, out, stride, column);
     }
 
@@ -177,8 +179,7 @@ class NativeAgreementTest {
             for (int tokens : new int[] {1, 15}) {
                 var x = HostBuffer.of(columns, activations(columns, tokens, random));
                 float[] together = new float[tokens * rows];
-                operations.prepare(weights, x, tokens);
-                operations.multiply(weights, 1, rows - 1, x, tokens, together, rows, 1);
+                        operations.multiply(weights, 1, rows - 1, x, tokens, together, rows, 1);
                 float[] apart = new float[tokens * rows];
                 pool.ranges(
                         rows - 1,

@@ -58,6 +58,14 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private SamplingOptions samplingOptions;
 
+    @Option(
+            names = "--cache-type",
+            paramLabel = "TYPE",
+            defaultValue = LocalModel.DEFAULT_CACHE,
+            description = "How keys and values are kept: f32, f16 or q8_0 (default ${DEFAULT-VALUE}).")
+    @SuppressWarnings("NullAway.Init")
+    private String cacheType;
+
     @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
     private @Nullable String kernels;
 
@@ -88,7 +96,7 @@ final class GenerateCommand implements Callable<Integer> {
 
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
         Path model = java.util.Objects.requireNonNull(where.model);
-        try (LocalModel local = LocalModel.open(model, kernels, threads)) {
+        try (LocalModel local = LocalModel.open(model, kernels, threads, cacheType)) {
             var generation = local.generator()
                     .generate(
                             prompt,

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
@@ -24,6 +25,7 @@ public final class StageHost implements AutoCloseable {
     private final Kernels kernels;
     private final String kernelsName;
     private final int maxContext;
+    private final CacheType cacheType;
     private final long memoryBytes;
     /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
     private volatile List<Open> open = List.of();
@@ -38,6 +40,7 @@ public final class StageHost implements AutoCloseable {
         kernels = choice.provider().open(settings);
         kernelsName = choice.provider().name();
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
+        cacheType = CacheType.of(compute.cache());
         memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
     }
 
@@ -73,7 +76,7 @@ public final class StageHost implements AutoCloseable {
         }
         ModelFile file = ModelFile.open(wish.file());
         try {
-            StageMemory needs = Architectures.memory(file.header(), wish.layers());
+            StageMemory needs = Architectures.memory(file.header(), wish.layers(), cacheType);
             int context =
                     Math.min(maxContext, Architectures.config(file.header()).contextLength());
             long needed = needs.totalBytes(1, context);
@@ -91,7 +94,7 @@ public final class StageHost implements AutoCloseable {
                         memoryBytes - taken,
                         memoryBytes));
             }
-            Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext));
+            Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
             var shard = new Local.LoadedShard(
                     wish.shardId(),
                     wish.layers(),

@@ -30,7 +30,7 @@ final class KernelSymbols {
         packedBytes = library.bind("shoal_packed_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT));
         scratchBytes = library.bind("shoal_scratch_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT));
         pack = library.bind(
-                "shoal_pack", FunctionDescriptor.ofVoid(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS), critical);
+                "shoal_pack", FunctionDescriptor.ofVoid(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS), critical);
         multiply = library.bind(
                 "shoal_multiply",
                 FunctionDescriptor.of(
@@ -72,9 +72,9 @@ final class KernelSymbols {
         }
     }
 
-    void pack(InstructionSet level, MemorySegment x, int width, int tokens, MemorySegment packed) {
+    void pack(InstructionSet level, MemorySegment x, int width, int tokens, int from, int to, MemorySegment packed) {
         try {
-            pack.invokeExact(level.ordinal(), x, width, tokens, packed);
+            pack.invokeExact(level.ordinal(), x, width, tokens, from, to, packed);
         } catch (Throwable failure) {
             throw unexpected(failure);
         }

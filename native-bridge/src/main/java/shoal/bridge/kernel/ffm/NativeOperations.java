@@ -5,9 +5,10 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Set;
 import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.host.AttentionBlock;
+import shoal.bridge.kernel.host.ComputePool;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
-import shoal.bridge.kernel.host.HostSequence;
 import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.library.NativeLibrary;
 import shoal.codec.gguf.GgmlType;
@@ -40,6 +41,9 @@ public final class NativeOperations implements HostOperations {
     /** Rows of a panel in C; calls take whole panels. */
     private static final int PANEL_ROWS = 16;
 
+    /** Tokens packed in a call: whole tiles of each level in C. */
+    private static final int PACK_TOKENS = 28;
+
     /** Half of a usual second cache: so many bytes of panels are gone over tile by tile. */
     private static final long SCRATCH_BYTES = 512 << 10;
 
@@ -66,12 +70,19 @@ public final class NativeOperations implements HostOperations {
     }
 
     @Override
-    public void prepare(HostWeights w, HostBuffer x, int tokens) {
+    public void prepare(HostWeights w, HostBuffer x, int tokens, ComputePool pool, int pieces) {
         if (!TYPES.contains(w.type())) {
-            others.prepare(w, x, tokens);
+            others.prepare(w, x, tokens, pool, pieces);
         } else if (w.type().blockValues() > 1 && x.packedRows() != tokens) {
             MemorySegment packed = x.room(symbols.packedBytes(x.width(), tokens));
-            symbols.pack(level, MemorySegment.ofArray(x.values()), x.width(), tokens, packed);
+            MemorySegment values = MemorySegment.ofArray(x.values());
+            pool.ranges((tokens + PACK_TOKENS - 1) / PACK_TOKENS, pieces, (from, to) -> {
+                for (int part = from; part < to; part++) {
+                    int first = part * PACK_TOKENS;
+                    symbols.pack(
+                            level, values, x.width(), tokens, first, Math.min(tokens, first + PACK_TOKENS), packed);
+                }
+            });
             x.packed(tokens);
         }
     }
@@ -147,20 +158,12 @@ public final class NativeOperations implements HostOperations {
     }
 
     @Override
-    public void attend(
-            HostSequence sequence,
-            int layer,
-            int kvHead,
-            int first,
-            int positions,
-            float[] query,
-            int queryOffset,
-            Op.Scores rule,
-            int head,
-            float[] scores,
-            float[] out,
-            int outOffset) {
-        others.attend(
-                sequence, layer, kvHead, first, positions, query, queryOffset, rule, head, scores, out, outOffset);
+    public void attend(AttentionBlock block) {
+        others.attend(block);
+    }
+
+    @Override
+    public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
+        others.gate(gate, up, gating, from, to);
     }
 }

@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.Random;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.host.ComputePool;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
 import shoal.bridge.kernel.host.HostWeights;
@@ -21,6 +22,12 @@ final class SelfCheck {
 
     /** What is wrong with some operations, or null. */
     static @Nullable String failure(HostOperations operations) {
+        try (var pool = new ComputePool(1)) {
+            return failure(operations, pool);
+        }
+    }
+
+    private static @Nullable String failure(HostOperations operations, ComputePool pool) {
         var oracle = new ScalarOperations();
         Random random = new Random(7);
         for (GgmlType type : new TreeSet<>(NativeOperations.TYPES)) {
@@ -28,8 +35,8 @@ final class SelfCheck {
             var weights = new HostWeights(type, ROWS, columns, blocks(type, ROWS * columns, random));
             for (int tokens : TOKENS) {
                 var x = HostBuffer.of(columns, floats(tokens * columns, random));
-                float[] expected = product(oracle, weights, x, tokens);
-                float[] found = product(operations, weights, x, tokens);
+                float[] expected = product(oracle, weights, x, tokens, pool);
+                float[] found = product(operations, weights, x, tokens, pool);
                 for (int i = 0; i < expected.length; i++) {
                     if (Float.compare(expected[i], found[i]) != 0) {
                         return type + " times " + tokens + " tokens gives " + found[i] + " where the plain loops give "
@@ -41,9 +48,9 @@ final class SelfCheck {
         return null;
     }
 
-    private static float[] product(HostOperations operations, HostWeights weights, HostBuffer x, int tokens) {
+    private static float[] product(HostOperations operations, HostWeights weights, HostBuffer x, int tokens, ComputePool pool) {
         float[] out = new float[tokens * ROWS];
-        operations.prepare(weights, x, tokens);
+        operations.prepare(weights, x, tokens, pool, 1);
         operations.multiply(weights, 0, ROWS, x, tokens, out, ROWS, 0);
         return out;
     }

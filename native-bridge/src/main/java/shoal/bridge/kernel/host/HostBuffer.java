@@ -15,7 +15,7 @@ public final class HostBuffer {
     /** From so many rows on, levels are there in F32 too. */
     public static final int MANY = 4;
 
-    private static final float TINY = 1e-30f;
+    static final float TINY = 1e-30f;
 
     private final int width;
     private float[] values = new float[0];
@@ -114,7 +114,7 @@ public final class HostBuffer {
     }
 
     /** Fills levels, scales and sums of the first rows, unless they are there already. Width is a multiple of 32. */
-    void quantise(int rows) {
+    void quantise(int rows, ComputePool pool, int pieces) {
         if (rows <= quantisedRows) {
             return;
         }
@@ -128,21 +128,27 @@ public final class HostBuffer {
         if (rows >= MANY && levels.length < size) {
             levels = new float[size];
         }
-        for (int block = 0; block < size / BLOCK; block++) {
-            scales[block] = quantiseBlock(block * BLOCK);
+        boolean many = rows >= MANY;
+        pool.ranges(size / BLOCK, pieces, (from, to) -> quantiseBlocks(from, to, many));
+        quantisedRows = rows;
+    }
+
+    private void quantiseBlocks(int first, int end, boolean many) {
+        for (int block = first; block < end; block++) {
+            int start = block * BLOCK;
+            scales[block] = quantiseBlock(start);
             int sum = 0;
-            for (int i = 0; i < BLOCK; i++) {
-                sum += levels8[block * BLOCK + i];
-                levels16[block * BLOCK + i] = levels8[block * BLOCK + i];
+            for (int i = start; i < start + BLOCK; i++) {
+                sum += levels8[i];
+                levels16[i] = levels8[i];
             }
             levelSums[block] = sum;
-        }
-        if (rows >= MANY) {
-            for (int i = 0; i < size; i++) {
-                levels[i] = levels8[i];
+            if (many) {
+                for (int i = start; i < start + BLOCK; i++) {
+                    levels[i] = levels8[i];
+                }
             }
         }
-        quantisedRows = rows;
     }
 
     private float quantiseBlock(int offset) {
