@@ -72,6 +72,14 @@ class HouseTest {
                 "codec.base",
                 "codec.gguf");
         may("bridge.library");
+        may(
+                "bridge.kernel.ffm",
+                "bridge.library",
+                "bridge.kernel",
+                "bridge.kernel.host",
+                "bridge.kernel.scalar",
+                "bridge.kernel.vector",
+                "codec.gguf");
         may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");

@@ -1,5 +1,7 @@
 package shoal.bridge.kernel.host;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import shoal.bridge.kernel.Exponential;
 
 /**
@@ -23,9 +25,18 @@ public final class HostBuffer {
     private float[] scales = new float[0];
     private int[] levelSums = new int[0];
     private int quantisedRows;
+    private MemorySegment room = MemorySegment.NULL;
+    private int packedRows;
 
     public HostBuffer(int width) {
         this.width = width;
+    }
+
+    /** Rows of that width with given values. */
+    public static HostBuffer of(int width, float[] values) {
+        HostBuffer buffer = new HostBuffer(width);
+        buffer.values = values;
+        return buffer;
     }
 
     public int width() {
@@ -35,6 +46,7 @@ public final class HostBuffer {
     /** Makes room for so many rows; what they held is lost, and so is the quantised form. */
     float[] overwrite(int rows) {
         quantisedRows = 0;
+        packedRows = 0;
         int size = Math.multiplyExact(rows, width);
         if (values.length < size) {
             values = new float[size];
@@ -45,6 +57,7 @@ public final class HostBuffer {
     /** The rows, to be changed in place. */
     float[] change() {
         quantisedRows = 0;
+        packedRows = 0;
         return values;
     }
 
@@ -76,6 +89,28 @@ public final class HostBuffer {
     /** The sum of the levels of each 32 values, row after row. Valid after {@link #quantise}. */
     public int[] levelSums() {
         return levelSums;
+    }
+
+    /**
+     * So many bytes outside the heap, aligned to 64, where operations keep these rows in a layout of their own ({@link #packed}). The
+     * buffer owns them; what they held is lost when more are asked for than before.
+     */
+    public MemorySegment room(long bytes) {
+        if (room.byteSize() < bytes) {
+            room = Arena.ofAuto().allocate(bytes, 64);
+            packedRows = 0;
+        }
+        return room;
+    }
+
+    /** Says that the room holds that many rows, packed. */
+    public void packed(int rows) {
+        packedRows = rows;
+    }
+
+    /** How many rows the room holds packed: 0 once the values have changed. */
+    public int packedRows() {
+        return packedRows;
     }
 
     /** Fills levels, scales and sums of the first rows, unless they are there already. Width is a multiple of 32. */

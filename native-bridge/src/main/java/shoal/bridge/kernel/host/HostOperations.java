@@ -9,6 +9,16 @@ public interface HostOperations {
     Set<GgmlType> types();
 
     /**
+     * Makes x ready for {@link #multiply} by w, in up to pieces pieces over the pool, before any thread multiplies. The usual is to
+     * quantise it if w is.
+     */
+    default void prepare(HostWeights w, HostBuffer x, int tokens, ComputePool pool, int pieces) {
+        if (w.type().blockValues() > 1) {
+            x.quantise(tokens, pool, pieces);
+        }
+    }
+
+    /**
      * out[t * outStride + outColumn + r] = row firstRow + r of w times row t of x, for r below rowCount and t below tokens. Reads
      * x quantised if w is. Many threads at once, on disjoint rows.
      */

@@ -269,9 +269,7 @@ final class HostStage implements CompiledStage {
 
     private void multiplyRows(
             HostWeights weights, int firstRow, int rowCount, HostBuffer in, int tokens, float[] out, int outStride) {
-        if (weights.type().blockValues() > 1) {
-            in.quantise(tokens, pool, pieces(4L * tokens * weights.columns()));
-        }
+        operations.prepare(weights, in, tokens, pool, pieces(4L * tokens * weights.columns()));
         pool.ranges(
                 rowCount,
                 pieces((long) rowCount * weights.columns() * tokens),
