@@ -68,6 +68,10 @@ final class GenerateCommand implements Callable<Integer> {
             description = "Computing threads, 0 for one a core.")
     private int threads;
 
+    @Mixin
+    @SuppressWarnings("NullAway.Init")
+    private MemoryOptions memoryOptions;
+
     @Option(
             names = "--secret-file",
             paramLabel = "FILE",
@@ -88,7 +92,11 @@ final class GenerateCommand implements Callable<Integer> {
 
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
         Path model = java.util.Objects.requireNonNull(where.model);
-        try (LocalModel local = LocalModel.open(model, kernels, threads)) {
+        try (LocalModel local = LocalModel.open(
+                model,
+                kernels,
+                threads,
+                memoryOptions.wholeModel((long) prompt.getBytes(StandardCharsets.UTF_8).length + tokens))) {
             var generation = local.generator()
                     .generate(
                             prompt,

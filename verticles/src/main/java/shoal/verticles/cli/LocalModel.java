@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.generate.LocalGenerator;
 import shoal.bridge.kernel.KernelChoice;
@@ -13,6 +14,7 @@ import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.sampling.SamplingParameters;
 import shoal.codec.base.MalformedException;
+import shoal.codec.gguf.Gguf;
 import shoal.codec.wire.Sampling;
 
 /** A whole model opened in this process; owns file, kernels and generator. */
@@ -29,9 +31,16 @@ final class LocalModel implements AutoCloseable {
 
     /** @param kernelName a provider, or null or auto for the fastest; threads 0 for one a core */
     static LocalModel open(Path model, @Nullable String kernelName, int threads) throws IOException {
+        return open(model, kernelName, threads, _ -> {});
+    }
+
+    /** As above, if a look at the metadata finds nothing against it. @param check throws if it does */
+    static LocalModel open(Path model, @Nullable String kernelName, int threads, Consumer<Gguf> check)
+            throws IOException {
         ModelFile file = ModelFile.open(model);
         Kernels kernels = null;
         try {
+            check.accept(file.header());
             var settings = new KernelSettings(
                     kernelName == null || kernelName.equals("auto") ? null : kernelName,
                     threads == 0 ? KernelSettings.defaults().threads() : threads);

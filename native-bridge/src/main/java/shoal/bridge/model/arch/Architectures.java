@@ -88,6 +88,6 @@ public final class Architectures {
         StageProgram program = architecture.program(config, range, weights, contextLength);
         weights.requireAllTaken(range);
         CompiledStage compiled = settings.kernels().compile(program);
-        return new Stage(config, range, compiled, contextLength, StageMemory.of(header, config, range));
+        return new Stage(config, range, compiled, contextLength, StageMemory.of(header, config, range), source);
     }
 }
