@@ -107,7 +107,13 @@ public final class Stage implements AutoCloseable {
                 batch.wantedRows(),
                 output));
         if (!isFinite(output, outputBytes(batch))) {
-            throw new MalformedException(WeightCheck.explain(source, config, range));
+            boolean cameIn = batch.input() instanceof Batch.Input.Activations(MemorySegment values)
+                    && !isFinite(values, (long) Float.BYTES * config.hidden() * batch.tokenCount());
+            throw new MalformedException(
+                    cameIn
+                            ? "what layers " + range + " were given to go on with is no finite number; the stage before"
+                                    + " them has damaged weights or a fault"
+                            : WeightCheck.explain(source, config, range));
         }
     }
 

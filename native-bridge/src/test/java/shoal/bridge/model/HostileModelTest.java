@@ -133,6 +133,26 @@ class HostileModelTest {
     }
 
     @Test
+    void activationsThatAreNoNumbersAreNotBlamedOnTheWeights(@TempDir Path folder) throws Exception {
+        Path path = folder.resolve("model.gguf");
+        RandomModel.write(Recipe.of("llama-tiny"), FileType.Q8_0, false, 5, path, _ -> {});
+        var settings = new KernelSettings("scalar", 1);
+        try (ModelFile file = ModelFile.open(path);
+                Kernels kernels = KernelChoice.of(settings).provider().open(settings);
+                Stage stage = Architectures.open(file, new LayerRange(1, 2), StageSettings.of(kernels));
+                var sequence = stage.openSequence()) {
+            float[] given = new float[stage.config().hidden()];
+            MemorySegment out = MemorySegment.ofArray(new float[stage.outputWidth()]);
+            Batch batch = Batch.ofActivations(sequence, 0, 1, MemorySegment.ofArray(given), Batch.Wanted.LAST);
+            stage.run(batch, out);
+            given[7] = Float.NaN;
+            String said = assertThrows(MalformedException.class, () -> stage.run(batch, out))
+                    .getMessage();
+            assertTrue(said.startsWith("what layers 1-2 were given"), said);
+        }
+    }
+
+    @Test
     void aVocabularyThatDoesNotFitTheEmbeddingIsRefused(@TempDir Path folder) throws Exception {
         Path path = folder.resolve("model.gguf");
         RandomModel.write(Recipe.of("llama-tiny"), FileType.Q8_0, false, 5, path, _ -> {});
