@@ -80,7 +80,7 @@ class HouseTest {
                 "bridge.kernel.scalar",
                 "bridge.kernel.vector",
                 "codec.gguf");
-        may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.model", "bridge.kernel", "bridge.kernel.scalar", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
         may("bridge.model.text.jinja");
@@ -97,7 +97,7 @@ class HouseTest {
                 "codec.gguf",
                 "codec.wire");
 
-        may("bridge.make", "bridge.kernel.scalar", "codec.base", "codec.gguf");
+        may("bridge.make", "bridge.kernel.scalar", "bridge.model", "codec.base", "codec.gguf");
 
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
@@ -195,16 +195,27 @@ class HouseTest {
                 "bridge.kernel",
                 "bridge.make",
                 "bridge.model",
+                "bridge.model.arch",
                 "bridge.model.text",
                 "bridge.model.text.jinja",
                 "bridge.model.text.grammar",
-                "bridge.model.sampling");
+                "bridge.model.sampling",
+                "codec.gguf");
 
         // Benches measure the whole: the list of them, then each kind.
         may("bench", "bench.micro", "bench.race", "bench.report", "verticles.cli");
         may("bench.report");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
-        may("bench.race", "bench.report");
+        may(
+                "bench.race",
+                "bench.report",
+                "verticles.cli",
+                "bridge.kernel",
+                "bridge.make",
+                "bridge.model",
+                "bridge.model.arch",
+                "codec.base",
+                "codec.gguf");
     }
 
     private static JavaClasses house;

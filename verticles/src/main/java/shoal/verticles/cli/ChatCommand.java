@@ -75,6 +75,18 @@ final class ChatCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private DraftOptions draftOptions;
 
+    @Option(
+            names = "--cache-type",
+            paramLabel = "TYPE",
+            defaultValue = LocalModel.DEFAULT_CACHE,
+            description = "How keys and values are kept: f32, f16 or q8_0 (default ${DEFAULT-VALUE}).")
+    @SuppressWarnings("NullAway.Init")
+    private String cacheType;
+
+    @Mixin
+    @SuppressWarnings("NullAway.Init")
+    private MemoryOptions memoryOptions;
+
     @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
     private @Nullable String kernels;
 
@@ -99,7 +111,8 @@ final class ChatCommand implements Callable<Integer> {
         }
         Sampling sampling = samplingOptions.sampling();
         String source = template == null ? null : Files.readString(template);
-        try (LocalModel local = LocalModel.open(model, kernels, threads);
+        try (LocalModel local = LocalModel.open(
+                        model, kernels, threads, cacheType, memoryOptions.wholeModel(Long.MAX_VALUE, cacheType));
                 Drafter drafter = draftOptions.open(local, sampling, kernels, threads);
                 LocalGenerator.Context context = local.generator().openContext()) {
             ChatPrompt prompt;

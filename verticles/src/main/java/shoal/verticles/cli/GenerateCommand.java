@@ -101,6 +101,10 @@ final class GenerateCommand implements Callable<Integer> {
             description = "Computing threads, 0 for one a core.")
     private int threads;
 
+    @Mixin
+    @SuppressWarnings("NullAway.Init")
+    private MemoryOptions memoryOptions;
+
     @Option(
             names = "--secret-file",
             paramLabel = "FILE",
@@ -125,7 +129,13 @@ final class GenerateCommand implements Callable<Integer> {
 
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
         Path model = Objects.requireNonNull(where.model);
-        try (LocalModel local = LocalModel.open(model, kernels, threads, cacheType);
+        try (LocalModel local = LocalModel.open(
+                        model,
+                        kernels,
+                        threads,
+                        cacheType,
+                        memoryOptions.wholeModel(
+                                (long) prompt.getBytes(StandardCharsets.UTF_8).length + tokens, cacheType));
                 Drafter drafter = draftOptions.open(local, sampling, kernels, threads)) {
             LocalGenerator generator = local.generator();
             Tokenizer tokenizer = generator.tokenizer();

@@ -45,7 +45,7 @@ final class LogitsCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        try (LocalModel local = LocalModel.open(model, kernels, 0, cacheType)) {
+        try (LocalModel local = LocalModel.open(model, kernels, 0, cacheType, _ -> {})) {
             int size = local.generator().tokenizer().size();
             for (int token : tokens) {
                 if (token < 0 || token >= size) {

@@ -150,6 +150,15 @@ abstract class RoleCommand implements Callable<Integer> {
                 description = "store.shardsDirectory: where finished shards lie.")
         private @Nullable String shardsDirectory;
 
+        @Option(names = "--threads", paramLabel = "N", description = "compute.threads: 0 for one a core.")
+        private @Nullable String threads;
+
+        @Option(
+                names = "--max-memory",
+                paramLabel = "BYTES",
+                description = "compute.memoryBytes: most that layers and KV cache may take, such as 6G.")
+        private @Nullable String maxMemory;
+
         @Option(names = "--enable-torrent", description = "torrent.enabled: fetch missing shards from peers.")
         private boolean enableTorrent;
 
@@ -166,6 +175,12 @@ abstract class RoleCommand implements Callable<Integer> {
                 reader.option("--total-shards", "shard.total", number("--total-shards", totalShards));
             }
             option(reader, "--shards-dir", "store.shardsDirectory", shardsDirectory);
+            if (threads != null) {
+                reader.option("--threads", "compute.threads", number("--threads", threads));
+            }
+            if (maxMemory != null) {
+                reader.option("--max-memory", "compute.memoryBytes", MemoryOptions.bytes("--max-memory", maxMemory));
+            }
             if (enableTorrent) {
                 reader.option("--enable-torrent", "torrent.enabled", true);
             }
