@@ -278,6 +278,23 @@ public record Sampling(
                 seed);
     }
 
+    public Sampling withSeed(long other) {
+        return new Sampling(
+                temperature,
+                topK,
+                topP,
+                minP,
+                typicalP,
+                penalties,
+                dry,
+                xtc,
+                mirostat,
+                logitBias,
+                grammar,
+                logprobs,
+                other);
+    }
+
     public Sampling withLogprobs(int count) {
         return new Sampling(
                 temperature,

@@ -18,6 +18,8 @@ import picocli.CommandLine.Spec;
             RoleCommand.Node.class,
             RoleCommand.Coordinator.class,
             GenerateCommand.class,
+            ChatCommand.class,
+            ApplyTemplateCommand.class,
             SplitCommand.class,
             JoinCommand.class,
             TokenizeCommand.class,
