@@ -44,7 +44,8 @@ class HouseTest {
             "verticles.shardloader",
             "verticles.inferencestage",
             "verticles.command",
-            "verticles.coordinator");
+            "verticles.coordinator",
+            "verticles.api");
 
     static {
         may("codec.base");
@@ -120,6 +121,7 @@ class HouseTest {
         may("verticles.command", "codec.command", "codec.metainfo");
         may(
                 "verticles.coordinator",
+                "bridge.model.text.jinja",
                 "codec.command",
                 "codec.dht",
                 "codec.gguf",
@@ -203,6 +205,8 @@ class HouseTest {
                         "verticles.quic"),
                 alone("Hazelcast", under("com.hazelcast").or(under("io.vertx.spi.cluster")), "verticles.bus"),
                 alone("the Vector API", under("jdk.incubator.vector"), "bridge.kernel.vector", "bridge.hash"),
+                alone("Vert.x Web", under("io.vertx.ext.web"), "verticles.api"),
+                alone("Micrometer", under("io.micrometer"), "verticles.api"),
                 alone("picocli", under("picocli"), "verticles.cli"),
                 alone("Logback", under("ch.qos.logback"), "verticles.cli"),
                 alone("the schema validator", under("com.networknt"), "verticles.config"),

@@ -14,6 +14,8 @@ public final class TrespasserManager {
     io.vertx.core.net.QuicClient quic;
     com.hazelcast.config.Config hazelcast;
     jdk.incubator.vector.FloatVector vector;
+    io.vertx.ext.web.Router router;
+    io.micrometer.core.instrument.Counter counter;
     picocli.CommandLine commandLine;
     ch.qos.logback.classic.Level level;
     com.networknt.schema.Schema schema;

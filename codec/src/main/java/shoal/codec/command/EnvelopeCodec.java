@@ -184,6 +184,7 @@ public final class EnvelopeCodec {
                 capabilities.put("cpu_cores", has.cores());
                 capabilities.put("memory_bytes", has.memoryBytes());
                 capabilities.put("kernels", has.kernels());
+                capabilities.put("pid", has.pid());
                 capabilities.set("contact", contact(has.contact()));
             }
             case Result.State state -> {
@@ -493,6 +494,7 @@ public final class EnvelopeCodec {
                 has.integer("cpu_cores"),
                 has.longValue("memory_bytes"),
                 has.textOr("kernels", ""),
+                has.longOr("pid", 0),
                 has.contact("contact"));
     }
 

@@ -35,6 +35,7 @@ public sealed interface Result {
      * @param pinnedShard the only shard that the node wants, or null
      * @param loaded shards whose layers are ready
      * @param onDisk pieces roots of whole files that are here
+     * @param pid of the process, 0 if unknown
      */
     record Capabilities(
             @Nullable Integer shardId,
@@ -47,6 +48,7 @@ public sealed interface Result {
             int cores,
             long memoryBytes,
             String kernels,
+            long pid,
             Contact contact)
             implements Result {
         public Capabilities {

@@ -192,6 +192,7 @@ class EnvelopeCodecTest {
                                 2,
                                 1L << 34,
                                 "vector",
+                                4711,
                                 CONTACT)),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
                 new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true)),

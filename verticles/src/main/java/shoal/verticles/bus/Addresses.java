@@ -52,10 +52,24 @@ public final class Addresses {
     /** {@link Local.SwarmReady}, published by the coordinator. */
     public static final String SWARM_READY = "local.swarm-ready";
 
+    /** {@link Local.StartGeneration} → {@link Local.GenerationAccepted}; answered by the coordinator. */
+    public static final String START_GENERATION = "local.start-generation";
+
+    /** {@link Local.CancelGeneration}, told to the coordinator. */
+    public static final String CANCEL_GENERATION = "local.cancel-generation";
+
+    /** {@link Local.AskSwarm} → {@link Local.SwarmState}; answered by the coordinator. */
+    public static final String SWARM_STATE = "local.swarm-state";
+
     /** {@link Local.MemberLost}, published when a process of the cluster is gone. */
     public static final String MEMBER_LOST = "local.member-lost";
 
     private Addresses() {}
+
+    /** Where {@link Local.GenerationNews} of one generation are told. */
+    public static String generation(String id) {
+        return "local.generation." + id;
+    }
 
     /** Where a node takes envelopes that are meant for it. */
     public static String node(NodeId id) {

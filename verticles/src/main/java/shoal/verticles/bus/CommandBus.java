@@ -3,6 +3,7 @@ package shoal.verticles.bus;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.eventbus.DeliveryOptions;
+import io.vertx.core.eventbus.MessageConsumer;
 import io.vertx.core.eventbus.ReplyException;
 import io.vertx.core.eventbus.ReplyFailure;
 import java.nio.charset.StandardCharsets;
@@ -115,9 +116,9 @@ public final class CommandBus {
                 .publish(address, news, new DeliveryOptions().setLocalOnly(true).setCodecName(LocalCodec.NAME));
     }
 
-    /** Hears what is told at a local address. */
-    public <T> void listen(String address, Class<T> news, Consumer<T> handler) {
-        vertx.eventBus().localConsumer(address, message -> handler.accept(news.cast(message.body())));
+    /** Hears what is told at a local address, until unregistered. */
+    public <T> MessageConsumer<?> listen(String address, Class<T> news, Consumer<T> handler) {
+        return vertx.eventBus().localConsumer(address, message -> handler.accept(news.cast(message.body())));
     }
 
     private static String messageOf(Throwable failure) {

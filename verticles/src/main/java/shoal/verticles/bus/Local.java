@@ -5,9 +5,12 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Contact;
+import shoal.codec.base.Epoch;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.NodeId;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SignedRecord;
 
 /** What verticles of one process say to each other; passed as they are, without a copy. */
@@ -101,4 +104,83 @@ public sealed interface Local {
 
     /** A process of the cluster is gone; which one, the others must be asked. */
     record MemberLost() implements Local {}
+
+    /** What a generation is to go on with. */
+    sealed interface Prompt {
+        record Text(String text) implements Prompt {}
+
+        /**
+         * A conversation, for the model's own template; values as a JSON reader gives them.
+         *
+         * @param tools null for none
+         * @param variables further ones that the template may read
+         */
+        record Chat(List<?> messages, @Nullable List<?> tools, Map<String, ? extends @Nullable Object> variables)
+                implements Prompt {}
+    }
+
+    /**
+     * Generate; what comes is told at {@link Addresses#generation}, which whoever asks listens to before.
+     *
+     * @param id chosen by who asks
+     * @param maxTokens at most so many; 0 for as many as the context has room for
+     * @param stop texts that end the generation, and are not part of it
+     */
+    record StartGeneration(String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop)
+            implements Local {}
+
+    /** The generation runs. */
+    record GenerationAccepted(String model, int promptTokens, List<StageRun> stages) implements Local {}
+
+    /** Which node runs which layers, and with which kernels. */
+    record StageRun(NodeId node, LayerRange layers, String kernels) {}
+
+    /** Nobody listens any more. */
+    record CancelGeneration(String id) implements Local {}
+
+    /** What comes of a generation: pieces, then one of the others. */
+    sealed interface GenerationNews extends Local {
+        /** One token, and the text that can be shown since the one before it. */
+        record Piece(int token, float logProbability, String text) implements GenerationNews {}
+
+        /**
+         * @param text what was held back until the end
+         * @param stopped true for an end that the model or a stop text chose, false for the limit
+         */
+        record Ended(String text, boolean stopped, int tokens, long firstTokenMicros, long totalMicros)
+                implements GenerationNews {}
+
+        record Broken(ErrorCode code, String message) implements GenerationNews {}
+    }
+
+    /**
+     * How the swarm is.
+     *
+     * @param machines whether all machines are asked, which takes up to a second; else none are listed
+     */
+    record AskSwarm(boolean machines) implements Local {}
+
+    /**
+     * @param model null while it is not known
+     * @param trouble why it is not ready, else empty
+     * @param nodes the machines that answered just now
+     */
+    record SwarmState(@Nullable String model, boolean ready, String trouble, int generations, List<NodeState> nodes)
+            implements Local {}
+
+    /**
+     * One machine of the swarm.
+     *
+     * @param layers that are loaded
+     * @param epoch of the pipeline that it computes for, null if it computes for none
+     * @param state ready, serving, standby or idle
+     */
+    record NodeState(
+            NodeId node,
+            long pid,
+            String role,
+            List<LayerRange> layers,
+            @Nullable Epoch epoch,
+            String state,
+            String kernels) {}
 }

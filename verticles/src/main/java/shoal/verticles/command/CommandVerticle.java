@@ -150,6 +150,7 @@ public final class CommandVerticle extends VerticleBase {
                 Runtime.getRuntime().availableProcessors(),
                 machine.memoryBytes(),
                 machine.kernels(),
+                ProcessHandle.current().pid(),
                 endpoint.contact());
     }
 }

@@ -23,6 +23,7 @@ public record Profile(
         Shard shard,
         Compute compute,
         Coordinator coordinator,
+        Api api,
         Log log) {
 
     public record Quic(String host, int port, List<String> advertise) {
@@ -99,6 +100,16 @@ public record Profile(
     public record Coordinator(@Nullable String model, int nodes, String activations) {
         public ActivationType activationType() {
             return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));
+        }
+    }
+
+    public record Api(
+            boolean enabled,
+            String host,
+            int port,
+            @Nullable String keyFile) {
+        public boolean isLoopback() {
+            return address("api.host", host).isLoopbackAddress();
         }
     }
 

@@ -3,48 +3,35 @@ package shoal.verticles.coordinator;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
-import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import shoal.bridge.model.ModelConfig;
-import shoal.bridge.model.ModelFile;
-import shoal.bridge.model.arch.Architectures;
-import shoal.bridge.model.text.Detokenizer;
-import shoal.bridge.model.text.StopTexts;
-import shoal.bridge.model.text.Tokenizer;
-import shoal.bridge.model.text.Tokenizers;
-import shoal.bridge.model.text.grammar.Grammar;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Epoch;
 import shoal.codec.base.Hash256;
-import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
 import shoal.codec.dht.DhtKeys;
-import shoal.codec.gguf.VocabularyFile;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.pipeline.Placement;
 import shoal.codec.pipeline.PlacementPlanner;
-import shoal.codec.pipeline.Session;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.Role;
 import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SignedRecord;
 import shoal.codec.wire.StreamKind;
@@ -53,9 +40,6 @@ import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
-import shoal.verticles.driver.MachineDriver;
-import shoal.verticles.quic.FrameStream;
-import shoal.verticles.quic.PeerConnection;
 import shoal.verticles.quic.QuicEndpoint;
 
 /**
@@ -65,42 +49,25 @@ import shoal.verticles.quic.QuicEndpoint;
 public final class CoordinatorVerticle extends VerticleBase {
     private static final Logger LOG = LoggerFactory.getLogger(CoordinatorVerticle.class);
     private static final Duration ASK_TIMEOUT = Duration.ofSeconds(10);
+    private static final Duration STATUS_TIMEOUT = Duration.ofSeconds(1);
     private static final Duration LOAD_TIMEOUT = Duration.ofHours(24);
-    private static final Duration TOKEN_TIMEOUT = Duration.ofSeconds(60);
     private static final long POLL_MILLIS = 300;
     private static final long RETRY_MILLIS = 3000;
-    private static final int CHUNK = 64;
 
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
     private final Profile profile;
     private final Commands commands;
-    private final SecureRandom random = new SecureRandom();
-    private final Map<Long, Generation> generations = new HashMap<>();
     private final Map<NodeId, Result.Capabilities> nodes = new LinkedHashMap<>();
-    private final Map<NodeId, Future<FrameStream>> ways = new HashMap<>();
     private @Nullable Model model;
     private @Nullable Pipeline pipeline;
+    private Generations generations;
+    private Epoch epoch = Epoch.FIRST;
     private boolean discovered;
     private String waitingFor = "the bootstrap";
     private @Nullable String trouble;
 
-    /** What the vocabulary file tells. */
-    private record Model(ModelManifest manifest, ModelConfig config, Tokenizer tokenizer) {}
-
-    /** One running session. */
-    private record Generation(MachineDriver<Session.Input, Session.Effect> driver, Pipeline pipeline) {}
-
-    /** Who hears a generation. */
-    private interface Listener {
-        /** Says whether that was enough. */
-        boolean token(int token, float logprob, List<TokenLogprob> top);
-
-        void finished(Frame.StopReason reason);
-
-        void failed(ErrorCode code, String message);
-    }
-
+    @SuppressWarnings("NullAway.Init") // generations run on the verticle's event loop, which is known when it starts
     public CoordinatorVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile) {
         this.endpoint = endpoint;
         this.bus = bus;
@@ -110,11 +77,15 @@ public final class CoordinatorVerticle extends VerticleBase {
 
     @Override
     public Future<?> start() {
-        endpoint.onStream(StreamKind.STAGE, this::hear);
-        endpoint.onStream(StreamKind.GENERATE, this::serve);
-        endpoint.onPeerLost(this::lost);
+        generations = new Generations(vertx, endpoint, commands, profile);
+        new Requests(vertx, endpoint, bus, profile, generations, this::serving).start();
         bus.listen(Addresses.MEMBER_LOST, Local.MemberLost.class, _ -> memberLost());
-        bus.answerLocally(Addresses.GENERATE, Command.Generate.class, this::generate);
+        bus.answerLocally(
+                Addresses.SWARM_STATE,
+                Local.AskSwarm.class,
+                wish -> wish.machines()
+                        ? machines().map(this::swarmState)
+                        : Future.succeededFuture(swarmState(List.of())));
         prepare();
         return Future.succeededFuture();
     }
@@ -152,11 +123,7 @@ public final class CoordinatorVerticle extends VerticleBase {
                 pipeline = null;
                 LOG.warn("a node that ran layers is gone; placing them anew");
                 waitingFor = "layers to be placed anew";
-                generations.forEach((id, generation) -> {
-                    if (generation.pipeline() == before) {
-                        fail(id, ErrorCode.LOST, "a node is gone in the middle of the answer. Ask again.");
-                    }
-                });
+                generations.failAll(before, "a node is gone in the middle of the answer. Ask again.");
                 place().onFailure(failure -> prepare());
             }
         });
@@ -173,7 +140,7 @@ public final class CoordinatorVerticle extends VerticleBase {
                         Addresses.FETCH,
                         new Local.FetchFile(trusted(file), file.name(), List.of()),
                         Local.FileFetched.class))
-                .compose(fetched -> vertx.executeBlocking(() -> readVocabulary(fetched.path())))
+                .compose(fetched -> vertx.executeBlocking(() -> Model.read(fetched.path())))
                 .onSuccess(found -> LOG.info(
                         "model {}: {} layers in {} shards",
                         found.manifest().modelName(),
@@ -224,17 +191,6 @@ public final class CoordinatorVerticle extends VerticleBase {
                     }
                     return found.isEmpty() ? findVocabulary(index + 1) : Future.succeededFuture(found.getFirst());
                 });
-    }
-
-    private static Model readVocabulary(Path file) throws IOException {
-        try (ModelFile vocabulary = ModelFile.open(file)) {
-            return new Model(
-                    VocabularyFile.manifest(vocabulary.header()),
-                    Architectures.config(vocabulary.header()),
-                    Tokenizers.of(vocabulary.header()));
-        } catch (MalformedException malformed) {
-            throw new CommandException(String.valueOf(malformed.getMessage()));
-        }
     }
 
     /** Asks the DHT who is in the cluster until there are enough nodes. */
@@ -370,15 +326,16 @@ public final class CoordinatorVerticle extends VerticleBase {
                 return Future.failedFuture(
                         new CommandException("a node that was given shard " + shard.index() + " is gone."));
             }
-            hops.add(new Pipeline.Hop(shard, node.contact()));
+            hops.add(new Pipeline.Hop(shard, node.contact(), node.kernels()));
         }
-        var planned = new Pipeline(hops);
+        var planned = new Pipeline(epoch, hops);
+        epoch = epoch.next();
         waitingFor = "a canary token to pass through all stages";
         Promise<Void> passed = Promise.promise();
         int token = Math.max(0, known.tokenizer().beginOfText());
-        run(known, planned, List.of(token), 1, Sampling.GREEDY, new Listener() {
+        generations.run(known, planned, List.of(token), 1, Sampling.GREEDY, new Generations.Listener() {
             @Override
-            public boolean token(int sampled, float logprob, List<TokenLogprob> top) {
+            public boolean token(int sampled, float logProbability, List<TokenLogprob> top) {
                 return false;
             }
 
@@ -422,305 +379,76 @@ public final class CoordinatorVerticle extends VerticleBase {
         return new Local.SwarmReady(known.manifest().modelName(), stages, spares);
     }
 
-    // ------------------------------------------------------------------------------------- generations
+    // ------------------------------------------------------------------------------------------- status
+
+    /** What requests may use. @throws CommandException if the swarm is not ready, with the reason */
+    private Requests.Serving serving() {
+        Model known = model;
+        Pipeline through = pipeline;
+        if (known == null || through == null) {
+            throw new CommandException(notReady());
+        }
+        return new Requests.Serving(known, through);
+    }
 
     private String notReady() {
         String failed = trouble;
         return "the swarm is not ready: " + (failed == null ? "it waits for " + waitingFor + "." : failed);
     }
 
-    /** Starts a generation; returns its session. */
-    private long run(
-            Model known, Pipeline through, List<Integer> prompt, int maxTokens, Sampling sampling, Listener listener) {
-        long id = random.nextLong();
-        int last = through.hops().size() - 1;
-        var session = new Session(
-                id,
-                Epoch.FIRST,
-                prompt,
-                maxTokens,
-                known.tokenizer().endOfGeneration(),
-                CHUNK,
-                sampling.needsHistory() ? last : -1,
-                TOKEN_TIMEOUT);
-        var holder = new ArrayList<FrameStream>(); // the ways to the first stage and to the last
-        var driver =
-                new MachineDriver<Session.Input, Session.Effect>(vertx, session, new Session.Input.Tick(), effect -> {
-                    switch (effect) {
-                        case Session.Effect.Send(Frame.TokenBatch batch) ->
-                            holder.getFirst()
-                                    .send(batch)
-                                    .onFailure(
-                                            failure -> fail(id, ErrorCode.LOST, String.valueOf(failure.getMessage())));
-                        case Session.Effect.Tell(Frame.SequenceTokens tokens) ->
-                            holder.getLast()
-                                    .send(tokens)
-                                    .onFailure(
-                                            failure -> fail(id, ErrorCode.LOST, String.valueOf(failure.getMessage())));
-                        case Session.Effect.Emit(int token, float logprob, List<TokenLogprob> top) -> {
-                            if (listener.token(token, logprob, top)) {
-                                enough(id);
-                            }
-                        }
-                        case Session.Effect.Finish(Frame.StopReason reason) -> {
-                            close(id);
-                            listener.finished(reason);
-                        }
-                        case Session.Effect.Fail(ErrorCode code, String message) -> {
-                            close(id);
-                            listener.failed(code, message);
-                        }
-                    }
-                });
-        generations.put(id, new Generation(driver, through));
-        openStages(known, through, id, sampling)
-                .compose(_ -> wayTo(through.hops().getFirst()))
-                .compose(stream -> {
-                    holder.add(stream);
-                    return wayTo(through.hops().get(last));
-                })
-                .onSuccess(stream -> {
-                    holder.add(stream);
-                    driver.feed(new Session.Input.Start());
-                })
-                .onFailure(failure ->
-                        driver.feed(new Session.Input.Failed(ErrorCode.LOST, String.valueOf(failure.getMessage()))));
-        return id;
-    }
-
-    private Future<?> openStages(Model known, Pipeline through, long id, Sampling sampling) {
-        var opening = new ArrayList<Future<?>>();
-        for (int stage = 0; stage < through.hops().size(); stage++) {
-            opening.add(task(known, through, id, sampling, stage, false));
-        }
-        return Future.all(opening);
-    }
-
-    private Future<Result.TaskAccepted> task(
-            Model known, Pipeline through, long id, Sampling sampling, int stage, boolean close) {
-        List<Pipeline.Hop> hops = through.hops();
-        Pipeline.Hop hop = hops.get(stage);
-        var task = new Command.ExecuteTask(
-                id,
-                Epoch.FIRST,
-                stage,
-                hop.shard().index(),
-                hop.shard().layers(),
-                hop.shard().piecesRoot(),
-                stage + 1 < hops.size() ? hops.get(stage + 1).node() : null,
-                endpoint.contact(),
-                sampling,
-                profile.coordinator().activationType(),
-                known.config().contextLength(),
-                close);
-        return commands.ask(hop.node().id(), task, Result.TaskAccepted.class, ASK_TIMEOUT);
-    }
-
-    /** One stream to each first stage, for all sessions. */
-    private Future<FrameStream> wayTo(Pipeline.Hop hop) {
-        NodeId id = hop.node().id();
-        Future<FrameStream> known = ways.get(id);
-        if (known != null && !known.failed()) {
-            return known;
-        }
-        Future<FrameStream> opened = endpoint.connect(hop.node())
-                .compose(peer -> peer.open(StreamKind.STAGE))
-                .onSuccess(stream -> stream.onClose(() -> ways.remove(id)));
-        ways.put(id, opened);
-        return opened;
-    }
-
-    /** Frames from stages: tokens and failures. */
-    private void hear(FrameStream stream) {
-        stream.onFrame(frame -> {
-            switch (frame) {
-                case Frame.TokenSampled sampled -> {
-                    Generation generation = generations.get(sampled.session());
-                    if (generation != null) {
-                        generation.driver().feed(new Session.Input.Sampled(sampled));
-                    }
-                }
-                case Frame.StageFailed failed -> fail(failed.session(), failed.code(), failed.message());
-                default ->
-                    stream.refuse(ErrorCode.UNSUPPORTED, "a coordinator takes sampled tokens, not " + frame.type());
-            }
-        });
-    }
-
-    private void fail(long id, ErrorCode code, String message) {
-        Generation generation = generations.get(id);
-        if (generation != null) {
-            generation.driver().feed(new Session.Input.Failed(code, message));
-        }
-    }
-
-    private void enough(long id) {
-        Generation generation = generations.get(id);
-        if (generation != null) {
-            generation.driver().feed(new Session.Input.Enough());
-        }
-    }
-
-    private void lost(PeerConnection peer) {
-        ways.remove(peer.id());
-        generations.forEach((id, generation) -> {
-            if (generation.pipeline().hops().stream()
-                    .anyMatch(hop -> hop.node().id().equals(peer.id()))) {
-                fail(id, ErrorCode.LOST, peer + " is gone in the middle of the answer. Ask again.");
-            }
-        });
-    }
-
-    private void close(long id) {
-        Generation generation = generations.remove(id);
+    private Local.SwarmState swarmState(List<Local.NodeState> machines) {
         Model known = model;
-        if (generation == null || known == null) {
-            return;
-        }
-        generation.driver().stop();
-        for (int stage = 0; stage < generation.pipeline().hops().size(); stage++) {
-            task(known, generation.pipeline(), id, Sampling.GREEDY, stage, true)
-                    .onFailure(failure -> LOG.debug("a session was not closed: {}", failure.getMessage()));
-        }
+        return new Local.SwarmState(
+                known == null ? null : known.name(),
+                pipeline != null,
+                pipeline != null ? "" : notReady(),
+                generations.running(),
+                machines);
     }
 
-    // ---------------------------------------------------------------------------------------- requests
-
-    /** A prompt as token ids, once it is sure that it can be run. */
-    private List<Integer> tokens(Model known, String prompt, int maxTokens, Sampling sampling) {
-        if (!sampling.grammar().isEmpty()) {
-            try {
-                Grammar.parse(sampling.grammar(), known.tokenizer());
-            } catch (MalformedException wrong) {
-                throw new CommandException(String.valueOf(wrong.getMessage()));
-            }
-        }
-        var tokens = new ArrayList<Integer>();
-        for (int token : known.tokenizer().encode(prompt, true, true)) {
-            tokens.add(token);
-        }
-        int context = contextLength(known);
-        if (tokens.isEmpty()) {
-            throw new CommandException("the prompt has no tokens; give some text");
-        }
-        if ((long) tokens.size() + maxTokens > context) {
-            throw new CommandException("the prompt's " + tokens.size() + " tokens and " + maxTokens + " new ones are "
-                    + ((long) tokens.size() + maxTokens) + ", but the context length is " + context
-                    + "; shorten the prompt or ask for fewer tokens");
-        }
-        return tokens;
-    }
-
-    private int contextLength(Model known) {
-        int own = profile.compute().contextLength();
-        return own == 0
-                ? known.config().contextLength()
-                : Math.min(own, known.config().contextLength());
-    }
-
-    private void serve(FrameStream stream) {
-        stream.onFrame(frame -> {
-            if (!(frame instanceof Frame.Generate request)) {
-                stream.refuse(ErrorCode.UNSUPPORTED, "a coordinator takes GENERATE here, not " + frame.type());
-                return;
-            }
-            long begun = System.nanoTime();
-            Model known = model;
-            Pipeline through = pipeline;
-            if (known == null || through == null) {
-                stream.refuse(ErrorCode.NOT_READY, notReady());
-                return;
-            }
-            vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens(), request.sampling()))
-                    .onFailure(failure -> stream.refuse(ErrorCode.CONTEXT, String.valueOf(failure.getMessage())))
-                    .onSuccess(prompt -> {
-                        stream.send(new Frame.GenerationStarted(prompt, through.entries()));
-                        long id = run(
-                                known,
-                                through,
-                                prompt,
-                                request.maxTokens(),
-                                request.sampling(),
-                                streaming(stream, known, request.stop(), begun));
-                        stream.onClose(() -> fail(id, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence()));
+    /** Asks every machine that the DHT lists, so that who does not answer is not shown. */
+    private Future<List<Local.NodeState>> machines() {
+        return bus.ask(
+                        Addresses.FIND_PROVIDERS,
+                        new Local.FindProviders(
+                                DhtKeys.cluster(profile.cluster().name())),
+                        Local.ProvidersFound.class)
+                .compose(providers -> {
+                    var ids = new TreeSet<NodeId>(nodes.keySet());
+                    providers
+                            .records()
+                            .forEach(
+                                    signed -> ids.add(signed.record().provider().id()));
+                    ids.add(endpoint.nodeId());
+                    var states = new ArrayList<Local.NodeState>();
+                    var asking = new ArrayList<Future<?>>();
+                    for (NodeId id : ids) {
+                        asking.add(commands.ask(
+                                        id, new Command.GetCapabilities(), Result.Capabilities.class, STATUS_TIMEOUT)
+                                .onSuccess(machine -> states.add(stateOf(machine))));
+                    }
+                    return Future.join(asking).transform(_ -> {
+                        states.sort(Comparator.comparing(Local.NodeState::role).thenComparing(Local.NodeState::node));
+                        return Future.succeededFuture(states);
                     });
-        });
+                });
     }
 
-    private static Listener streaming(FrameStream stream, Model known, List<String> stop, long begun) {
-        return new Listener() {
-            private final Detokenizer detokenizer = new Detokenizer(known.tokenizer(), true);
-            private final StopTexts stops = new StopTexts(stop);
-            private long firstNanos;
-            private long lastNanos;
-
-            @Override
-            public boolean token(int token, float logprob, List<TokenLogprob> top) {
-                lastNanos = System.nanoTime();
-                if (firstNanos == 0) {
-                    firstNanos = lastNanos;
-                }
-                stream.send(new Frame.GeneratedToken(token, stops.next(detokenizer.next(token)), logprob, top));
-                return stops.stopped();
-            }
-
-            @Override
-            public void finished(Frame.StopReason reason) {
-                long first = firstNanos == 0 ? System.nanoTime() : firstNanos;
-                long last = lastNanos == 0 ? first : lastNanos;
-                String rest = stops.next(detokenizer.end()) + stops.end();
-                stream.send(new Frame.GenerationDone(
-                                stops.stopped() ? Frame.StopReason.STOP : reason,
-                                rest,
-                                (first - begun) / 1000,
-                                (last - begun) / 1000))
-                        .onSuccess(_ -> stream.end());
-            }
-
-            @Override
-            public void failed(ErrorCode code, String message) {
-                stream.refuse(code, message);
-            }
-        };
-    }
-
-    /** GENERATE over the event bus: the whole answer in one reply. */
-    private Future<Result.Generated> generate(Command.Generate request) {
-        Model known = model;
+    private Local.NodeState stateOf(Result.Capabilities machine) {
         Pipeline through = pipeline;
-        if (known == null || through == null) {
-            return Future.failedFuture(new CommandException(notReady()));
-        }
-        return vertx.executeBlocking(() -> tokens(known, request.prompt(), request.maxTokens(), request.sampling()))
-                .compose(prompt -> {
-                    Promise<Result.Generated> answered = Promise.promise();
-                    var detokenizer = new Detokenizer(known.tokenizer(), true);
-                    var text = new StringBuilder();
-                    var tokens = new ArrayList<Integer>();
-                    run(known, through, prompt, request.maxTokens(), request.sampling(), new Listener() {
-                        @Override
-                        public boolean token(int token, float logprob, List<TokenLogprob> top) {
-                            tokens.add(token);
-                            text.append(detokenizer.next(token));
-                            return false;
-                        }
-
-                        @Override
-                        public void finished(Frame.StopReason reason) {
-                            text.append(detokenizer.end());
-                            answered.tryComplete(new Result.Generated(
-                                    prompt,
-                                    tokens,
-                                    text.toString(),
-                                    reason.name().toLowerCase(Locale.ROOT)));
-                        }
-
-                        @Override
-                        public void failed(ErrorCode code, String message) {
-                            answered.tryFail(new CommandException(message));
-                        }
-                    });
-                    return answered.future();
-                });
+        var layers = machine.loaded().stream().map(Result.LoadedShard::layers).toList();
+        boolean serves = through != null
+                && through.hops().stream().anyMatch(hop -> hop.node().id().equals(machine.node()));
+        String state = !machine.role().equals(Role.NODE.text())
+                ? "ready"
+                : serves ? "serving" : layers.isEmpty() ? "idle" : "standby";
+        return new Local.NodeState(
+                machine.node(),
+                machine.pid(),
+                machine.role(),
+                layers,
+                through != null && serves ? through.epoch() : null,
+                state,
+                machine.kernels());
     }
 }

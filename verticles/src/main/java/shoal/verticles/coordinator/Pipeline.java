@@ -2,13 +2,14 @@ package shoal.verticles.coordinator;
 
 import java.util.List;
 import shoal.codec.base.Contact;
+import shoal.codec.base.Epoch;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.wire.Frame;
 
-/** The stages of a model, in order: which shard each runs, and on which node. */
-record Pipeline(List<Hop> hops) {
+/** The stages of a model, in order: which shard each runs, and on which node. Each pipeline has an epoch of its own. */
+record Pipeline(Epoch epoch, List<Hop> hops) {
     /** One stage. */
-    record Hop(ModelManifest.Shard shard, Contact node) {}
+    record Hop(ModelManifest.Shard shard, Contact node, String kernels) {}
 
     Pipeline {
         hops = List.copyOf(hops);

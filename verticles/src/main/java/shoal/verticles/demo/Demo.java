@@ -149,7 +149,9 @@ public final class Demo {
                 "--set",
                 "coordinator.nodes=" + options.nodes(),
                 "--set",
-                "coordinator.activations=f32");
+                "coordinator.activations=f32",
+                "--set",
+                "api.port=0");
         for (int i = 0; i < options.nodes(); i++) {
             nodes.add(start("node-" + (i + 1), "node", "--bootstrap", bootstrap.toString(), "--enable-torrent"));
         }
@@ -181,7 +183,7 @@ public final class Demo {
                 alone.tokens().equals(answer.tokens()) && alone.text().equals(answer.text());
         summarise(answer, identical, placement, begun);
         if (options.json()) {
-            System.out.println(JSON.writeValueAsString(report(answer, identical, placement)));
+            System.out.println(JSON.writeValueAsString(report(answer, identical, placement, coordinatorReady)));
         }
         if (!identical) {
             screen.line("shoal: the swarm's answer differs from one process's: " + alone.text());
@@ -190,7 +192,8 @@ public final class Demo {
         if (options.keep()) {
             keep();
             screen.line("The swarm stays. Ask it: shoal generate --at " + endpoint(coordinatorReady)
-                    + " --prompt TEXT   End it: shoal demo --stop");
+                    + " --prompt TEXT, or over HTTP at "
+                    + coordinatorReady.path("api").asString() + "   End it: shoal demo --stop");
         }
         return 0;
     }
@@ -445,7 +448,8 @@ public final class Demo {
         return processes;
     }
 
-    private Map<String, Object> report(GenerateClient.Answer answer, boolean identical, JsonNode placement) {
+    private Map<String, Object> report(
+            GenerateClient.Answer answer, boolean identical, JsonNode placement, JsonNode coordinatorReady) {
         var report = new LinkedHashMap<String, Object>();
         report.put("identical", identical);
         report.put("text", answer.text());
@@ -455,6 +459,9 @@ public final class Demo {
         report.put("bytes", bytes());
         report.put("ttft_ms", answer.firstTokenMicros() / 1000.0);
         report.put("tokens_per_second", answer.tokensPerSecond());
+        if (options.keep()) {
+            report.put("api", coordinatorReady.path("api").asString());
+        }
         return report;
     }
 

@@ -11,8 +11,8 @@ import java.net.SocketException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
@@ -24,6 +24,7 @@ import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
+import shoal.verticles.api.ApiVerticle;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Cluster;
 import shoal.verticles.bus.CommandBus;
@@ -51,6 +52,7 @@ import shoal.verticles.store.StoredFile;
 public final class RoleProcess {
     private static final Logger LOG = LoggerFactory.getLogger(RoleProcess.class);
     private static final Duration STEP = Duration.ofSeconds(60);
+    private static final int MIN_KEY_LENGTH = 16;
     private static final Duration DRAIN = Duration.ofSeconds(2);
 
     private final Profile profile;
@@ -62,6 +64,7 @@ public final class RoleProcess {
     private @Nullable StageHost host;
     private @Nullable QuicEndpoint endpoint;
     private @Nullable Cluster cluster;
+    private @Nullable String api;
 
     /** @param events whether to tell on standard output what happens, one JSON object a line */
     public RoleProcess(Profile profile, Role role, String software, boolean events) {
@@ -166,17 +169,15 @@ public final class RoleProcess {
                 profile.cluster().name(),
                 quic.bound());
         if (events) {
-            told.emit(
-                    "ready",
-                    Map.of(
-                            "role",
-                            role.text(),
-                            "id",
-                            quic.nodeId().toHex(),
-                            "pid",
-                            ProcessHandle.current().pid(),
-                            "quic",
-                            quic.advertised().getFirst().toString()));
+            var fields = new LinkedHashMap<String, Object>();
+            fields.put("role", role.text());
+            fields.put("id", quic.nodeId().toHex());
+            fields.put("pid", ProcessHandle.current().pid());
+            fields.put("quic", quic.advertised().getFirst().toString());
+            if (api != null) {
+                fields.put("api", api);
+            }
+            told.emit("ready", fields);
         }
     }
 
@@ -290,6 +291,34 @@ public final class RoleProcess {
         deploy(vertx, new CommandVerticle(quic, bus, profile, role, files, machine, software));
         if (role == Role.COORDINATOR) {
             deploy(vertx, new CoordinatorVerticle(quic, bus, profile));
+            if (profile.api().enabled()) {
+                var door = new ApiVerticle(bus, profile.api(), apiKey());
+                deploy(vertx, door);
+                api = door.baseUrl();
+            }
+        }
+    }
+
+    private @Nullable String apiKey() {
+        String file = profile.api().keyFile();
+        if (file == null) {
+            if (!profile.api().isLoopback()) {
+                LOG.warn(
+                        "whoever reaches {}:{} may use the model. Set api.keyFile to ask for a key.",
+                        profile.api().host(),
+                        profile.api().port());
+            }
+            return null;
+        }
+        try {
+            String key = Files.readString(Path.of(file)).strip();
+            if (key.length() < MIN_KEY_LENGTH || key.lines().count() != 1) {
+                throw new ProfileException("api.keyFile " + file + " must hold one line of at least " + MIN_KEY_LENGTH
+                        + " characters. Make one with: head -c 32 /dev/urandom | base64 > FILE");
+            }
+            return key;
+        } catch (IOException unreadable) {
+            throw new ProfileException("api.keyFile " + file + " cannot be read: " + unreadable.getMessage());
         }
     }
 

@@ -54,7 +54,8 @@ final class Program implements AutoCloseable {
     /** Starts a role that tells its events and ends when its standard input closes. */
     Running role(String name, String role, String... options) {
         var arguments = new ArrayList<String>(List.of(role, "--events", "--exit-with-stdin"));
-        arguments.addAll(List.of("--set", "compute.threads=1", "--set", "bootstrapTimeoutSeconds=60"));
+        arguments.addAll(
+                List.of("--set", "compute.threads=1", "--set", "bootstrapTimeoutSeconds=60", "--set", "api.port=0"));
         arguments.addAll(List.of(options));
         return start(name, arguments.toArray(String[]::new));
     }
