@@ -187,6 +187,7 @@ class HouseTest {
                 "verticles.bus",
                 "verticles.quic",
                 "codec.base",
+                "codec.gguf",
                 "codec.metainfo",
                 "codec.wire",
                 "bridge.generate",

@@ -66,6 +66,17 @@ record Model(
         return begin >= 0 && prompt.startsWith(new String(tokenizer.bytes(begin, true), StandardCharsets.UTF_8));
     }
 
+    /** @throws CommandException if there is a grammar that cannot be read */
+    void checkGrammar(Sampling sampling) {
+        if (!sampling.grammar().isEmpty()) {
+            try {
+                Grammar.parse(sampling.grammar(), tokenizer);
+            } catch (MalformedException wrong) {
+                throw new CommandException(String.valueOf(wrong.getMessage()));
+            }
+        }
+    }
+
     /**
      * A prompt as token ids, once it is sure that it can be run.
      *
