@@ -88,6 +88,7 @@ public final class TransferCommand extends BenchCommand {
         Path base = directory == null ? Path.of(System.getProperty("java.io.tmpdir")) : directory;
         Files.createDirectories(base);
         Path work = Files.createTempDirectory(base, "shoal-bench-transfer-").toRealPath();
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> cleanUp(work))); // also when it is interrupted
         var report = new Report("transfer", Machine.described());
         report.setting("rounds", rounds).setting("receivers", "new processes; their start counts");
         try {
@@ -223,6 +224,15 @@ public final class TransferCommand extends BenchCommand {
         } finally {
             receivers.forEach(TransferCommand::end);
             end(server);
+        }
+    }
+
+    private static void cleanUp(Path work) {
+        ProcessHandle.current().descendants().forEach(ProcessHandle::destroyForcibly);
+        try {
+            delete(work);
+        } catch (IOException stillWritten) {
+            System.err.println("shoal bench: " + work + " could not be deleted: " + stillWritten.getMessage());
         }
     }
 
