@@ -116,7 +116,10 @@ public record Profile(
     }
 
     public record Upload(
-            long bytesPerSecond, long bytesPerSecondPerPeer, String httpHost, @Nullable Integer httpPort) {}
+            long bytesPerSecond,
+            long bytesPerSecondPerPeer,
+            String httpHost,
+            @Nullable Integer httpPort) {}
 
     public record Download(long bytesPerSecond, long bytesPerSecondPerPeer, int connections, long memoryBytes) {}
 

@@ -176,8 +176,7 @@ final class PieceTransfer {
 
     void placed(Source source, Frame.Placed placed) {
         if (source.joined && isOurs(placed.piecesRoot())) {
-            feed(
-                    new Input.PeerPlaced(Objects.requireNonNull(source.key), placed.firstPiece(), placed.pieceCount()));
+            feed(new Input.PeerPlaced(Objects.requireNonNull(source.key), placed.firstPiece(), placed.pieceCount()));
         }
     }
 
@@ -205,8 +204,7 @@ final class PieceTransfer {
         if (count != null) {
             source.forget(shape, refusal.firstBlock(), count);
             if (refusal.code() == ErrorCode.ELSEWHERE) {
-                feed(
-                        new Input.RequestElsewhere(Objects.requireNonNull(source.key), refusal.firstBlock(), count));
+                feed(new Input.RequestElsewhere(Objects.requireNonNull(source.key), refusal.firstBlock(), count));
                 return;
             }
             feed(new Input.RequestRefused(

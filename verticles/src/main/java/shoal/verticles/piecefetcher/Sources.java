@@ -93,7 +93,7 @@ final class Sources {
 
     /** A web server. */
     void add(URI web) {
-        if (all.size() < MAX_SOURCES) {
+        if (all.size() < max) {
             all.add(new Source(web));
         }
     }
