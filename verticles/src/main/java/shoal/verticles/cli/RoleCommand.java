@@ -162,6 +162,20 @@ abstract class RoleCommand implements Callable<Integer> {
         @Option(names = "--enable-torrent", description = "torrent.enabled: fetch missing shards from peers.")
         private boolean enableTorrent;
 
+        @Option(
+                names = "--look-in",
+                paramLabel = "DIR",
+                arity = "1..*",
+                description = "store.lookIn: directories whose GGUF files are used before anything is fetched.")
+        private List<String> lookIn = List.of();
+
+        @Option(
+                names = "--web-seed",
+                paramLabel = "URL",
+                arity = "1..*",
+                description = "torrent.webSeeds: web servers to fetch from as a last resort.")
+        private List<String> webSeeds = List.of();
+
         Node() {
             super(Role.NODE);
         }
@@ -183,6 +197,12 @@ abstract class RoleCommand implements Callable<Integer> {
             }
             if (enableTorrent) {
                 reader.option("--enable-torrent", "torrent.enabled", true);
+            }
+            if (!lookIn.isEmpty()) {
+                reader.option("--look-in", "store.lookIn", lookIn);
+            }
+            if (!webSeeds.isEmpty()) {
+                reader.option("--web-seed", "torrent.webSeeds", webSeeds);
             }
         }
     }
