@@ -13,7 +13,7 @@
 EXPORT int32_t shoal_version(void);
 
 /* Instruction sets that kernels were compiled for, slowest first. */
-enum { LEVEL_AVX2, LEVEL_AVXVNNI, LEVEL_AVX512VNNI, LEVEL_NEON, LEVELS };
+enum { LEVEL_AVX2, LEVEL_AVXVNNI, LEVEL_AVX512VNNI, LEVELS };
 
 /* Bit l: level l was compiled and runs on this CPU and this system. */
 EXPORT uint32_t shoal_levels(void);

@@ -30,7 +30,9 @@ final class KernelSymbols {
         packedBytes = library.bind("shoal_packed_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT));
         scratchBytes = library.bind("shoal_scratch_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT));
         pack = library.bind(
-                "shoal_pack", FunctionDescriptor.ofVoid(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS), critical);
+                "shoal_pack",
+                FunctionDescriptor.ofVoid(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS),
+                critical);
         multiply = library.bind(
                 "shoal_multiply",
                 FunctionDescriptor.of(

@@ -48,7 +48,8 @@ final class SelfCheck {
         return null;
     }
 
-    private static float[] product(HostOperations operations, HostWeights weights, HostBuffer x, int tokens, ComputePool pool) {
+    private static float[] product(
+            HostOperations operations, HostWeights weights, HostBuffer x, int tokens, ComputePool pool) {
         float[] out = new float[tokens * ROWS];
         operations.prepare(weights, x, tokens, pool, 1);
         operations.multiply(weights, 0, ROWS, x, tokens, out, ROWS, 0);
