@@ -91,7 +91,7 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private String cacheType;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector or scalar.")
     private @Nullable String kernels;
 
     @Option(

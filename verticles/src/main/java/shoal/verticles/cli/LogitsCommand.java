@@ -37,7 +37,7 @@ final class LogitsCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private String cacheType;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector or scalar.")
     private @Nullable String kernels;
 
     @Option(names = "--json", description = "Print {\"logits\":[…]}, one for each token id.")
