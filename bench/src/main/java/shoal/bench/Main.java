@@ -6,6 +6,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
+import shoal.bench.scale.SwarmCommand;
 import shoal.verticles.cli.Relaunch;
 
 /** Where {@code ./shoal bench} begins. A bench is one class, a {@link shoal.bench.report.BenchCommand}, in the list below. */
@@ -13,7 +14,7 @@ import shoal.verticles.cli.Relaunch;
         name = "bench",
         description = "Measure, side by side with others where a binary of theirs is given. Each has --help.",
         mixinStandardHelpOptions = true,
-        subcommands = {BandwidthCommand.class, MatVecCommand.class})
+        subcommands = {BandwidthCommand.class, MatVecCommand.class, SwarmCommand.class})
 public final class Main implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init")
