@@ -57,6 +57,7 @@ class HouseTest {
         may("codec.wire", "codec.base", "codec.metainfo");
         may("codec.dht", "codec.base", "codec.wire");
         may("codec.swarm", "codec.base", "codec.metainfo", "codec.wire");
+        may("codec.swarm.world", "codec.swarm");
         may("codec.pipeline", "codec.base", "codec.wire");
         may("codec.command", "codec.base", "codec.metainfo", "codec.wire");
 
@@ -204,8 +205,9 @@ class HouseTest {
                 "codec.gguf");
 
         // Benches measure the whole: the list of them, then each kind.
-        may("bench", "bench.micro", "bench.race", "bench.report", "verticles.cli");
+        may("bench", "bench.micro", "bench.race", "bench.report", "bench.scale", "verticles.cli");
         may("bench.report");
+        may("bench.scale", "bench.report", "codec.swarm.world");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
         may(
                 "bench.race",

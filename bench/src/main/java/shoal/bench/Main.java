@@ -9,6 +9,7 @@ import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
 import shoal.bench.race.EngineCommand;
 import shoal.bench.race.TransferCommand;
+import shoal.bench.scale.SwarmCommand;
 import shoal.verticles.cli.Relaunch;
 
 /** Where {@code ./shoal bench} begins. A bench is one class, a {@link shoal.bench.report.BenchCommand}, in the list below. */
@@ -21,7 +22,8 @@ import shoal.verticles.cli.Relaunch;
             TransferCommand.class,
             BandwidthCommand.class,
             HashCommand.class,
-            MatVecCommand.class
+            MatVecCommand.class,
+            SwarmCommand.class
         })
 public final class Main implements Runnable {
     @Spec
