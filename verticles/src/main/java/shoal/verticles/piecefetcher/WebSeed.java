@@ -87,7 +87,7 @@ final class WebSeed {
     synchronized void close() {
         closed = true;
         waiting.clear();
-        running.values().forEach(request -> request.cancel(true));
+        List.copyOf(running.values()).forEach(request -> request.cancel(true)); // which takes itself out
         running.clear();
     }
 
