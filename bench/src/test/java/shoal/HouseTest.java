@@ -68,6 +68,8 @@ class HouseTest {
                 "bridge.kernel.scalar",
                 "codec.base",
                 "codec.gguf");
+        may("bridge.kernel.device", "bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.kernel.opencl", "bridge.kernel", "bridge.kernel.device", "codec.base", "codec.gguf");
         may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
