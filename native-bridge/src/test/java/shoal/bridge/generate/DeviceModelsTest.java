@@ -24,7 +24,7 @@ class DeviceModelsTest {
             "Once upon a time, a little girl named Mina lived in a small town. Mina wanted to";
 
     /** Of the twelve prompts that the references have; the rest would say the same, slowly, where the device is a CPU. */
-    private static final int PROMPTS = 3;
+    private static final int PROMPTS = 6;
 
     private Kernels kernels;
 

@@ -69,6 +69,13 @@ public final class DeviceKernels implements Kernels {
         }
     }
 
+    /** Bytes of the device that its open stages hold. */
+    public long allocatedBytes() {
+        synchronized (device) {
+            return device.allocatedBytes();
+        }
+    }
+
     @Override
     public void close() {
         synchronized (device) {

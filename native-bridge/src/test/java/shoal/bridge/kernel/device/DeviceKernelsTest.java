@@ -375,6 +375,18 @@ class DeviceKernelsTest {
         }
     }
 
+    @Test
+    void aThousandStagesLeaveNothing() {
+        long before = ((DeviceKernels) device).allocatedBytes();
+        Program program = attention(4, SCORES.getLast());
+        float[] input = floats(3 * 24, new Random(SEED));
+        float[] first = run(device, program, 3, input);
+        for (int i = 0; i < 1_000; i++) {
+            assertArrayEquals(first, run(device, program, 3, input));
+        }
+        assertEquals(before, ((DeviceKernels) device).allocatedBytes());
+    }
+
     // ------------------------------------------------------------------------------------------------------ plumbing
 
     private static PreparedWeights matrix(
