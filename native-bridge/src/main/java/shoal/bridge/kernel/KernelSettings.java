@@ -22,6 +22,33 @@ public record KernelSettings(@Nullable String provider, int threads) {
     /** The word {@link #provider} that asks for kernels without a device. */
     public static final String CPU = "cpu";
 
+    /**
+     * The provider that a user means who names kernels and a device, each of which may be null or {@code auto}.
+     *
+     * @throws IllegalArgumentException if these kernels don't run on that device
+     */
+    public static @Nullable String providerFor(@Nullable String kernels, @Nullable String device) {
+        String named = kernels == null || kernels.equals("auto") ? null : kernels;
+        if (device == null || device.equals("auto")) {
+            return named;
+        }
+        if (device.equals(CPU)) {
+            boolean onDevice = named != null
+                    && KernelChoice.deviceProviders().stream()
+                            .anyMatch(provider -> provider.name().equals(new KernelSettings(named, 1).providerName()));
+            if (onDevice) {
+                throw new IllegalArgumentException(
+                        named + " kernels don't run on device cpu; leave one of the two out");
+            }
+            return named == null ? CPU : named;
+        }
+        if (named != null && !named.equals(new KernelSettings(device, 1).providerName()) && !named.equals(device)) {
+            throw new IllegalArgumentException(
+                    named + " kernels don't run on device " + device + "; leave one of the two out");
+        }
+        return device;
+    }
+
     /** The provider's name alone. */
     public @Nullable String providerName() {
         return provider == null || provider.indexOf(':') < 0 ? provider : provider.substring(0, provider.indexOf(':'));

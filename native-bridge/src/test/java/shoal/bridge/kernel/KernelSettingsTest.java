@@ -68,8 +68,7 @@ class KernelSettingsTest {
     @ParameterizedTest
     @ValueSource(strings = {"opencl:", "opencl:x", "opencl:-1", "opencl:1000", "opencl:0:0"})
     void refusesNumbersThatAreNone(String given) {
-        String message = assertThrows(
-                        IllegalArgumentException.class, () -> new KernelSettings(given, 1).deviceIndex())
+        String message = assertThrows(IllegalArgumentException.class, () -> new KernelSettings(given, 1).deviceIndex())
                 .getMessage();
         assertTrue(message.startsWith("a device is named as opencl:0"), message);
     }

@@ -14,6 +14,7 @@ import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
+import shoal.bridge.kernel.KernelSettings;
 import shoal.codec.base.Endpoint;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Sampling;
@@ -58,8 +59,14 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private SamplingOptions samplingOptions;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector, scalar or opencl.")
     private @Nullable String kernels;
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
+    private @Nullable String device;
 
     @Option(
             names = "--threads",
@@ -88,7 +95,7 @@ final class GenerateCommand implements Callable<Integer> {
 
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
         Path model = java.util.Objects.requireNonNull(where.model);
-        try (LocalModel local = LocalModel.open(model, kernels, threads)) {
+        try (LocalModel local = LocalModel.open(model, KernelSettings.providerFor(kernels, device), threads)) {
             var generation = local.generator()
                     .generate(
                             prompt,

@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import shoal.bridge.kernel.KernelSettings;
 import tools.jackson.databind.json.JsonMapper;
 
 /** The model's raw word on what comes next. */
@@ -29,15 +30,21 @@ final class LogitsCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private List<Integer> tokens;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector, scalar or opencl.")
     private @Nullable String kernels;
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
+    private @Nullable String device;
 
     @Option(names = "--json", description = "Print {\"logits\":[…]}, one for each token id.")
     private boolean json;
 
     @Override
     public Integer call() throws IOException {
-        try (LocalModel local = LocalModel.open(model, kernels, 0)) {
+        try (LocalModel local = LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0)) {
             int size = local.generator().tokenizer().size();
             for (int token : tokens) {
                 if (token < 0 || token >= size) {

@@ -91,7 +91,7 @@ public record Profile(
 
     public record Shard(@Nullable Integer id, @Nullable Integer total) {}
 
-    public record Compute(String kernels, int threads, long memoryBytes, int contextLength) {
+    public record Compute(String kernels, String device, int threads, long memoryBytes, int contextLength) {
         public int threadCount() {
             return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         }
