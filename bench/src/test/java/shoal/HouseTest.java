@@ -44,6 +44,8 @@ class HouseTest {
             "verticles.shardloader",
             "verticles.inferencestage",
             "verticles.command",
+            "verticles.fileserver",
+            "verticles.push",
             "verticles.coordinator",
             "verticles.api");
 
@@ -59,6 +61,7 @@ class HouseTest {
         may("codec.command", "codec.base", "codec.metainfo", "codec.wire");
 
         may("bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.hash", "bridge.library", "codec.base", "codec.metainfo");
         may("bridge.kernel.host", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.kernel.scalar", "bridge.kernel", "bridge.kernel.host", "codec.base", "codec.gguf");
         may(
@@ -70,11 +73,21 @@ class HouseTest {
                 "codec.gguf");
         may("bridge.kernel.device", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.kernel.opencl", "bridge.kernel", "bridge.kernel.device", "codec.base", "codec.gguf");
+        may("bridge.library");
+        may(
+                "bridge.kernel.ffm",
+                "bridge.library",
+                "bridge.kernel",
+                "bridge.kernel.host",
+                "bridge.kernel.scalar",
+                "bridge.kernel.vector",
+                "codec.gguf");
         may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
         may("bridge.model.text.jinja");
-        may("bridge.model.sampling", "bridge.model.text", "codec.base");
+        may("bridge.model.text.grammar", "bridge.model.text", "codec.base");
+        may("bridge.model.sampling", "bridge.model.text", "bridge.model.text.grammar", "codec.wire");
         may(
                 "bridge.generate",
                 "bridge.model",
@@ -83,14 +96,25 @@ class HouseTest {
                 "bridge.model.sampling",
                 "bridge.kernel",
                 "codec.base",
-                "codec.gguf");
+                "codec.gguf",
+                "codec.wire");
+
+        may("bridge.make", "bridge.kernel.scalar", "codec.base", "codec.gguf");
 
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
         may("verticles.identity", "codec.base", "codec.wire");
-        may("verticles.store", "bridge.model", "codec.base", "codec.gguf", "codec.metainfo", "codec.swarm");
+        may(
+                "verticles.store",
+                "bridge.hash",
+                "bridge.model",
+                "codec.base",
+                "codec.gguf",
+                "codec.metainfo",
+                "codec.swarm");
         may("verticles.bus", "verticles.identity", "codec.base", "codec.command", "codec.metainfo", "codec.wire");
         may("verticles.driver", "codec.base");
+        may("verticles.path", "codec.base");
         may("verticles.quic", "verticles.identity", "codec.base", "codec.wire");
 
         // The verticles: shared rooms, logic, and never one another.
@@ -107,7 +131,7 @@ class HouseTest {
         }
         may("verticles.dht", "verticles.identity", "codec.dht");
         may("verticles.pieceserver", "codec.swarm", "codec.metainfo");
-        may("verticles.piecefetcher", "codec.swarm", "codec.metainfo");
+        may("verticles.piecefetcher", "codec.gguf", "codec.swarm", "codec.metainfo");
         may("verticles.shardloader", "codec.command", "codec.dht", "codec.gguf", "codec.metainfo", "bridge.model");
         may(
                 "verticles.inferencestage",
@@ -116,8 +140,11 @@ class HouseTest {
                 "bridge.kernel",
                 "bridge.model",
                 "bridge.model.arch",
+                "bridge.model.text",
                 "bridge.model.sampling");
         may("verticles.command", "codec.command", "codec.metainfo");
+        may("verticles.fileserver", "codec.metainfo");
+        may("verticles.push", "codec.metainfo", "codec.swarm");
         may(
                 "verticles.coordinator",
                 "bridge.model.text.jinja",
@@ -128,7 +155,10 @@ class HouseTest {
                 "codec.pipeline",
                 "bridge.model",
                 "bridge.model.arch",
-                "bridge.model.text");
+                "bridge.model.text",
+                "bridge.model.text.grammar");
+
+        may("verticles.api", "bridge.model.text.grammar");
 
         // What puts processes together.
         may("verticles.launcher", VERTICLES.toArray(String[]::new));
@@ -142,10 +172,12 @@ class HouseTest {
                 "codec.base",
                 "codec.metainfo",
                 "codec.wire");
+        may("verticles.launcher", "bridge.hash");
         may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.wire");
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
         // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
         may("verticles.cli", "verticles.piecefetcher", "verticles.pieceserver", "verticles.inferencestage");
+        may("verticles.cli", "verticles.fileserver", "verticles.push");
         may(
                 "verticles.cli",
                 "verticles.launcher",
@@ -160,12 +192,21 @@ class HouseTest {
                 "codec.metainfo",
                 "codec.wire",
                 "bridge.generate",
+                "bridge.hash",
+                "bridge.library",
                 "bridge.kernel",
+                "bridge.make",
                 "bridge.model",
                 "bridge.model.text",
+                "bridge.model.text.jinja",
+                "bridge.model.text.grammar",
                 "bridge.model.sampling");
 
-        may("bench.micro", "bridge.kernel", "codec.gguf");
+        // Benches measure the whole: the list of them, then each kind.
+        may("bench", "bench.micro", "bench.race", "bench.report", "verticles.cli");
+        may("bench.report");
+        may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
+        may("bench.race", "bench.report");
     }
 
     private static JavaClasses house;
@@ -203,7 +244,7 @@ class HouseTest {
                 alone("the Vector API", under("jdk.incubator.vector"), "bridge.kernel.vector", "bridge.hash"),
                 alone("Vert.x Web", under("io.vertx.ext.web"), "verticles.api"),
                 alone("Micrometer", under("io.micrometer"), "verticles.api"),
-                alone("picocli", under("picocli"), "verticles.cli"),
+                alone("picocli", under("picocli"), "verticles.cli", "bench"),
                 alone("Logback", under("ch.qos.logback"), "verticles.cli"),
                 alone("the schema validator", under("com.networknt"), "verticles.config"),
                 alone("Jackson", under("tools.jackson"), "codec.command", "verticles", "bench"),

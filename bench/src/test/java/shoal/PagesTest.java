@@ -99,9 +99,12 @@ class PagesTest {
     @Test
     void optionsAndCommandsOfThePagesExist() throws IOException {
         var sources = new StringBuilder(page("shoal"));
-        try (Stream<Path> files = Files.list(ROOT.resolve("verticles/src/main/java/shoal/verticles/cli"))) {
-            for (Path file : files.toList()) {
-                sources.append(Files.readString(file));
+        for (String folder :
+                List.of("verticles/src/main/java/shoal/verticles/cli", "bench/src/main/java/shoal/bench")) {
+            try (Stream<Path> files = Files.walk(ROOT.resolve(folder))) {
+                for (Path file : files.filter(Files::isRegularFile).toList()) {
+                    sources.append(Files.readString(file));
+                }
             }
         }
         String known = sources + " --version --help";

@@ -162,13 +162,26 @@ public sealed interface Command {
         }
     }
 
-    /** Told to all: how far the sender is with fetching a shard. */
-    record ShardProgress(int shardId, long verifiedBytes, long size) implements Command {
+    /**
+     * Told to all: how far the sender is with fetching a shard, or some layers of a model.
+     *
+     * @param size of what it needs, in bytes
+     * @param secondsLeft at the rate of late; null while that says nothing
+     */
+    record ShardProgress(
+            int shardId,
+            long verifiedBytes,
+            long size,
+            @Nullable Integer secondsLeft) implements Command {
         public static final String NAME = "SHARD_PROGRESS";
+        public static final int MAX_SECONDS_LEFT = 31_536_000;
 
         public ShardProgress {
             requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
             requireRange("verified_bytes", verifiedBytes, 0, size);
+            if (secondsLeft != null) {
+                requireRange("seconds_left", secondsLeft, 0, MAX_SECONDS_LEFT);
+            }
         }
 
         @Override

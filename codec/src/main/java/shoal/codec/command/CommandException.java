@@ -1,7 +1,7 @@
 package shoal.codec.command;
 
 /** A command can't be carried out; the message becomes the error of its reply. */
-public final class CommandException extends RuntimeException {
+public class CommandException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     public CommandException(String message) {

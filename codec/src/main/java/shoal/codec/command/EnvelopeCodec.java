@@ -131,6 +131,9 @@ public final class EnvelopeCodec {
                 params.put("shard_id", progress.shardId());
                 params.put("verified_bytes", progress.verifiedBytes());
                 params.put("size", progress.size());
+                if (progress.secondsLeft() != null) {
+                    params.put("seconds_left", progress.secondsLeft());
+                }
             }
         }
         return params;
@@ -228,13 +231,60 @@ public final class EnvelopeCodec {
         return json;
     }
 
+    /** What is rarely used is left out where it is off. */
     private static ObjectNode sampling(Sampling sampling) {
-        return JSON.createObjectNode()
+        ObjectNode json = JSON.createObjectNode()
                 .put("temperature", sampling.temperature())
                 .put("top_k", sampling.topK())
                 .put("top_p", sampling.topP())
                 .put("min_p", sampling.minP())
                 .put("seed", sampling.seed());
+        if (sampling.typicalP() != 1) {
+            json.put("typical_p", sampling.typicalP());
+        }
+        Sampling.Penalties penalties = sampling.penalties();
+        if (!penalties.equals(Sampling.Penalties.NONE)) {
+            json.putObject("penalties")
+                    .put("last_n", penalties.lastN())
+                    .put("repeat", penalties.repeat())
+                    .put("frequency", penalties.frequency())
+                    .put("presence", penalties.presence());
+        }
+        Sampling.Dry dry = sampling.dry();
+        if (!dry.equals(Sampling.Dry.NONE)) {
+            ArrayNode breakers = json.putObject("dry")
+                    .put("multiplier", dry.multiplier())
+                    .put("base", dry.base())
+                    .put("allowed_length", dry.allowedLength())
+                    .put("last_n", dry.lastN())
+                    .putArray("breakers");
+            dry.breakers().forEach(breakers::add);
+        }
+        if (!sampling.xtc().equals(Sampling.Xtc.NONE)) {
+            json.putObject("xtc")
+                    .put("probability", sampling.xtc().probability())
+                    .put("threshold", sampling.xtc().threshold());
+        }
+        Sampling.Mirostat mirostat = sampling.mirostat();
+        if (mirostat != null) {
+            json.putObject("mirostat").put("tau", mirostat.tau()).put("eta", mirostat.eta());
+        }
+        if (!sampling.logitBias().isEmpty()) {
+            ArrayNode biases = json.putArray("logit_bias");
+            for (Sampling.Bias bias : sampling.logitBias()) {
+                ObjectNode entry = biases.addObject().put("token", bias.token());
+                if (bias.bias() != Float.NEGATIVE_INFINITY) { // JSON has no infinity: none given is never
+                    entry.put("bias", bias.bias());
+                }
+            }
+        }
+        if (!sampling.grammar().isEmpty()) {
+            json.put("grammar", sampling.grammar());
+        }
+        if (sampling.logprobs() != 0) {
+            json.put("logprobs", sampling.logprobs());
+        }
+        return json;
     }
 
     // ------------------------------------------------------------------------------------------------- reading
@@ -334,7 +384,10 @@ public final class EnvelopeCodec {
             }
             case Command.ShardProgress.NAME ->
                 new Command.ShardProgress(
-                        params.integer("shard_id"), params.longValue("verified_bytes"), params.longValue("size"));
+                        params.integer("shard_id"),
+                        params.longValue("verified_bytes"),
+                        params.longValue("size"),
+                        params.integerOrNull("seconds_left"));
             default ->
                 throw new MalformedException(
                         "Unknown command " + name + ". Known are " + String.join(", ", Command.NAMES) + ".");
@@ -362,11 +415,44 @@ public final class EnvelopeCodec {
     }
 
     private static Sampling sampling(Fields json) {
+        Fields penalties = json.objectOrEmpty("penalties");
+        Fields dry = json.objectOrEmpty("dry");
+        Fields xtc = json.objectOrEmpty("xtc");
+        Sampling.Penalties noPenalties = Sampling.Penalties.NONE;
+        Sampling.Dry noDry = Sampling.Dry.NONE;
         return new Sampling(
                 json.floatOr("temperature", 0),
                 json.integerOr("top_k", 0),
                 json.floatOr("top_p", 1),
                 json.floatOr("min_p", 0),
+                json.floatOr("typical_p", 1),
+                new Sampling.Penalties(
+                        penalties.integerOr("last_n", noPenalties.lastN()),
+                        penalties.floatOr("repeat", noPenalties.repeat()),
+                        penalties.floatOr("frequency", noPenalties.frequency()),
+                        penalties.floatOr("presence", noPenalties.presence())),
+                new Sampling.Dry(
+                        dry.floatOr("multiplier", noDry.multiplier()),
+                        dry.floatOr("base", noDry.base()),
+                        dry.integerOr("allowed_length", noDry.allowedLength()),
+                        dry.integerOr("last_n", noDry.lastN()),
+                        dry.has("breakers") ? dry.texts("breakers") : noDry.breakers()),
+                new Sampling.Xtc(
+                        xtc.floatOr("probability", Sampling.Xtc.NONE.probability()),
+                        xtc.floatOr("threshold", Sampling.Xtc.NONE.threshold())),
+                json.has("mirostat")
+                        ? new Sampling.Mirostat(
+                                json.object("mirostat").floatOr("tau", 5),
+                                json.object("mirostat").floatOr("eta", 0.1f))
+                        : null,
+                json.has("logit_bias")
+                        ? json.list(
+                                "logit_bias",
+                                entry -> new Sampling.Bias(
+                                        entry.integer("token"), entry.floatOr("bias", Float.NEGATIVE_INFINITY)))
+                        : List.of(),
+                json.textOr("grammar", ""),
+                json.integerOr("logprobs", 0),
                 json.longOr("seed", 0));
     }
 
@@ -604,6 +690,20 @@ public final class EnvelopeCodec {
                     throw wrong(key, "a list of objects");
                 }
                 list.add(element.apply(new Fields(key, object)));
+            }
+            return list;
+        }
+
+        List<String> texts(String key) {
+            if (!(json.get(key) instanceof ArrayNode array)) {
+                throw wrong(key, "a list");
+            }
+            var list = new ArrayList<String>();
+            for (JsonNode entry : array) {
+                if (!entry.isString()) {
+                    throw wrong(key, "a list of texts");
+                }
+                list.add(entry.asString());
             }
             return list;
         }

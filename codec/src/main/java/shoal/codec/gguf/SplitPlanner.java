@@ -113,7 +113,7 @@ public final class SplitPlanner {
     }
 
     /** Whether a tensor outside of the layers belongs to a shard that is the first, the last, both or neither. */
-    private static boolean belongs(String name, boolean first, boolean last, boolean tied) {
+    static boolean belongs(String name, boolean first, boolean last, boolean tied) {
         if (name.equals("token_embd.weight") && tied) {
             return first || last;
         }

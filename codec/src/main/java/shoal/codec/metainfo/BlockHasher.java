@@ -1,9 +1,7 @@
 package shoal.codec.metainfo;
 
 import java.nio.ByteBuffer;
-import java.security.DigestException;
-import java.security.MessageDigest;
-import java.util.Objects;
+import java.util.List;
 import shoal.codec.base.Hash256;
 
 /** SHA-256 of many blocks: the leaves of {@link MerkleTree} (BEP 52). Safe for use by several threads at once. */
@@ -17,41 +15,23 @@ public interface BlockHasher {
      */
     int hash(ByteBuffer data, byte[] hashes, int offset);
 
+    /**
+     * The same for several runs of blocks, one behind the other in hashes: of each run, the last block may be shorter. Hashers
+     * that work on many blocks at once are fastest with 64 of them, wherever they lie.
+     */
+    default int hash(List<ByteBuffer> runs, byte[] hashes, int offset) {
+        int count = 0;
+        for (ByteBuffer run : runs) {
+            count += hash(run, hashes, offset + count * Hash256.SIZE_BYTES);
+        }
+        return count;
+    }
+
     /** What computes, for logs and {@code shoal doctor}. */
     String name();
 
     /** The JDK's SHA-256, one block after the other, on the caller's thread. */
     static BlockHasher plain() {
-        return PlainBlockHasher.INSTANCE;
-    }
-
-    /** See {@link #plain}. */
-    enum PlainBlockHasher implements BlockHasher {
-        INSTANCE;
-
-        @Override
-        public int hash(ByteBuffer data, byte[] hashes, int offset) {
-            int count = Math.ceilDiv(data.remaining(), Pieces.BLOCK_SIZE);
-            Objects.checkFromIndexSize(offset, count * Hash256.SIZE_BYTES, hashes.length);
-            MessageDigest digest = Hash256.sha256Digest();
-            int end = data.limit();
-            try {
-                for (int i = 0; i < count; i++) {
-                    data.limit(Math.min(end, data.position() + Pieces.BLOCK_SIZE));
-                    digest.update(data);
-                    digest.digest(hashes, offset + i * Hash256.SIZE_BYTES, Hash256.SIZE_BYTES);
-                }
-            } catch (DigestException impossible) {
-                throw new IllegalStateException(impossible);
-            } finally {
-                data.limit(end);
-            }
-            return count;
-        }
-
-        @Override
-        public String toString() {
-            return name();
-        }
+        return JdkBlockHasher.INSTANCE;
     }
 }

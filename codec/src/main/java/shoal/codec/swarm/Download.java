@@ -2,6 +2,7 @@ package shoal.codec.swarm;
 
 import static shoal.codec.base.Bounds.requireRange;
 
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Comparator;
@@ -30,6 +31,9 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
     /** Blocks in one request at most: 4 MiB. */
     public static final int MAX_REQUEST_BLOCKS = 256;
 
+    private static final long PLACED_NANOS = 1_000_000_000L;
+    private static final int MAX_PLACED_KEPT = 1 << 17;
+    private static final long SPARING_PATIENCE_NANOS = 2_000_000_000L;
     private static final long GUESSED_DELAY_NANOS = 200_000_000L;
     private static final long ENDGAME_INTERVAL_NANOS = 20_000_000L;
     private static final long ENDGAME_SLACK_NANOS = 50_000_000L;
@@ -38,7 +42,6 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
     private static final long FIRST_BAN_NANOS = 60_000_000_000L;
     private static final int MAX_BAN_DOUBLINGS = 6;
     private static final int MAX_BANS_KEPT = 1024;
-    private static final int MAX_PEERS = 256;
     private static final int MAX_FAILURES = 8;
     private static final int UNASKED_BLOCKS_ALLOWED = 64;
 
@@ -111,6 +114,8 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
      * @param giveUpNanos without a block from anybody the download fails
      * @param needPeersNanos between two calls for peers
      * @param progressNanos between two reports of progress
+     * @param bytesPerSecondPerPeer asked of each source; {@link RateLimit#UNLIMITED} for no limit
+     * @param maxPeers sources at once; whoever comes beyond them is not asked
      */
     public record Settings(
             int firstWindowPieces,
@@ -120,9 +125,20 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             long stallNanos,
             long giveUpNanos,
             long needPeersNanos,
-            long progressNanos) {
+            long progressNanos,
+            long bytesPerSecondPerPeer,
+            int maxPeers) {
         public static final Settings DEFAULT = new Settings(
-                4, 16L << 20, 64L << 20, 100_000_000L, 10_000_000_000L, 120_000_000_000L, 2_000_000_000L, 250_000_000L);
+                4,
+                16L << 20,
+                64L << 20,
+                100_000_000L,
+                10_000_000_000L,
+                120_000_000_000L,
+                2_000_000_000L,
+                250_000_000L,
+                RateLimit.UNLIMITED,
+                256);
 
         public Settings {
             requireRange("first window", firstWindowPieces, 1, 1 << 16);
@@ -133,6 +149,8 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             requireRange("give-up time", giveUpNanos, 1, Long.MAX_VALUE / 4);
             requireRange("call interval", needPeersNanos, 1, Long.MAX_VALUE / 4);
             requireRange("progress interval", progressNanos, 1, Long.MAX_VALUE / 4);
+            requireRange("bytes per second and peer", bytesPerSecondPerPeer, 1, RateLimit.UNLIMITED);
+            requireRange("sources", maxPeers, 1, 1 << 16);
         }
 
         public Settings withGiveUpNanos(long nanos) {
@@ -144,7 +162,24 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                     stallNanos,
                     nanos,
                     needPeersNanos,
-                    progressNanos);
+                    progressNanos,
+                    bytesPerSecondPerPeer,
+                    maxPeers);
+        }
+
+        /** @param heldBytes of pieces asked for or being hashed, of all sources together */
+        public Settings withBudget(long heldBytes, int peers, long ratePerPeer) {
+            return new Settings(
+                    firstWindowPieces,
+                    Math.min(maxWindowBytes, heldBytes),
+                    heldBytes,
+                    originPauseNanos,
+                    stallNanos,
+                    giveUpNanos,
+                    needPeersNanos,
+                    progressNanos,
+                    ratePerPeer,
+                    peers);
         }
     }
 
@@ -156,6 +191,12 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         /** A source has verified further pieces. */
         record PeerHas(PeerKey peer, int firstPiece, int pieceCount) implements Input {}
 
+        /**
+         * A source has given these pieces to somebody else and wants them fetched there ({@link FirstCopies}). From now on it
+         * is asked only for what others lack.
+         */
+        record PeerPlaced(PeerKey peer, int firstPiece, int pieceCount) implements Input {}
+
         record PeerLeft(PeerKey peer) implements Input {}
 
         /** Whole blocks have come from a source, asked for or not. */
@@ -163,6 +204,9 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
 
         /** A source won't send these blocks: it has them no longer (gone), or not now. */
         record RequestRefused(PeerKey peer, long firstBlock, int blockCount, boolean gone) implements Input {}
+
+        /** A source sends us elsewhere for these blocks, as by {@link PeerPlaced}: no failure of its. */
+        record RequestElsewhere(PeerKey peer, long firstBlock, int blockCount) implements Input {}
 
         /** The bytes of a piece from this source have the right hash and are written. */
         record PieceVerified(PeerKey peer, int piece) implements Input {}
@@ -253,8 +297,13 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         long unaskedBlocks;
         long betterAreSlowSinceNanos = Long.MAX_VALUE; // for an origin: a window that still grows is no slow peer
         int near = -1;
+        boolean sparing; // it gives first copies to all, and wants the others to come from them
+        final BitSet placed = new BitSet();
+        final ArrayDeque<Placed> placedLately = new ArrayDeque<>();
+        final RateLimit limit;
 
-        Peer(PeerKey key, SourceClass sourceClass, BitSet has, PeerScore score) {
+        Peer(PeerKey key, SourceClass sourceClass, BitSet has, PeerScore score, RateLimit limit) {
+            this.limit = limit;
             this.key = key;
             this.sourceClass = sourceClass;
             this.has = has;
@@ -262,14 +311,19 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         }
     }
 
+    /** Pieces for which a source is not asked again until then. */
+    private record Placed(long untilNanos, int firstPiece, int pieceCount) {}
+
     private record BanRecord(long untilNanos, int times) {}
 
     private final Shape shape;
     private final Settings settings;
+    private final RateLimit limit;
     private final Bitfield wanted;
     private final long wantedBytes;
     private final PiecePicker picker;
     private final BitSet verified;
+    private final BitSet lacking; // wanted and not verified
     private final Map<PeerKey, Peer> peers = new TreeMap<>();
     private final Map<PeerKey, BanRecord> bans = new LinkedHashMap<>();
     /** Who is asked for a piece: one, or two near the end. */
@@ -307,6 +361,18 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
      * @param verified the pieces already here; others may be among them
      */
     public Download(Shape shape, Bitfield wanted, Bitfield verified, Settings settings, RandomGenerator random) {
+        this(shape, wanted, verified, settings, RateLimit.none(), random);
+    }
+
+    /** @param limit of what is asked for, of all sources; other downloads of the same thread may share it */
+    public Download(
+            Shape shape,
+            Bitfield wanted,
+            Bitfield verified,
+            Settings settings,
+            RateLimit limit,
+            RandomGenerator random) {
+        this.limit = limit;
         requireRange("wanted pieces", wanted.size(), shape.pieceCount(), shape.pieceCount());
         requireRange("verified pieces", verified.size(), shape.pieceCount(), shape.pieceCount());
         this.shape = shape;
@@ -316,7 +382,8 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         wantedBytes = shape.bytesOf(wanted);
         verifiedBytes = shape.bytesOf(wanted.and(verified));
         lastProgressBytes = verifiedBytes;
-        secondCopiesAllowed = 2 + wanted.count() / 200;
+        secondCopiesAllowed = 1 + wanted.count() / 200;
+        lacking = wanted.minus(verified).toBitSet();
         picker = new PiecePicker(wanted.minus(verified), random);
     }
 
@@ -363,6 +430,10 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                 arrive(key, firstBlock, blockCount, nowNanos);
             case Input.RequestRefused(PeerKey key, long firstBlock, int blockCount, boolean gone) ->
                 refuse(key, firstBlock, blockCount, gone, nowNanos);
+            case Input.PeerPlaced(PeerKey key, int firstPiece, int pieceCount) ->
+                spare(key, firstPiece, pieceCount, nowNanos);
+            case Input.RequestElsewhere(PeerKey key, long firstBlock, int blockCount) ->
+                sendElsewhere(key, firstBlock, blockCount, nowNanos);
             case Input.PieceVerified(PeerKey key, int piece) -> accept(key, piece);
             case Input.PieceRefused(PeerKey key, int piece) -> blame(key, piece, nowNanos);
             case Input.Prioritise(int firstPiece, int pieceCount) -> {
@@ -397,12 +468,13 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             return;
         }
         Peer old = peers.get(key);
-        if (old == null && peers.size() >= MAX_PEERS) {
+        if (old == null && peers.size() >= settings.maxPeers) {
             return;
         }
         PeerScore score = old == null ? new PeerScore() : old.score;
+        RateLimit its = old == null ? new RateLimit(settings.bytesPerSecondPerPeer, BLOCK_BYTES) : old.limit;
         leave(key, false);
-        Peer peer = new Peer(key, sourceClass, has.toBitSet(), score);
+        Peer peer = new Peer(key, sourceClass, has.toBitSet(), score, its);
         peers.put(key, peer);
         if (sourceClass == SourceClass.PEER) {
             picker.availability().add(peer.has);
@@ -428,6 +500,39 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
                 }
             }
         }
+    }
+
+    private void spare(PeerKey key, int firstPiece, int pieceCount, long nowNanos) {
+        Peer peer = peers.get(key);
+        if (peer == null || !inFile(firstPiece, pieceCount)) {
+            return;
+        }
+        peer.sparing = true;
+        peer.placed.set(firstPiece, firstPiece + pieceCount);
+        peer.placedLately.add(new Placed(nowNanos + PLACED_NANOS, firstPiece, pieceCount));
+        if (peer.placedLately.size() > MAX_PLACED_KEPT) { // more than a file has pieces: it repeats itself
+            forgetPlaced(peer, peer.placedLately.remove());
+        }
+    }
+
+    private void forgetPlaced(Peer peer, Placed old) {
+        peer.placed.clear(old.firstPiece, old.firstPiece + old.pieceCount);
+    }
+
+    private void sendElsewhere(PeerKey key, long firstBlock, int blockCount, long nowNanos) {
+        Peer peer = peers.get(key);
+        if (peer == null || firstBlock < 0 || blockCount < 1 || firstBlock > shape.blockCount() - blockCount) {
+            return;
+        }
+        int first = (int) (firstBlock / shape.blocksPerPiece());
+        int last = (int) ((firstBlock + blockCount - 1) / shape.blocksPerPiece());
+        for (int piece = first; piece <= last; piece++) {
+            Claim claim = peer.claims.get(piece);
+            if (claim != null) {
+                release(claim, false);
+            }
+        }
+        spare(key, first, last - first + 1, nowNanos);
     }
 
     private void leave(PeerKey key, boolean cancel) {
@@ -592,6 +697,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             return;
         }
         verified.set(piece);
+        lacking.clear(piece);
         picker.close(piece);
         verifiedBytes += bytes;
         switch (from.sourceClass) {
@@ -649,7 +755,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
     // ---------------------------------------------------------------------------------------- what to do
 
     private void next(long nowNanos) {
-        if (verifiedBytes == wantedBytes && missing().isEmpty()) {
+        if (lacking.isEmpty()) {
             effects.add(progress(nowNanos));
             end(null);
             effects.add(new Effect.Finished(totals()));
@@ -702,26 +808,48 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         order.sort(Comparator.<Peer, SourceClass>comparing(peer -> peer.sourceClass)
                 .thenComparing(peer -> -peer.score.rate(nowNanos)));
         for (Peer peer : order) {
-            BitSet not = notFrom(peer, nowNanos);
-            if (not != null) {
-                fill(peer, not, nowNanos);
+            if (mayAsk(peer, nowNanos) && room(peer, window(peer)) > 0 && peer.has.intersects(lacking)) {
+                BitSet not = notFrom(peer, nowNanos);
+                if (not != null) {
+                    fill(peer, not, nowNanos);
+                }
             }
         }
     }
 
     /** What this source is to be spared, or null if it is to be left alone. */
     private @Nullable BitSet notFrom(Peer peer, long nowNanos) {
-        if (peer.sourceClass == SourceClass.PEER) {
+        while (!peer.placedLately.isEmpty() && peer.placedLately.getFirst().untilNanos <= nowNanos) {
+            forgetPlaced(peer, peer.placedLately.remove());
+        }
+        BitSet not = notWhatOthersHave(peer, nowNanos);
+        if (not == null || peer.placed.isEmpty()) {
+            return not;
+        }
+        BitSet both = (BitSet) not.clone();
+        both.or(peer.placed);
+        return both;
+    }
+
+    private boolean isSpared(Peer peer) {
+        return peer.sparing || peer.sourceClass != SourceClass.PEER;
+    }
+
+    private @Nullable BitSet notWhatOthersHave(Peer peer, long nowNanos) {
+        if (!isSpared(peer)) {
             return nothing;
         }
-        if (nowNanos - startNanos < settings.originPauseNanos) {
+        if (peer.sourceClass != SourceClass.PEER
+                && !peer.sparing
+                && nowNanos - startNanos < settings.originPauseNanos) {
             return null;
         }
         BitSet better = new BitSet();
         double betterRate = 0;
         boolean untried = false;
         for (Peer other : peers.values()) {
-            if (other.sourceClass.compareTo(peer.sourceClass) < 0 && other.score.mayBeAsked(nowNanos)) {
+            int order = other.sourceClass.compareTo(peer.sourceClass);
+            if ((order < 0 || order == 0 && peer.sparing && !other.sparing) && other.score.mayBeAsked(nowNanos)) {
                 better.or(other.has);
                 betterRate += other.score.rate(nowNanos);
                 untried |= !other.score.measured();
@@ -737,17 +865,35 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             return better;
         }
         peer.betterAreSlowSinceNanos = Math.min(peer.betterAreSlowSinceNanos, nowNanos);
-        return nowNanos - peer.betterAreSlowSinceNanos < 2 * settings.originPauseNanos ? better : nothing;
+        return nowNanos - peer.betterAreSlowSinceNanos
+                        < (peer.sparing ? SPARING_PATIENCE_NANOS : 2 * settings.originPauseNanos)
+                ? better
+                : nothing;
+    }
+
+    private boolean mayAsk(Peer peer, long nowNanos) {
+        return limit.isFree(nowNanos) && peer.limit.isFree(nowNanos);
+    }
+
+    private long window(Peer peer) {
+        return peer.score.window(
+                (long) settings.firstWindowPieces * shape.pieceBytes(), settings.maxWindowBytes, shape.pieceBytes());
+    }
+
+    /** Bytes to ask for now, a quarter of the window at least: fewer, longer requests. 0 if the window is full. */
+    private long room(Peer peer, long window) {
+        long room = Math.min(window - peer.owedBytes, settings.maxHeldBytes - heldBytes);
+        boolean full = room < Math.max(shape.pieceBytes(), window / 4) && !peer.claims.isEmpty()
+                || room < shape.pieceBytes() && heldBytes > 0;
+        return full ? 0 : Math.max(1, room);
     }
 
     private void fill(Peer peer, BitSet not, long nowNanos) {
-        long window = peer.score.window(
-                (long) settings.firstWindowPieces * shape.pieceBytes(), settings.maxWindowBytes, shape.pieceBytes());
+        long window = window(peer);
         while (true) {
-            long room = Math.min(window - peer.owedBytes, settings.maxHeldBytes - heldBytes);
-            if (room < Math.max(shape.pieceBytes(), window / 4) && !peer.claims.isEmpty()
-                    || room < shape.pieceBytes() && heldBytes > 0) {
-                return; // a quarter of the window at once: fewer, longer requests
+            long room = room(peer, window);
+            if (room == 0 || !mayAsk(peer, nowNanos)) {
+                return;
             }
             long most = Math.max(1, Math.min(room, Math.max(window / 4, shape.pieceBytes())) / shape.pieceBytes());
             int pieces = (int) Math.min(most, Math.max(1, MAX_REQUEST_BLOCKS / shape.blocksPerPiece()));
@@ -769,6 +915,9 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             peer.score.busy(nowNanos);
         }
         long firstBlock = shape.firstBlockOf(firstPiece);
+        long bytes = shape.bytesOfBlocks(firstBlock, (long) pieceCount * shape.blocksPerPiece());
+        limit.spend(bytes, nowNanos);
+        peer.limit.spend(bytes, nowNanos);
         int blocks = 0;
         for (int piece = firstPiece; piece < firstPiece + pieceCount; piece++) {
             Claim claim = new Claim(peer, piece, shape.blocksOf(piece), nowNanos);
@@ -857,13 +1006,19 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             if (needsPeers) {
                 at = Math.min(at, lastNeedNanos + settings.needPeersNanos);
             }
+            if (!limit.isFree(nowNanos)) {
+                at = Math.min(at, limit.freeAtNanos(nowNanos));
+            }
             boolean idle = false;
             for (Peer peer : peers.values()) {
+                if (!peer.limit.isFree(nowNanos)) {
+                    at = Math.min(at, peer.limit.freeAtNanos(nowNanos));
+                }
                 if (!peer.claims.isEmpty()) {
                     at = Math.min(at, peer.waitingSinceNanos + stallNanos(peer));
                 } else if (!peer.score.mayBeAsked(nowNanos)) {
                     at = Math.min(at, peer.score.backoffUntilNanos());
-                } else if (peer.has.intersects(wanted.minus(verified()).toBitSet())) {
+                } else if (peer.has.intersects(lacking)) {
                     idle = true; // the origin spared, or a piece to take over from somebody slow
                 }
             }

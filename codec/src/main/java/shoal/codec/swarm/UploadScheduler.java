@@ -13,35 +13,48 @@ import shoal.codec.base.Machine;
 
 /**
  * Decides which request is answered next: each requester gets the same share of bytes, however many it asks for
- * (start-time fair queueing, Goyal, Vin and Cheng, 1996), all together at most the rate that the owner allows, and no
- * more is read from disk at once than the transport is busy with. Queues are bounded: what does not fit is refused.
+ * (start-time fair queueing, Goyal, Vin and Cheng, 1996), each and all together at most the rate that the owner allows, and
+ * no more is read from disk at once than the transport is busy with. Queues are bounded: what does not fit is refused.
+ *
+ * <p>Only so many requesters are served at once, the holders of slots: a trickle to everybody would make nobody whole. Who has
+ * nothing queued gives its slot up; and when others wait, who has had one longest gives it to who has waited longest
+ * (BitTorrent's optimistic unchoke is for newcomers alone; without tit-for-tat every slot is one).
  */
 public final class UploadScheduler implements Machine<UploadScheduler.Input, UploadScheduler.Effect> {
     /**
      * What can be tuned.
      *
      * @param bytesPerSecond of all uploads together; {@link #UNLIMITED} for no limit
+     * @param bytesPerSecondPerPeer to each requester; {@link #UNLIMITED} for no limit
      * @param burstBytes that may go out at once after a pause
      * @param maxQueuedRequests waiting, per requester
      * @param maxQueuedBytes waiting, per requester
      * @param maxSendingBytes read and not yet sent, of all together; one request may always be sent
      * @param maxSendingBytesPerPeer read and not yet sent, per requester; one request may always be sent
      * @param maxPeers requesters known at once
+     * @param slots requesters served at once
+     * @param slotNanos how long a slot is kept when others wait
      */
     public record Settings(
             long bytesPerSecond,
+            long bytesPerSecondPerPeer,
             long burstBytes,
             int maxQueuedRequests,
             long maxQueuedBytes,
             long maxSendingBytes,
             long maxSendingBytesPerPeer,
-            int maxPeers) {
-        public static final long UNLIMITED = Long.MAX_VALUE;
-        public static final Settings DEFAULT =
-                new Settings(UNLIMITED, 64 * 1024, 1024, 64L << 20, 64L << 20, 16L << 20, 1024);
+            int maxPeers,
+            int slots,
+            long slotNanos) {
+        public static final long UNLIMITED = RateLimit.UNLIMITED;
+        public static final Settings DEFAULT = new Settings(
+                UNLIMITED, UNLIMITED, 64 * 1024, 1024, 64L << 20, 64L << 20, 16L << 20, 1024, 32, 5_000_000_000L);
 
         public Settings {
             requireRange("bytes per second", bytesPerSecond, 1, UNLIMITED);
+            requireRange("bytes per second and peer", bytesPerSecondPerPeer, 1, UNLIMITED);
+            requireRange("slots", slots, 1, 1 << 20);
+            requireRange("slot time", slotNanos, 1, Long.MAX_VALUE / 4);
             requireRange("burst", burstBytes, 0, 1L << 30);
             requireRange("queued requests", maxQueuedRequests, 1, 1 << 20);
             requireRange("queued bytes", maxQueuedBytes, 1, Long.MAX_VALUE);
@@ -51,14 +64,21 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         }
 
         public Settings withBytesPerSecond(long rate) {
+            return withBytesPerSecond(rate, bytesPerSecondPerPeer);
+        }
+
+        public Settings withBytesPerSecond(long rate, long ratePerPeer) {
             return new Settings(
                     rate,
+                    ratePerPeer,
                     burstBytes,
                     maxQueuedRequests,
                     maxQueuedBytes,
                     maxSendingBytes,
                     maxSendingBytesPerPeer,
-                    maxPeers);
+                    maxPeers,
+                    slots,
+                    slotNanos);
         }
     }
 
@@ -99,10 +119,14 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         final Map<Long, Long> sending = new HashMap<>();
         long queuedBytes;
         long sendingBytes;
+        final RateLimit limit;
         long finish; // in virtual bytes: where its last answer ends
+        boolean hasSlot;
+        long sinceNanos; // that it has its slot, or waits for one
 
-        Requester(PeerKey key) {
+        Requester(PeerKey key, RateLimit limit) {
             this.key = key;
+            this.limit = limit;
         }
     }
 
@@ -111,24 +135,21 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
     private final List<Effect> effects = new ArrayList<>();
     private long virtualBytes;
     private long sendingBytes;
-    private boolean started;
-    private long freeAtNanos; // when the rate allows the next answer
-    private long owedFraction; // of a nanosecond, in units of 1 / bytesPerSecond
+    private final RateLimit limit;
+    private int slotsTaken;
     private long deadline = Long.MAX_VALUE;
 
     public UploadScheduler(Settings settings) {
         this.settings = settings;
+        limit = new RateLimit(settings.bytesPerSecond, settings.burstBytes);
     }
 
     @Override
     public List<Effect> handle(Input input, long nowNanos) {
         effects.clear();
-        if (!started) {
-            started = true;
-            freeAtNanos = nowNanos;
-        }
+        limit.spend(0, nowNanos); // its pause begins with the first input
         switch (input) {
-            case Input.Requested(PeerKey peer, long request, long bytes) -> enqueue(peer, request, bytes);
+            case Input.Requested(PeerKey peer, long request, long bytes) -> enqueue(peer, request, bytes, nowNanos);
             case Input.Withdrawn(PeerKey peer, long request) -> withdraw(peer, request);
             case Input.Sent(PeerKey peer, long request) -> sent(peer, request);
             case Input.PeerLeft(PeerKey peer) -> leave(peer);
@@ -148,14 +169,14 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         return requesters.values().stream().mapToInt(r -> r.queue.size()).sum();
     }
 
-    private void enqueue(PeerKey peer, long request, long bytes) {
+    private void enqueue(PeerKey peer, long request, long bytes, long nowNanos) {
         Requester requester = requesters.get(peer);
         if (requester == null) {
             if (requesters.size() >= settings.maxPeers) {
                 effects.add(new Effect.Refuse(peer, request));
                 return;
             }
-            requester = new Requester(peer);
+            requester = new Requester(peer, new RateLimit(settings.bytesPerSecondPerPeer, settings.burstBytes));
             requesters.put(peer, requester);
         }
         boolean full = requester.queue.size() >= settings.maxQueuedRequests
@@ -163,6 +184,9 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         if (full) {
             effects.add(new Effect.Refuse(peer, request));
             return;
+        }
+        if (requester.queue.isEmpty() && !requester.hasSlot) {
+            requester.sinceNanos = nowNanos;
         }
         requester.queue.add(new Waiting(request, bytes));
         requester.queuedBytes += bytes;
@@ -198,25 +222,30 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         Requester requester = requesters.remove(peer);
         if (requester != null) {
             sendingBytes -= requester.sendingBytes;
+            slotsTaken -= requester.hasSlot ? 1 : 0;
         }
     }
 
     /** A requester that has had its share and asks again at once keeps its place in virtual time. */
     private void forgetIfIdle(Requester requester) {
-        if (requester.queue.isEmpty() && requester.sending.isEmpty() && requester.finish <= virtualBytes) {
-            requesters.remove(requester.key);
+        if (requester.queue.isEmpty()
+                && requester.sending.isEmpty()
+                && requester.finish <= virtualBytes
+                && requester.limit.isUnlimited()) {
+            leave(requester.key);
         }
     }
 
     private void send(long nowNanos) {
         deadline = Long.MAX_VALUE;
+        giveSlots(nowNanos);
         while (true) {
-            Requester next = next();
+            Requester next = next(nowNanos);
             if (next == null) {
                 return;
             }
-            if (freeAtNanos > nowNanos) {
-                deadline = freeAtNanos;
+            if (!limit.isFree(nowNanos)) {
+                deadline = Math.min(deadline, limit.freeAtNanos(nowNanos));
                 return;
             }
             Waiting waiting = next.queue.removeFirst();
@@ -226,19 +255,71 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
             sendingBytes += waiting.bytes;
             virtualBytes = Math.max(virtualBytes, next.finish);
             next.finish = virtualBytes + waiting.bytes;
-            spend(waiting.bytes, nowNanos);
+            limit.spend(waiting.bytes, nowNanos);
+            next.limit.spend(waiting.bytes, nowNanos);
             effects.add(new Effect.Send(next.key, waiting.request));
         }
     }
 
+    private void giveSlots(long nowNanos) {
+        int waiting = 0;
+        for (Requester requester : requesters.values()) {
+            if (requester.hasSlot && requester.queue.isEmpty() && requester.sending.isEmpty()) {
+                requester.hasSlot = false;
+                slotsTaken--;
+            }
+            waiting += !requester.hasSlot && !requester.queue.isEmpty() ? 1 : 0;
+        }
+        while (waiting > 0) {
+            if (slotsTaken >= settings.slots) {
+                Requester longest = oldest(true);
+                if (longest == null) {
+                    return;
+                }
+                if (nowNanos - longest.sinceNanos < settings.slotNanos) {
+                    deadline = Math.min(deadline, longest.sinceNanos + settings.slotNanos);
+                    return;
+                }
+                longest.hasSlot = false;
+                longest.sinceNanos = nowNanos;
+                slotsTaken--;
+            }
+            Requester next = oldest(false);
+            if (next == null) {
+                return;
+            }
+            next.hasSlot = true;
+            next.sinceNanos = nowNanos;
+            slotsTaken++;
+            waiting--;
+        }
+    }
+
+    /** Who has had its slot longest, or who has waited longest for one. */
+    private @Nullable Requester oldest(boolean hasSlot) {
+        @Nullable Requester oldest = null;
+        for (Requester requester : requesters.values()) {
+            boolean counts = requester.hasSlot == hasSlot && (hasSlot || !requester.queue.isEmpty());
+            if (counts && (oldest == null || requester.sinceNanos < oldest.sinceNanos)) {
+                oldest = requester;
+            }
+        }
+        return oldest;
+    }
+
     /** The requester whose next answer would begin first in virtual time; null if none may begin. */
-    private @Nullable Requester next() {
+    private @Nullable Requester next(long nowNanos) {
         @Nullable Requester best = null;
         for (Requester requester : requesters.values()) {
             Waiting waiting = requester.queue.peekFirst();
             if (waiting == null
+                    || !requester.hasSlot
                     || !requester.sending.isEmpty()
                             && requester.sendingBytes + waiting.bytes > settings.maxSendingBytesPerPeer) {
+                continue;
+            }
+            if (!requester.limit.isFree(nowNanos)) {
+                deadline = Math.min(deadline, requester.limit.freeAtNanos(nowNanos));
                 continue;
             }
             if (best == null || Math.max(virtualBytes, requester.finish) < Math.max(virtualBytes, best.finish)) {
@@ -250,21 +331,5 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
             return sendingBytes + first.bytes > settings.maxSendingBytes ? null : best;
         }
         return best;
-    }
-
-    /** The bytes take their time at the allowed rate; after a pause, burstBytes of it are forgiven. No rounding is lost. */
-    private void spend(long bytes, long nowNanos) {
-        if (settings.bytesPerSecond == Settings.UNLIMITED) {
-            return;
-        }
-        long rate = settings.bytesPerSecond;
-        long burstNanos = (long) (settings.burstBytes * 1e9 / rate);
-        if (freeAtNanos < nowNanos - burstNanos) {
-            freeAtNanos = nowNanos - burstNanos;
-            owedFraction = 0;
-        }
-        long work = bytes * 1_000_000_000L + owedFraction;
-        freeAtNanos += work / rate;
-        owedFraction = work % rate;
     }
 }

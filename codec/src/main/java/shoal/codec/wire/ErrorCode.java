@@ -14,7 +14,9 @@ public enum ErrorCode {
     NOT_READY(9, "The swarm cannot answer yet."),
     UNSUPPORTED(10, "The peer's role does not answer this."),
     CANCELLED(11, "The request was withdrawn."),
-    LOST(12, "A machine that the request needed is gone.");
+    LOST(12, "A machine that the request needed is gone."),
+    NOT_ALLOWED(13, "The peer does not take this from the one who asks."),
+    ELSEWHERE(14, "Another peer was given this piece; ask there first.");
 
     private final int number;
     private final String sentence;

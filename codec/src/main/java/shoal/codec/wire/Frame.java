@@ -274,6 +274,35 @@ public sealed interface Frame {
         }
     }
 
+    /**
+     * The sender has given these pieces to another, and wants them fetched there: first copies go to everybody, the others come
+     * from each other.
+     */
+    record Placed(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Frame {
+        public Placed {
+            requireRange("first piece", firstPiece, 0, 8 * Holding.MAX_BITFIELD_BYTES);
+            requireRange("piece count", pieceCount, 1, 8 * Holding.MAX_BITFIELD_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.PLACED;
+        }
+    }
+
+    /** Others who follow the same file at the sender, and take connections; unasked, and again when there are more. */
+    record Followers(Hash256 piecesRoot, List<Contact> contacts) implements Frame {
+        public Followers {
+            requireRange("contacts", contacts.size(), 1, MAX_CONTACTS);
+            contacts = List.copyOf(contacts);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.FOLLOWERS;
+        }
+    }
+
     /** Asks for neighbouring blocks. Blocks are 16 KiB and counted over the whole file; the last may be shorter (BEP 52). */
     record RequestPiece(Hash256 piecesRoot, long firstBlock, int blockCount) implements Frame {
         /** 4 MiB: one request must not fill a peer's send buffer. */
@@ -393,16 +422,63 @@ public sealed interface Frame {
         }
     }
 
-    /** The token chosen behind position, from the last stage straight to the coordinator. */
-    record TokenSampled(long session, Epoch epoch, int position, int token, float logProbability) implements Frame {
+    /**
+     * The token chosen behind position, from the last stage straight to the coordinator.
+     *
+     * @param top the likeliest tokens, as many as were asked for, likeliest first
+     * @param state with which the next token is chosen, here or elsewhere
+     */
+    record TokenSampled(
+            long session,
+            Epoch epoch,
+            int position,
+            int token,
+            float logProbability,
+            List<TokenLogprob> top,
+            SamplingState state)
+            implements Frame {
         public TokenSampled {
             requireRange("position", position, 0, Activation.MAX_POSITION);
             requireRange("token", token, 0, Integer.MAX_VALUE);
+            requireRange("top log probabilities", top.size(), 0, Sampling.MAX_LOGPROBS);
+            top = List.copyOf(top);
         }
 
         @Override
         public FrameType type() {
             return FrameType.TOKEN_SAMPLED;
+        }
+    }
+
+    /**
+     * The tokens of a sequence, from the coordinator straight to the last stage, where sampling looks back at them. That stage adds
+     * those that it samples. It waits with sampling until it knows all tokens before.
+     *
+     * @param stage index in the pipeline of who is to sample
+     * @param firstPosition of the first token in its sequence, from 0; what was known from there on is replaced
+     * @param promptSize how many tokens of the sequence were not generated
+     * @param state with which the token behind the last one is to be chosen
+     */
+    record SequenceTokens(
+            long session,
+            Epoch epoch,
+            int stage,
+            int firstPosition,
+            int promptSize,
+            SamplingState state,
+            List<Integer> tokens)
+            implements Frame {
+        public SequenceTokens {
+            requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
+            requireRange("first position", firstPosition, 0, Activation.MAX_POSITION);
+            requireRange("prompt size", promptSize, 0, Activation.MAX_POSITION);
+            requireRange("tokens", tokens.size(), 1, TokenBatch.MAX_TOKENS);
+            tokens = List.copyOf(tokens);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.SEQUENCE_TOKENS;
         }
     }
 
@@ -420,14 +496,33 @@ public sealed interface Frame {
 
     // --------------------------------------------------------------------------------------------- GENERATE
 
-    /** Asks the coordinator to go on with a text. The prompt is taken raw, special tokens in it are recognised. */
-    record Generate(String prompt, int maxTokens, Sampling sampling) implements Frame {
+    /**
+     * Asks the coordinator to go on with a text. The prompt is taken raw, special tokens in it are recognised.
+     *
+     * @param stop texts before which the generation ends; they are not told
+     */
+    record Generate(String prompt, int maxTokens, Sampling sampling, List<String> stop) implements Frame {
         public static final int MAX_PROMPT_BYTES = 4 * 1024 * 1024;
         public static final int MAX_TOKENS = 1 << 20;
+        public static final int MAX_STOPS = 16;
+        public static final int MAX_STOP_BYTES = 256;
 
         public Generate {
             requireText("prompt", prompt, MAX_PROMPT_BYTES);
             requireRange("max tokens", maxTokens, 1, MAX_TOKENS);
+            requireRange("stop texts", stop.size(), 0, MAX_STOPS);
+            stop = List.copyOf(stop);
+            for (String text : stop) {
+                requireText("stop text", text, MAX_STOP_BYTES);
+                if (text.isEmpty()) {
+                    throw new IllegalArgumentException("a stop text is empty");
+                }
+            }
+        }
+
+        /** Without stop texts. */
+        public Generate(String prompt, int maxTokens, Sampling sampling) {
+            this(prompt, maxTokens, sampling, List.of());
         }
 
         @Override
@@ -456,10 +551,17 @@ public sealed interface Frame {
         }
     }
 
-    /** One more token. The text is what can be shown now: it may be empty while a character is not whole yet. */
-    record GeneratedToken(int token, String text) implements Frame {
+    /**
+     * One more token. The text is what can be shown now: it may be empty while a character, or a stop text, is not whole yet.
+     *
+     * @param logProbability of the token by the model
+     * @param top the likeliest tokens, as many as were asked for, likeliest first
+     */
+    record GeneratedToken(int token, String text, float logProbability, List<TokenLogprob> top) implements Frame {
         public GeneratedToken {
             requireText("text", text, MAX_TEXT_BYTES * 16);
+            requireRange("top log probabilities", top.size(), 0, Sampling.MAX_LOGPROBS);
+            top = List.copyOf(top);
         }
 
         @Override
@@ -471,7 +573,9 @@ public sealed interface Frame {
     /** Why a generation ended. */
     enum StopReason {
         LENGTH,
-        EOS
+        EOS,
+        /** A stop text came. */
+        STOP
     }
 
     /**

@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.function.IntFunction;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.ByteCursor;
@@ -22,16 +23,28 @@ import shoal.codec.base.Varint;
 public final class FrameDecoder {
     private static final int MAX_HEAD_BYTES = 2 * Varint.MAX_SIZE_BYTES;
 
+    private static final ByteBuffer NOTHING = ByteBuffer.allocate(0);
+
     private final StreamKind kind;
     private final byte[] head = new byte[MAX_HEAD_BYTES];
     private int headSize;
     private @Nullable FrameType type;
-    private byte[] payload = new byte[0];
-    private int payloadSize;
+    private final IntFunction<ByteBuffer> bulk;
+    private ByteBuffer payload = NOTHING;
 
     /** Reads frames behind the stream's kind, which the caller has read. */
     public FrameDecoder(StreamKind kind) {
+        this(kind, ByteBuffer::allocate);
+    }
+
+    /**
+     * The same, with memory of the caller's choice for the bulk of {@link Frame.PieceData}.
+     *
+     * @param bulk gives a buffer with so many bytes remaining, which is the frame's from then on
+     */
+    public FrameDecoder(StreamKind kind, IntFunction<ByteBuffer> bulk) {
         this.kind = kind;
+        this.bulk = bulk;
     }
 
     /**
@@ -50,15 +63,15 @@ public final class FrameDecoder {
                     continue;
                 }
             }
-            int count = Math.min(input.remaining(), payload.length - payloadSize);
-            input.get(payload, payloadSize, count);
-            payloadSize += count;
-            if (payloadSize == payload.length) {
-                byte[] whole = payload;
+            int count = Math.min(input.remaining(), payload.remaining());
+            payload.put(payload.position(), input, input.position(), count);
+            payload.position(payload.position() + count);
+            input.position(input.position() + count);
+            if (!payload.hasRemaining()) {
+                ByteBuffer whole = payload.flip();
                 type = null;
-                payload = new byte[0];
-                payloadSize = 0;
-                frames.accept(decode(current, ByteBuffer.wrap(whole)));
+                payload = NOTHING;
+                frames.accept(decode(current, whole));
             }
         }
     }
@@ -79,8 +92,7 @@ public final class FrameDecoder {
             throw new MalformedException("frame " + parsed + " is not allowed on a stream of kind " + kind);
         }
         long size = cursor.readVarint(parsed + " size", 0, parsed.maxPayloadBytes());
-        payload = new byte[(int) size];
-        payloadSize = 0;
+        payload = parsed == FrameType.PIECE_DATA ? bulk.apply((int) size) : ByteBuffer.allocate((int) size);
         headSize = 0;
         type = parsed;
         return parsed;
@@ -171,6 +183,11 @@ public final class FrameDecoder {
             case CANCEL_REQUEST ->
                 new Frame.CancelRequest(c.readHash("pieces root"), c.readVarint("first block", 0, Varint.MAX), (int)
                         c.readVarint("block count", 1, Frame.RequestPiece.MAX_BLOCKS));
+            case PLACED ->
+                new Frame.Placed(
+                        c.readHash("pieces root"), (int) c.readVarint("first piece", 0, Integer.MAX_VALUE), (int)
+                                c.readVarint("piece count", 1, Integer.MAX_VALUE));
+            case FOLLOWERS -> new Frame.Followers(c.readHash("pieces root"), readContacts(c));
             case TOKEN_BATCH ->
                 new Frame.TokenBatch(
                         c.readLong("session"),
@@ -186,7 +203,18 @@ public final class FrameDecoder {
                         readEpoch(c),
                         c.readInt("position"),
                         c.readInt("token"),
-                        Float.intBitsToFloat(c.readInt("log probability")));
+                        readFloat(c, "log probability"),
+                        readTop(c),
+                        new SamplingState(readFloat(c, "mu")));
+            case SEQUENCE_TOKENS ->
+                new Frame.SequenceTokens(
+                        c.readLong("session"),
+                        readEpoch(c),
+                        c.readInt("stage"),
+                        c.readInt("first position"),
+                        c.readInt("prompt size"),
+                        new SamplingState(readFloat(c, "mu")),
+                        readTokens(c, "tokens", Frame.TokenBatch.MAX_TOKENS));
             case STAGE_FAILED ->
                 new Frame.StageFailed(
                         c.readLong("session"),
@@ -196,12 +224,17 @@ public final class FrameDecoder {
             case GENERATE -> {
                 String prompt = c.readText("prompt", Frame.Generate.MAX_PROMPT_BYTES);
                 int maxTokens = (int) c.readVarint("max tokens", 1, Frame.Generate.MAX_TOKENS);
-                float temperature = Float.intBitsToFloat(c.readInt("temperature"));
-                int topK = (int) c.readVarint("top-k", 0, Sampling.MAX_TOP_K);
-                float topP = Float.intBitsToFloat(c.readInt("top-p"));
-                float minP = Float.intBitsToFloat(c.readInt("min-p"));
-                var sampling = new Sampling(temperature, topK, topP, minP, c.readLong("seed"));
-                yield new Frame.Generate(prompt, maxTokens, sampling);
+                Sampling sampling = readSampling(c);
+                yield new Frame.Generate(
+                        prompt,
+                        maxTokens,
+                        sampling,
+                        readList(
+                                c,
+                                "stop texts",
+                                Frame.Generate.MAX_STOPS,
+                                1,
+                                () -> c.readText("stop text", Frame.Generate.MAX_STOP_BYTES)));
             }
             case GENERATION_STARTED ->
                 new Frame.GenerationStarted(
@@ -214,7 +247,10 @@ public final class FrameDecoder {
                                 () -> new Frame.StageEntry(new NodeId(c.readHash("node")), readLayers(c))));
             case GENERATED_TOKEN ->
                 new Frame.GeneratedToken(
-                        (int) c.readVarint("token", 0, Integer.MAX_VALUE), c.readText("text", 32 * 1024));
+                        (int) c.readVarint("token", 0, Integer.MAX_VALUE),
+                        c.readText("text", 32 * 1024),
+                        readFloat(c, "log probability"),
+                        readTop(c));
             case GENERATION_DONE -> {
                 int reason = c.readUnsignedByte("stop reason");
                 Frame.StopReason[] reasons = Frame.StopReason.values();
@@ -228,6 +264,70 @@ public final class FrameDecoder {
                         c.readVarint("total micros", 0, Varint.MAX));
             }
         };
+    }
+
+    private static float readFloat(ByteCursor c, String field) {
+        return Float.intBitsToFloat(c.readInt(field));
+    }
+
+    private static List<TokenLogprob> readTop(ByteCursor c) {
+        return readList(
+                c,
+                "top log probabilities",
+                Sampling.MAX_LOGPROBS,
+                5,
+                () -> new TokenLogprob(
+                        (int) c.readVarint("token", 0, Integer.MAX_VALUE), readFloat(c, "log probability")));
+    }
+
+    private static Sampling readSampling(ByteCursor c) {
+        float temperature = readFloat(c, "temperature");
+        int topK = (int) c.readVarint("top-k", 0, Sampling.MAX_TOP_K);
+        float topP = readFloat(c, "top-p");
+        float minP = readFloat(c, "min-p");
+        float typicalP = readFloat(c, "typical-p");
+        var penalties = new Sampling.Penalties(
+                c.readInt("last-n of the penalties"),
+                readFloat(c, "repeat penalty"),
+                readFloat(c, "frequency penalty"),
+                readFloat(c, "presence penalty"));
+        var dry = new Sampling.Dry(
+                readFloat(c, "DRY multiplier"),
+                readFloat(c, "DRY base"),
+                (int) c.readVarint("DRY allowed length", 1, Sampling.MAX_LAST_N),
+                c.readInt("last-n of DRY"),
+                readList(
+                        c,
+                        "DRY sequence breakers",
+                        Sampling.Dry.MAX_BREAKERS,
+                        1,
+                        () -> c.readText("DRY sequence breaker", Sampling.Dry.MAX_BREAKER_BYTES)));
+        var xtc = new Sampling.Xtc(readFloat(c, "XTC probability"), readFloat(c, "XTC threshold"));
+        Sampling.Mirostat mirostat = readFlag(c, "mirostat")
+                ? new Sampling.Mirostat(readFloat(c, "mirostat tau"), readFloat(c, "mirostat eta"))
+                : null;
+        List<Sampling.Bias> biases = readList(
+                c,
+                "logit biases",
+                Sampling.MAX_BIASES,
+                5,
+                () -> new Sampling.Bias((int) c.readVarint("token", 0, Integer.MAX_VALUE), readFloat(c, "logit bias")));
+        String grammar = c.readText("grammar", Sampling.MAX_GRAMMAR_BYTES);
+        int logprobs = (int) c.readVarint("logprobs", 0, Sampling.MAX_LOGPROBS);
+        return new Sampling(
+                temperature,
+                topK,
+                topP,
+                minP,
+                typicalP,
+                penalties,
+                dry,
+                xtc,
+                mirostat,
+                biases,
+                grammar,
+                logprobs,
+                c.readLong("seed"));
     }
 
     private static Frame.Activation readActivation(ByteCursor c) {

@@ -89,6 +89,12 @@ public final class FrameEncoder {
                 w.putHash(f.piecesRoot()).putVarint(f.bitfield().remaining()).putBytes(f.bitfield());
             case Frame.Have f ->
                 w.putHash(f.piecesRoot()).putVarint(f.firstPiece()).putVarint(f.pieceCount());
+            case Frame.Placed f ->
+                w.putHash(f.piecesRoot()).putVarint(f.firstPiece()).putVarint(f.pieceCount());
+            case Frame.Followers f -> {
+                w.putHash(f.piecesRoot());
+                putContacts(w, f.contacts());
+            }
             case Frame.RequestPiece f ->
                 w.putHash(f.piecesRoot()).putVarint(f.firstBlock()).putVarint(f.blockCount());
             case Frame.PieceData f -> w.putHash(f.piecesRoot()).putVarint(f.firstBlock());
@@ -119,7 +125,16 @@ public final class FrameEncoder {
                         .putInt(f.epoch().number())
                         .putInt(f.position())
                         .putInt(f.token());
-                w.putInt(Float.floatToRawIntBits(f.logProbability()));
+                putFloat(w, f.logProbability());
+                putTop(w, f.top());
+                putFloat(w, f.state().mu());
+            }
+            case Frame.SequenceTokens f -> {
+                w.putLong(f.session()).putInt(f.epoch().number()).putInt(f.stage());
+                w.putInt(f.firstPosition()).putInt(f.promptSize());
+                putFloat(w, f.state().mu());
+                w.putVarint(f.tokens().size());
+                f.tokens().forEach(w::putVarint);
             }
             case Frame.StageFailed f -> {
                 w.putLong(f.session()).putInt(f.epoch().number());
@@ -127,11 +142,9 @@ public final class FrameEncoder {
             }
             case Frame.Generate f -> {
                 w.putText(f.prompt()).putVarint(f.maxTokens());
-                w.putInt(Float.floatToRawIntBits(f.sampling().temperature()))
-                        .putVarint(f.sampling().topK());
-                w.putInt(Float.floatToRawIntBits(f.sampling().topP()));
-                w.putInt(Float.floatToRawIntBits(f.sampling().minP()))
-                        .putLong(f.sampling().seed());
+                putSampling(w, f.sampling());
+                w.putVarint(f.stop().size());
+                f.stop().forEach(w::putText);
             }
             case Frame.GenerationStarted f -> {
                 w.putVarint(f.promptTokens().size());
@@ -142,12 +155,62 @@ public final class FrameEncoder {
                     w.putVarint(stage.layers().first()).putVarint(stage.layers().last());
                 }
             }
-            case Frame.GeneratedToken f -> w.putVarint(f.token()).putText(f.text());
+            case Frame.GeneratedToken f -> {
+                w.putVarint(f.token()).putText(f.text());
+                putFloat(w, f.logProbability());
+                putTop(w, f.top());
+            }
             case Frame.GenerationDone f -> {
                 w.putByte(f.stopped().ordinal()).putText(f.text());
                 w.putVarint(f.firstTokenMicros()).putVarint(f.totalMicros());
             }
         }
+    }
+
+    private static void putFloat(ByteWriter w, float value) {
+        w.putInt(Float.floatToRawIntBits(value));
+    }
+
+    private static void putTop(ByteWriter w, List<TokenLogprob> top) {
+        w.putVarint(top.size());
+        for (TokenLogprob entry : top) {
+            w.putVarint(entry.token());
+            putFloat(w, entry.logprob());
+        }
+    }
+
+    private static void putSampling(ByteWriter w, Sampling sampling) {
+        putFloat(w, sampling.temperature());
+        w.putVarint(sampling.topK());
+        putFloat(w, sampling.topP());
+        putFloat(w, sampling.minP());
+        putFloat(w, sampling.typicalP());
+        Sampling.Penalties penalties = sampling.penalties();
+        w.putInt(penalties.lastN());
+        putFloat(w, penalties.repeat());
+        putFloat(w, penalties.frequency());
+        putFloat(w, penalties.presence());
+        Sampling.Dry dry = sampling.dry();
+        putFloat(w, dry.multiplier());
+        putFloat(w, dry.base());
+        w.putVarint(dry.allowedLength()).putInt(dry.lastN());
+        w.putVarint(dry.breakers().size());
+        dry.breakers().forEach(w::putText);
+        putFloat(w, sampling.xtc().probability());
+        putFloat(w, sampling.xtc().threshold());
+        Sampling.Mirostat mirostat = sampling.mirostat();
+        w.putByte(mirostat == null ? 0 : 1);
+        if (mirostat != null) {
+            putFloat(w, mirostat.tau());
+            putFloat(w, mirostat.eta());
+        }
+        w.putVarint(sampling.logitBias().size());
+        for (Sampling.Bias bias : sampling.logitBias()) {
+            w.putVarint(bias.token());
+            putFloat(w, bias.bias());
+        }
+        w.putText(sampling.grammar());
+        w.putVarint(sampling.logprobs()).putLong(sampling.seed());
     }
 
     static void putEndpoint(ByteWriter w, Endpoint endpoint) {

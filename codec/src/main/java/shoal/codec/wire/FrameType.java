@@ -27,11 +27,17 @@ public enum FrameType {
     PIECE_DATA(0x28, StreamKind.PIECES, Frame.PieceData.MAX_DATA_BYTES + 64),
     PIECE_REFUSED(0x29, StreamKind.PIECES, 48),
     CANCEL_REQUEST(0x2a, StreamKind.PIECES, 48),
+    PLACED(0x2e, StreamKind.PIECES, 48),
+    FOLLOWERS(0x2f, StreamKind.PIECES, 160 * 1024),
     TOKEN_BATCH(0x30, StreamKind.STAGE, 32 * 1024),
     ACTIVATION(0x31, StreamKind.STAGE, Frame.Activation.HEADER_BYTES + Frame.Activation.MAX_VALUES_BYTES),
-    TOKEN_SAMPLED(0x32, StreamKind.STAGE, 64),
+    TOKEN_SAMPLED(0x32, StreamKind.STAGE, 512),
     STAGE_FAILED(0x33, StreamKind.STAGE, 2 * 1024),
-    GENERATE(0x40, StreamKind.GENERATE, Frame.Generate.MAX_PROMPT_BYTES + 64),
+    SEQUENCE_TOKENS(0x34, StreamKind.STAGE, 32 * 1024),
+    GENERATE(
+            0x40,
+            StreamKind.GENERATE,
+            Frame.Generate.MAX_PROMPT_BYTES + Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
     GENERATION_STARTED(0x41, StreamKind.GENERATE, 20 * 1024 * 1024),
     GENERATED_TOKEN(0x42, StreamKind.GENERATE, 32 * 1024),
     GENERATION_DONE(0x43, StreamKind.GENERATE, 32 * 1024);
@@ -64,7 +70,38 @@ public enum FrameType {
 
     /** Whether this frame may stand on a stream of that kind. */
     public boolean isAllowedOn(StreamKind stream) {
-        return kind == stream || this == REFUSED;
+        boolean pushed = stream == StreamKind.PUSH
+                && switch (this) {
+                    case METADATA, HOLDING, PIECE_DATA, HAVE, PIECE_REFUSED, FILE_LIST -> true;
+                    case HELLO,
+                            WELCOME,
+                            REFUSED,
+                            PING,
+                            PONG,
+                            FIND_NODE,
+                            NODES,
+                            FIND_PROVIDERS,
+                            PROVIDERS,
+                            ADD_PROVIDER,
+                            PROVIDER_ADDED,
+                            LIST_FILES,
+                            REQUEST_METADATA,
+                            FOLLOW,
+                            REQUEST_PIECE,
+                            CANCEL_REQUEST,
+                            PLACED,
+                            FOLLOWERS,
+                            TOKEN_BATCH,
+                            ACTIVATION,
+                            TOKEN_SAMPLED,
+                            STAGE_FAILED,
+                            SEQUENCE_TOKENS,
+                            GENERATE,
+                            GENERATION_STARTED,
+                            GENERATED_TOKEN,
+                            GENERATION_DONE -> false;
+                };
+        return kind == stream || pushed || this == REFUSED;
     }
 
     /** @throws MalformedException for a number that no frame has */

@@ -13,7 +13,9 @@ public enum StreamKind {
     /** Token ids and activations from stage to stage, sampled tokens to the coordinator; one way. */
     STAGE(3),
     /** A program asks the coordinator for text; the answer streams back. */
-    GENERATE(4);
+    GENERATE(4),
+    /** A file is uploaded, piece by piece, by somebody who may. */
+    PUSH(5);
 
     private final int number;
 
@@ -32,6 +34,6 @@ public enum StreamKind {
                 return kind;
             }
         }
-        throw new MalformedException("stream kind is " + number + ", allowed 0..4");
+        throw new MalformedException("stream kind is " + number + ", allowed 0..5");
     }
 }

@@ -143,8 +143,28 @@ class EnvelopeCodecTest {
                         512,
                         true),
                 new Command.Generate("Once \"upon\" a time 🐟\n", 48, Sampling.GREEDY),
+                new Command.Generate(
+                        "Once",
+                        48,
+                        new Sampling(
+                                0.8f,
+                                40,
+                                0.95f,
+                                0.05f,
+                                0.9f,
+                                new Sampling.Penalties(-1, 1.1f, 0.25f, -0.5f),
+                                new Sampling.Dry(0.8f, 1.75f, 3, 512, List.of("\n", "。")),
+                                new Sampling.Xtc(0.5f, 0.1f),
+                                new Sampling.Mirostat(5, 0.1f),
+                                List.of(
+                                        new Sampling.Bias(7, -1.5f),
+                                        new Sampling.Bias(70_000, Float.NEGATIVE_INFINITY)),
+                                "root ::= \"a\"+",
+                                5,
+                                -1)),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
-                new Command.ShardProgress(3, 10, 20));
+                new Command.ShardProgress(3, 10, 20, null),
+                new Command.ShardProgress(3, 10, 20, 5));
     }
 
     @ParameterizedTest

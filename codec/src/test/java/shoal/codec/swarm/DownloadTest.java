@@ -149,7 +149,8 @@ class DownloadTest {
 
     @Test
     void staysBelowItsMemory() {
-        Download.Settings small = new Download.Settings(64, 1 << 30, 10 * 65_536, 0, SECOND, SECOND, SECOND, SECOND);
+        Download.Settings small = new Download.Settings(
+                64, 1 << 30, 10 * 65_536, 0, SECOND, SECOND, SECOND, SECOND, RateLimit.UNLIMITED, 8);
         Download download = new Download(
                 new Download.Shape(100 * 65_536L, 65_536), Bitfield.all(100), Bitfield.none(100), small, new Random(1));
         List<Effect> effects = feed(download, new Input.PeerJoined(A, SourceClass.PEER, Bitfield.all(100)), 0);

@@ -115,6 +115,7 @@ final class SwarmWorld {
         long doneNanos = -1;
         int bans;
         int needPeers;
+        int sentElsewhere;
         final List<Download.Effect.Request> requests = new ArrayList<>();
         Download.Effect.Finished finished;
         Download.Effect.Failed failed;
@@ -124,7 +125,17 @@ final class SwarmWorld {
         private final Map<Long, Asked> asked = new HashMap<>();
         private final Map<Long, Map<Long, Integer>> buffers = new HashMap<>(); // (peer, piece) to blocks
 
-        private record Asked(Node from, long firstBlock, int blockCount) {}
+        private FirstCopies firstCopies;
+
+        private record Asked(Node from, long firstBlock, int blockCount, int blocksPerPiece) {
+            int firstPiece() {
+                return (int) (firstBlock / blocksPerPiece);
+            }
+
+            int pieceCount() {
+                return (int) ((firstBlock + blockCount - 1) / blocksPerPiece) - firstPiece() + 1;
+            }
+        }
 
         Node(Bitfield has, SourceClass sourceClass, Nature nature, double megabytesPerSecond) {
             this.has = has.toBitSet();
@@ -141,6 +152,11 @@ final class SwarmWorld {
             nodes.add(this);
         }
 
+        Node superSeeding() {
+            firstCopies = new FirstCopies(shape.pieceCount());
+            return this;
+        }
+
         long delayTo(Node other) {
             Node first = key.value() < other.key.value() ? this : other;
             Node second = first == this ? other : this;
@@ -148,11 +164,16 @@ final class SwarmWorld {
         }
 
         void start(Bitfield wanted, Download.Settings settings) {
+            start(wanted, settings, RateLimit.none());
+        }
+
+        void start(Bitfield wanted, Download.Settings settings, RateLimit limit) {
             download = new Download(
                     shape,
                     wanted,
                     Bitfield.of(has, shape.pieceCount()),
                     settings,
+                    limit,
                     RandomGeneratorFactory.of("L64X128MixRandom").create(seed * 1000 + key.value()));
             feed(new Download.Input.Tick());
         }
@@ -171,10 +192,19 @@ final class SwarmWorld {
 
         private void meet(Node other) {
             if (!gone && !other.gone) {
+                if (firstCopies != null) {
+                    for (FirstCopies.Range range : firstCopies.placedWithOthers(other.key)) {
+                        tellPlaced(other, range.firstPiece(), range.pieceCount());
+                    }
+                }
                 connected.put(other.key.value(), other);
                 feed(new Download.Input.PeerJoined(
                         other.key, other.sourceClass, Bitfield.of(other.has, shape.pieceCount())));
             }
+        }
+
+        private void tellPlaced(Node other, int firstPiece, int count) {
+            at(now + delayTo(other), () -> other.feed(new Download.Input.PeerPlaced(key, firstPiece, count)));
         }
 
         void goAway() {
@@ -189,6 +219,9 @@ final class SwarmWorld {
             if (connected.remove(other.key.value()) != null) {
                 feed(new Download.Input.PeerLeft(other.key));
                 feedUploads(new UploadScheduler.Input.PeerLeft(other.key));
+                if (firstCopies != null) {
+                    firstCopies.left(other.key);
+                }
             }
         }
 
@@ -285,8 +318,23 @@ final class SwarmWorld {
                     return;
                 }
             }
+            if (firstCopies != null) {
+                int first = (int) (firstBlock / shape.blocksPerPiece());
+                int count = lastPiece - first + 1;
+                if (!firstCopies.mayGive(from.key, first, count, now)) {
+                    sentElsewhere++;
+                    at(
+                            now + delayTo(from),
+                            () -> from.feed(new Download.Input.RequestElsewhere(key, firstBlock, blockCount)));
+                    return;
+                }
+                firstCopies.give(from.key, first, count);
+                connected.values().stream()
+                        .filter(other -> other != from)
+                        .forEach(other -> tellPlaced(other, first, count));
+            }
             long id = nextRequest++;
-            asked.put(id, new Asked(from, firstBlock, blockCount));
+            asked.put(id, new Asked(from, firstBlock, blockCount, shape.blocksPerPiece()));
             feedUploads(new UploadScheduler.Input.Requested(from.key, id, shape.bytesOfBlocks(firstBlock, blockCount)));
             if (nature == Nature.FLOODER) {
                 for (int i = 0; i < 100; i++) {
@@ -300,6 +348,9 @@ final class SwarmWorld {
                 Asked it = entry.getValue();
                 if (it.from == from && it.firstBlock == firstBlock && it.blockCount == blockCount) {
                     asked.remove(entry.getKey());
+                    if (firstCopies != null) {
+                        firstCopies.takeBack(from.key, it.firstPiece(), it.pieceCount());
+                    }
                     feedUploads(new UploadScheduler.Input.Withdrawn(from.key, entry.getKey()));
                 }
             }
@@ -340,7 +391,12 @@ final class SwarmWorld {
                 deliver(it.from, it.firstBlock + done, count, true);
                 done += count;
             }
-            at(uplinkFree, () -> feedUploads(new UploadScheduler.Input.Sent(peer, request)));
+            at(uplinkFree, () -> {
+                feedUploads(new UploadScheduler.Input.Sent(peer, request));
+                if (firstCopies != null) {
+                    firstCopies.sent(peer, it.firstPiece(), it.pieceCount(), now);
+                }
+            });
         }
 
         private void deliver(Node to, long firstBlock, int count, boolean truthful) {

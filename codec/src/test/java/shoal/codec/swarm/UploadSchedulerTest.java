@@ -104,8 +104,8 @@ class UploadSchedulerTest {
 
     @Test
     void refusesWhatDoesNotFitAndForgetsWhoLeft() {
-        UploadScheduler uploads =
-                new UploadScheduler(new UploadScheduler.Settings(1000, 0, 3, 1 << 20, 1 << 20, 1 << 20, 2));
+        UploadScheduler uploads = new UploadScheduler(
+                new UploadScheduler.Settings(1000, RateLimit.UNLIMITED, 0, 3, 1 << 20, 1 << 20, 1 << 20, 2, 8, SECOND));
         PeerKey peer = new PeerKey(1);
         List<String> results = new ArrayList<>();
         for (long id = 0; id < 6; id++) {
@@ -128,8 +128,8 @@ class UploadSchedulerTest {
 
     @Test
     void readsNoMoreAheadThanTheTransportTakes() {
-        UploadScheduler uploads = new UploadScheduler(
-                new UploadScheduler.Settings(UploadScheduler.Settings.UNLIMITED, 0, 100, 1 << 20, 250, 150, 10));
+        UploadScheduler uploads = new UploadScheduler(new UploadScheduler.Settings(
+                RateLimit.UNLIMITED, RateLimit.UNLIMITED, 0, 100, 1 << 20, 250, 150, 10, 8, SECOND));
         int sent = 0;
         for (long id = 0; id < 9; id++) {
             PeerKey peer = new PeerKey(id % 3);
@@ -140,5 +140,64 @@ class UploadSchedulerTest {
         assertEquals(
                 List.of(new UploadScheduler.Effect.Send(new PeerKey(2), 2)),
                 feed(uploads, new UploadScheduler.Input.Sent(new PeerKey(0), 0), 0));
+    }
+
+    @Test
+    void eachPeerHasALimitOfItsOwn() {
+        UploadScheduler uploads = new UploadScheduler(new UploadScheduler.Settings(
+                RateLimit.UNLIMITED, 1000, 0, 100, 1 << 20, 1 << 20, 1 << 20, 10, 8, SECOND));
+        PeerKey one = new PeerKey(1);
+        PeerKey two = new PeerKey(2);
+        assertEquals(
+                1,
+                feed(uploads, new UploadScheduler.Input.Requested(one, 1, 500), 0)
+                        .size());
+        feed(uploads, new UploadScheduler.Input.Sent(one, 1), 0);
+        assertEquals(
+                0,
+                feed(uploads, new UploadScheduler.Input.Requested(one, 2, 500), 0)
+                        .size());
+        assertEquals(
+                1,
+                feed(uploads, new UploadScheduler.Input.Requested(two, 3, 500), 0)
+                        .size());
+        assertEquals(SECOND / 2, uploads.deadlineNanos());
+        assertEquals(
+                List.of(new UploadScheduler.Effect.Send(one, 2)),
+                feed(uploads, new UploadScheduler.Input.Tick(), SECOND / 2));
+    }
+
+    @Test
+    void slotsGoRoundWhenMoreWantOneThanThereAre() {
+        UploadScheduler uploads = new UploadScheduler(new UploadScheduler.Settings(
+                RateLimit.UNLIMITED, RateLimit.UNLIMITED, 0, 100, 1 << 20, 1 << 20, 100, 10, 2, SECOND));
+        for (int peer = 0; peer < 3; peer++) {
+            for (int i = 0; i < 2; i++) {
+                List<UploadScheduler.Effect> sent = feed(
+                        uploads, new UploadScheduler.Input.Requested(new PeerKey(peer), 10L * peer + i, 100), peer);
+                assertEquals(peer < 2 && i == 0 ? 1 : 0, sent.size(), "peer " + peer + ", request " + i);
+            }
+        }
+        assertEquals(SECOND, uploads.deadlineNanos());
+        assertEquals( // the third takes the place of the first, who has been served longest
+                List.of(new UploadScheduler.Effect.Send(new PeerKey(2), 20)),
+                feed(uploads, new UploadScheduler.Input.Tick(), SECOND));
+        assertEquals( // and gets that of the second, whose time is over too
+                List.of(new UploadScheduler.Effect.Send(new PeerKey(0), 1)),
+                feed(uploads, new UploadScheduler.Input.Sent(new PeerKey(0), 0), SECOND + 1));
+    }
+
+    @Test
+    void aFreeSlotIsTakenAtOnce() {
+        UploadScheduler uploads = new UploadScheduler(new UploadScheduler.Settings(
+                RateLimit.UNLIMITED, RateLimit.UNLIMITED, 0, 100, 1 << 20, 1 << 20, 100, 10, 1, SECOND));
+        feed(uploads, new UploadScheduler.Input.Requested(new PeerKey(1), 1, 100), 0);
+        assertEquals(
+                0,
+                feed(uploads, new UploadScheduler.Input.Requested(new PeerKey(2), 2, 100), 1)
+                        .size());
+        assertEquals(
+                List.of(new UploadScheduler.Effect.Send(new PeerKey(2), 2)),
+                feed(uploads, new UploadScheduler.Input.Sent(new PeerKey(1), 1), 2));
     }
 }

@@ -13,6 +13,7 @@ import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Random;
@@ -27,6 +28,7 @@ import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
+import shoal.codec.base.Varint;
 
 class FrameTest {
     private static final KeyPair KEYS = keys();
@@ -34,6 +36,21 @@ class FrameTest {
     private static final Contact CONTACT = new Contact(
             NodeId.ofPublicKey(KEYS.getPublic().getEncoded()),
             List.of(new Endpoint("127.0.0.1", 51820), new Endpoint("fe80::1", 4001)));
+
+    private static final Sampling FULL_SAMPLING = new Sampling(
+            0.8f,
+            40,
+            0.95f,
+            0.05f,
+            0.9f,
+            new Sampling.Penalties(-1, 1.1f, 0.25f, -0.5f),
+            new Sampling.Dry(0.8f, 1.75f, 3, 512, List.of("\n", "。")),
+            new Sampling.Xtc(0.5f, 0.1f),
+            new Sampling.Mirostat(5, 0.1f),
+            List.of(new Sampling.Bias(7, -1.5f), new Sampling.Bias(70_000, Float.NEGATIVE_INFINITY)),
+            "root ::= \"a\"+",
+            5,
+            -1);
 
     /** One frame of every type. */
     static List<Frame> frames() {
@@ -67,15 +84,28 @@ class FrameTest {
                 new Frame.PieceData(HASH, 8, buffer(16_384)),
                 new Frame.PieceRefused(HASH, 8, ErrorCode.BUSY),
                 new Frame.CancelRequest(HASH, 8, 4),
+                new Frame.Placed(HASH, 60_000, 3),
+                new Frame.Followers(HASH, List.of(CONTACT)),
                 new Frame.TokenBatch(-7, new Epoch(2), 3, 511, true, List.of(1, 31_999, 128_255)),
                 new Frame.Activation(
                         Long.MIN_VALUE, new Epoch(1), 9, 77, 3, ActivationType.F16, true, 8, 2, buffer(48)),
-                new Frame.TokenSampled(5, Epoch.FIRST, 78, 521, -0.25f),
+                new Frame.TokenSampled(5, Epoch.FIRST, 78, 521, -0.25f, List.of(), SamplingState.START),
+                new Frame.TokenSampled(
+                        5,
+                        Epoch.FIRST,
+                        78,
+                        521,
+                        -0.25f,
+                        Collections.nCopies(
+                                Sampling.MAX_LOGPROBS, new TokenLogprob(Integer.MAX_VALUE, Float.NEGATIVE_INFINITY)),
+                        new SamplingState(9.5f)),
+                new Frame.SequenceTokens(5, Epoch.FIRST, 3, 4096, 5000, SamplingState.START, List.of(1, 70_000)),
                 new Frame.StageFailed(5, Epoch.FIRST, ErrorCode.CONTEXT, "513 tokens, the context has 512"),
                 new Frame.Generate("Once upon a time 🐟", 48, new Sampling(0.8f, 40, 0.95f, 0.05f, -1)),
+                new Frame.Generate("Once", 48, FULL_SAMPLING, List.of("\n\n", "END")),
                 new Frame.GenerationStarted(
                         List.of(1, 2, 3), List.of(new Frame.StageEntry(CONTACT.id(), new LayerRange(0, 7)))),
-                new Frame.GeneratedToken(521, " You"),
+                new Frame.GeneratedToken(521, " You", -1.5f, List.of(new TokenLogprob(521, -0.5f))),
                 new Frame.GenerationDone(Frame.StopReason.EOS, "", 12_345, 999_999));
     }
 
@@ -131,6 +161,16 @@ class FrameTest {
                 }
             }
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(floats = {Float.NaN, -1, 101, Float.POSITIVE_INFINITY})
+    void samplingOutOfBoundsIsMalformed(float temperature) {
+        byte[] bytes = FrameEncoder.toBytes(new Frame.Generate("", 1, Sampling.GREEDY));
+        int at = 2 + Varint.sizeFromFirstByte(bytes[2]) + 1 + 1; // behind type, size, prompt, max tokens
+        ByteBuffer.wrap(bytes).putFloat(at, temperature);
+        var refused = assertThrows(MalformedException.class, () -> decode(StreamKind.GENERATE, bytes, bytes.length));
+        assertTrue(refused.getMessage().contains("temperature is "), refused.getMessage());
     }
 
     @Test

@@ -6,6 +6,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.model.Batch;
 import shoal.bridge.model.ModelConfig;
@@ -13,11 +14,16 @@ import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.TensorSource;
 import shoal.bridge.model.arch.Architectures;
+import shoal.bridge.model.sampling.SampledToken;
 import shoal.bridge.model.sampling.Sampler;
-import shoal.bridge.model.sampling.SamplingParameters;
+import shoal.bridge.model.sampling.TokenHistory;
 import shoal.bridge.model.text.Detokenizer;
+import shoal.bridge.model.text.StopTexts;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
+import shoal.codec.wire.Sampling;
+import shoal.codec.wire.SamplingState;
+import shoal.codec.wire.TokenLogprob;
 
 /**
  * A whole model in one process, cut into one stage or several. The source and the kernels are the caller's and outlive it. One
@@ -28,7 +34,10 @@ public final class LocalGenerator implements AutoCloseable {
             ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** Tokens of a prompt that run together. */
-    private static final int DEFAULT_CHUNK = 256;
+    private static final int DEFAULT_CHUNK = 512;
+
+    private static final int FIRST_DRAFT = 4;
+    private static final int LONGEST_DRAFT = 16;
 
     private final Tokenizer tokenizer;
     private final List<Stage> stages;
@@ -68,11 +77,24 @@ public final class LocalGenerator implements AutoCloseable {
         }
     }
 
+    /**
+     * One more token.
+     *
+     * @param text the characters that can be shown now, perhaps none
+     * @param logprob natural logarithm of the token's probability by the model
+     * @param top the likeliest tokens, as many as were asked for
+     */
+    public record Token(int id, String text, float logprob, List<TokenLogprob> top) {}
+
     /** Who hears what comes. */
     @FunctionalInterface
     public interface Listener {
-        /** @param text the characters that this token completes, perhaps none */
-        void token(int id, String text);
+        void token(Token token);
+
+        /** Asked before each token; false ends the generation. */
+        default boolean wantsMore() {
+            return true;
+        }
     }
 
     public Tokenizer tokenizer() {
@@ -88,47 +110,38 @@ public final class LocalGenerator implements AutoCloseable {
      *
      * @throws IllegalArgumentException past the context length, naming both numbers, or for a prompt without any token
      */
-    public Generation generate(
-            String prompt, int maxTokens, SamplingParameters sampling, long seed, Listener listener) {
-        return generate(tokenizer.encode(prompt, true, true), maxTokens, sampling, seed, listener);
+    public Generation generate(String prompt, int maxTokens, Sampling sampling, Listener listener) {
+        return generate(GenerationRequest.of(tokenizer.encode(prompt, true, true), maxTokens, sampling), listener);
     }
 
-    /** As above, from token ids. */
-    public Generation generate(int[] prompt, int maxTokens, SamplingParameters sampling, long seed, Listener listener) {
-        if (maxTokens < 0) {
-            throw new IllegalArgumentException(maxTokens + " tokens are asked for, allowed are 0 or more");
+    /** As {@link #generate(GenerationRequest, Context, Listener)}, in a context of its own. */
+    public Generation generate(GenerationRequest request, Listener listener) {
+        try (Context context = openContext()) {
+            return generate(request, context, listener);
         }
-        requireRoom(prompt.length, maxTokens);
-        List<Integer> tokens = new ArrayList<>();
-        StringBuilder text = new StringBuilder();
-        Detokenizer detokenizer = new Detokenizer(tokenizer, true);
-        Generation.Stop stop = Generation.Stop.LENGTH;
-        try (Run run = new Run()) {
-            int[] next = prompt;
-            while (tokens.size() < maxTokens) {
-                float[] logits = run.logits(next);
-                int id = Sampler.sample(logits, sampling, seed, prompt.length + tokens.size())
-                        .id();
-                if (tokenizer.endOfGeneration().contains(id)) {
-                    stop = Generation.Stop.EOS;
-                    break;
-                }
-                tokens.add(id);
-                String piece = detokenizer.next(id);
-                text.append(piece);
-                listener.token(id, piece);
-                next = new int[] {id};
-            }
-        }
-        text.append(detokenizer.end());
-        return new Generation(Arrays.stream(prompt).boxed().toList(), tokens, text.toString(), stop);
+    }
+
+    /**
+     * Continues a prompt. What the context holds of it is not computed again.
+     *
+     * @throws IllegalArgumentException past the context length, naming both numbers, or for a prompt without any token
+     * @throws shoal.codec.base.MalformedException if there is a grammar that cannot be read
+     */
+    public Generation generate(GenerationRequest request, Context context, Listener listener) {
+        requireRoom(request.prompt().length, request.contextShift() ? 0 : request.maxTokens());
+        return new Generating(request, context, listener).run();
+    }
+
+    /** Keys and values of a sequence, kept from one prompt to the next; the caller closes it. */
+    public Context openContext() {
+        return new Context();
     }
 
     /** The logits behind the last of these tokens. */
     public float[] logits(int[] tokens) {
         requireRoom(tokens.length, 0);
-        try (Run run = new Run()) {
-            return run.logits(tokens);
+        try (Context context = openContext()) {
+            return context.logitsBehind(tokens);
         }
     }
 
@@ -148,38 +161,170 @@ public final class LocalGenerator implements AutoCloseable {
         stages.forEach(Stage::close);
     }
 
-    /** One sequence through all stages. */
-    private final class Run implements AutoCloseable {
-        private final List<SequenceMemory> sequences = new ArrayList<>();
-        private int position;
+    /** One generation. */
+    private final class Generating {
+        private final GenerationRequest request;
+        private final Context context;
+        private final Listener listener;
+        private final Sampler sampler;
+        private final TokenHistory history;
+        private final List<Integer> tokens = new ArrayList<>();
+        private final StringBuilder text = new StringBuilder();
+        private final Detokenizer detokenizer = new Detokenizer(tokenizer, true);
+        private final StopTexts stops;
+        private SamplingState state = SamplingState.START;
+        private Generation.@Nullable Stop stop;
+        private int drafted;
+        private int accepted;
 
-        Run() {
+        /** How many tokens are drafted next: more after a good guess, fewer after a bad one. */
+        private int reach = FIRST_DRAFT;
+
+        Generating(GenerationRequest request, Context context, Listener listener) {
+            this.request = request;
+            this.context = context;
+            this.listener = listener;
+            this.sampler = Sampler.of(request.sampling(), tokenizer);
+            this.history = new TokenHistory(request.prompt());
+            this.stops = new StopTexts(request.stop());
+        }
+
+        Generation run() {
+            List<Integer> window = new ArrayList<>(boxed(request.prompt())); // what the model sees
+            if (request.maxTokens() == 0) {
+                stop = Generation.Stop.LENGTH;
+            }
+            while (stop == null) {
+                if (window.size() >= contextLength() && tokens.size() > 0 && request.contextShift()) {
+                    window = shifted(window);
+                }
+                int[] draft = draft(window.size());
+                int[] seen = joined(window, draft);
+                float[][] logits = context.logits(seen, 1 + draft.length);
+                drafted += draft.length;
+                int right = 0;
+                for (float[] row : logits) {
+                    int token = take(row);
+                    if (stop != null) {
+                        break;
+                    }
+                    window.add(token);
+                    if (right == draft.length || token != draft[right]) {
+                        break;
+                    }
+                    right++;
+                }
+                accepted += right;
+                reach = right == draft.length ? Math.min(LONGEST_DRAFT, 2 * reach) : Math.max(1, right + 1);
+            }
+            String rest = stops.next(detokenizer.end());
+            text.append(rest).append(stops.end());
+            return new Generation(boxed(request.prompt()), tokens, text.toString(), stop, drafted, accepted);
+        }
+
+        /** The first token, which begins the text, and the later half of the others. */
+        private List<Integer> shifted(List<Integer> window) {
+            int first = window.getFirst() == tokenizer.beginOfText() ? 1 : 0;
+            List<Integer> kept = new ArrayList<>(window.subList(0, first));
+            kept.addAll(window.subList(first + (window.size() - first + 1) / 2, window.size()));
+            return kept;
+        }
+
+        private int[] draft(int windowSize) {
+            Drafter drafter = request.drafter();
+            if (drafter == null || tokens.isEmpty()) {
+                return new int[0];
+            }
+            int most = Math.min(reach, request.maxTokens() - tokens.size() - 1);
+            return drafter.draft(history, Math.max(0, Math.min(most, contextLength() - windowSize)));
+        }
+
+        /** Samples the next token from its logits and tells it, or sets why it ends. */
+        private int take(float[] logits) {
+            if (!listener.wantsMore()) {
+                stop = Generation.Stop.CANCELLED;
+                return -1;
+            }
+            SampledToken sampled = sampler.sample(logits, history, state);
+            state = sampled.next();
+            int id = sampled.id();
+            if (tokenizer.endOfGeneration().contains(id)) {
+                stop = Generation.Stop.EOS;
+                return id;
+            }
+            history.add(id);
+            tokens.add(id);
+            String shown = stops.next(detokenizer.next(id));
+            text.append(shown);
+            listener.token(new Token(id, shown, sampled.logprob(), sampled.top()));
+            if (stops.stopped()) {
+                stop = Generation.Stop.STOP;
+            } else if (tokens.size() == request.maxTokens()) {
+                stop = Generation.Stop.LENGTH;
+            }
+            return id;
+        }
+    }
+
+    private static List<Integer> boxed(int[] values) {
+        return Arrays.stream(values).boxed().toList();
+    }
+
+    private static int[] joined(List<Integer> window, int[] draft) {
+        int[] all = new int[window.size() + draft.length];
+        for (int i = 0; i < window.size(); i++) {
+            all[i] = window.get(i);
+        }
+        System.arraycopy(draft, 0, all, window.size(), draft.length);
+        return all;
+    }
+
+    /** One sequence through all stages, and which tokens it holds. One thread at a time. */
+    public final class Context implements AutoCloseable {
+        private final List<SequenceMemory> sequences = new ArrayList<>();
+        private int[] held = new int[0];
+
+        private Context() {
             for (Stage stage : stages) {
                 sequences.add(stage.openSequence());
             }
         }
 
-        float[] logits(int[] tokens) {
-            float[] logits = new float[0];
-            for (int from = 0; from < tokens.length; from += chunk) {
-                int to = Math.min(from + chunk, tokens.length);
-                logits = runChunk(Arrays.copyOfRange(tokens, from, to), to == tokens.length);
-            }
-            return logits;
+        /** The logits behind the last of these tokens. Only those are computed that the context does not hold. */
+        float[] logitsBehind(int[] tokens) {
+            return logits(tokens, 1)[0];
         }
 
-        private float[] runChunk(int[] tokens, boolean last) {
-            Batch.Wanted wanted = last ? Batch.Wanted.LAST : Batch.Wanted.NONE;
-            Batch.Input input = new Batch.Input.Tokens(tokens);
+        /** The logits behind each of the last tokens. */
+        float[][] logits(int[] tokens, int rows) {
+            int firstRow = tokens.length - rows;
+            int same = Arrays.mismatch(held, tokens);
+            int from = Math.min(same < 0 ? tokens.length : same, firstRow);
+            held = Arrays.copyOf(tokens, from); // if it fails behind here, this much is sure
+            while (from < firstRow && (rows > 1 || tokens.length - from > chunk)) {
+                int to = Math.min(from + chunk, firstRow);
+                runChunk(tokens, from, to, Batch.Wanted.NONE);
+                from = to;
+            }
+            float[] all = runChunk(tokens, from, tokens.length, rows == 1 ? Batch.Wanted.LAST : Batch.Wanted.ALL);
+            held = tokens.clone();
+            float[][] result = new float[rows][];
+            int width = all.length / rows;
+            for (int row = 0; row < rows; row++) {
+                result[row] = rows == 1 ? all : Arrays.copyOfRange(all, row * width, (row + 1) * width);
+            }
+            return result;
+        }
+
+        private float[] runChunk(int[] tokens, int from, int to, Batch.Wanted wanted) {
+            Batch.Input input = new Batch.Input.Tokens(Arrays.copyOfRange(tokens, from, to));
             MemorySegment output = MemorySegment.NULL;
             for (int i = 0; i < stages.size(); i++) {
-                Batch batch =
-                        new Batch(List.of(new Batch.Slice(sequences.get(i), position, tokens.length, wanted)), input);
+                Batch batch = new Batch(List.of(new Batch.Slice(sequences.get(i), from, to - from, wanted)), input);
                 output = MemorySegment.ofArray(new float[(int) (stages.get(i).outputBytes(batch) / Float.BYTES)]);
                 stages.get(i).run(batch, output);
                 input = new Batch.Input.Activations(output);
             }
-            position += tokens.length;
             return output.toArray(FLOAT);
         }
 

@@ -20,7 +20,8 @@ public final class Exponential {
     /** Adding and taking away 1.5 * 2^23 rounds a small number to the nearest integer, ties to even. */
     public static final float ROUND = 12_582_912f;
 
-    private static final float SQRT_2_OVER_PI = 0.79788456080286536f;
+    public static final float SQRT_2_OVER_PI = 0.79788456080286536f;
+    public static final float GELU_CUBE = 0.044715f;
 
     private Exponential() {}
 
@@ -61,7 +62,7 @@ public final class Exponential {
      * x / (1 + e^(-2y)).
      */
     public static float gelu(float x) {
-        float y = SQRT_2_OVER_PI * x * (1f + 0.044715f * x * x);
+        float y = SQRT_2_OVER_PI * x * (1f + GELU_CUBE * x * x);
         return x / (1f + exp(-2f * y));
     }
 

@@ -24,6 +24,11 @@ public record StageProgram(List<Slot> slots, Slot input, Slot output, List<Op> b
         }
     }
 
+    /** The same with keys and values kept in that type. @throws IllegalArgumentException if heads do not fit it */
+    public StageProgram withCacheType(CacheType type) {
+        return new StageProgram(slots, input, output, body, head, cache.withType(type));
+    }
+
     /** Whether batches bring token ids; activations otherwise. */
     public boolean readsTokens() {
         return !body.isEmpty() && body.getFirst() instanceof Op.Embed;

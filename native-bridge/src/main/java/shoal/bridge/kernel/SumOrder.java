@@ -7,12 +7,12 @@ package shoal.bridge.kernel;
  * <ul>
  *   <li>A sum over columns has {@link #LANES} partial sums, all starting at 0; column c goes to lane c mod 16, in rising order,
  *       by one fused multiply-add: {@code lane = fma(w, x, lane)}.
- *   <li>With quantised weights the step is a block of 32 columns: lane j takes the exact integer p_j of columns j and j + 16 of
- *       the block, by {@code lane = fma((float) p_j, dw * dx, lane)}; dw and dx are the block's scales, their product rounded to
- *       F32. A type that scales its 32 values by one integer more has that in dw, where it is exact; one that scales the halves
- *       of the 32 each by an integer has that in its levels, and so in p_j.
- *   <li>Where a type adds a constant, its lane adds that in a second fma right after: {@code lane = fma((float) s_j, mw * dx,
- *       lane)}; s_j is the sum of the activations j and j + 16, each times the integer of its half where the halves differ.
+ *   <li>With quantised weights the step is a block of 32 columns: block b goes to lane b mod 16, in rising order, by {@code lane =
+ *       fma((float) P, dw * dx, lane)}. P is the exact integer sum of the block's 32 products of levels; dw and dx are the block's
+ *       scales, their product rounded to F32. A type that scales its 32 values by one integer more has that in dw, where it is
+ *       exact; one that scales the halves of the 32 each by an integer has that in its levels, and so in P, which stays below 2^24.
+ *   <li>Where a type adds a constant, the same lane adds that in a second fma right after: {@code lane = fma((float) S, mw * dx,
+ *       lane)}; S is the exact sum of the block's 32 activation levels, each times the integer of its half where the halves differ.
  *   <li>At the end the lanes are added as a tree: lane i += lane i + 8, then + 4, + 2, + 1.
  *   <li>Attention: a score is such a sum over the head's values. Sums over positions are: the softmax's in lanes by position
  *       mod 16 and the same tree, a sink's part after it; the values' one fma per position, in rising order.

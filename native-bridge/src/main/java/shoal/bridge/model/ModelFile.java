@@ -19,16 +19,18 @@ import shoal.codec.gguf.SplitSet;
 import shoal.codec.gguf.TensorInfo;
 
 /**
- * Owns the mapping of one GGUF: a whole model, a shard, a vocabulary file, or all files of a set that llama.cpp split. Close after
- * the stages on it are closed.
+ * Owns the mapping of one GGUF: a whole model, a shard, a vocabulary file, a sparse file with some pieces of a model, or all files
+ * of a set that llama.cpp split. Close after the stages on it are closed.
  */
 public final class ModelFile implements TensorSource, AutoCloseable {
     private final Arena arena;
     private final Gguf header;
     private final Map<String, MemorySegment> tensors;
     private final long sizeBytes;
+    private final Presence presence;
 
-    private ModelFile(Arena arena, Gguf header, Map<String, MemorySegment> tensors, long sizeBytes) {
+    private ModelFile(Arena arena, Gguf header, Map<String, MemorySegment> tensors, long sizeBytes, Presence presence) {
+        this.presence = presence;
         this.arena = arena;
         this.header = header;
         this.tensors = tensors;
@@ -77,7 +79,36 @@ public final class ModelFile implements TensorSource, AutoCloseable {
             TensorInfo tensor = infos.get(i);
             tensors.put(tensor.name(), mapped.get(set.fileOf(i)).asSlice(set.offsetOf(i), tensor.sizeBytes()));
         }
-        return new ModelFile(arena, set.whole(), tensors, size);
+        return new ModelFile(arena, set.whole(), tensors, size, Presence.ALL);
+    }
+
+    /**
+     * Maps a sparse file, of which some pieces are here: its header must be, and {@link #tensor} refuses what is not.
+     *
+     * @throws MalformedException if its header is not here or no GGUF header
+     * @throws IOException if it can't be read
+     */
+    public static ModelFile openSparse(Path file, Presence presence) throws IOException {
+        Arena arena = Arena.ofShared();
+        try {
+            String name = String.valueOf(file.getFileName());
+            MemorySegment bytes = map(file, arena);
+            if (!presence.holds(0, Math.min(bytes.byteSize(), 4))) {
+                throw new MalformedException(name + ": the header is not here yet; fetch it first");
+            }
+            Gguf header = header(bytes, name);
+            if (!presence.holds(0, header.dataOffset())) {
+                throw new MalformedException(name + ": only a part of the header is here; fetch the rest of it first");
+            }
+            Map<String, MemorySegment> tensors = new HashMap<>();
+            for (TensorInfo tensor : header.tensors()) {
+                tensors.put(tensor.name(), bytes.asSlice(header.fileOffset(tensor), tensor.sizeBytes()));
+            }
+            return new ModelFile(arena, header, tensors, bytes.byteSize(), presence);
+        } catch (Throwable failure) {
+            arena.close();
+            throw failure;
+        }
     }
 
     private static MemorySegment map(Path file, Arena arena) throws IOException {
@@ -108,6 +139,9 @@ public final class ModelFile implements TensorSource, AutoCloseable {
         MemorySegment bytes = tensors.get(tensor.name());
         if (bytes == null) {
             throw new MalformedException("tensor " + tensor.name() + " is not in this file");
+        }
+        if (presence != Presence.ALL && !presence.holds(header.fileOffset(tensor), tensor.sizeBytes())) {
+            throw new MalformedException("tensor " + tensor.name() + " is not here yet; fetch its layer first");
         }
         return bytes;
     }

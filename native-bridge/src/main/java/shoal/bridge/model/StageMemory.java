@@ -1,6 +1,7 @@
 package shoal.bridge.model;
 
 import shoal.bridge.kernel.CacheShape;
+import shoal.bridge.kernel.CacheType;
 import shoal.codec.base.LayerRange;
 import shoal.codec.gguf.Gguf;
 import shoal.codec.gguf.TensorInfo;
@@ -13,15 +14,15 @@ import shoal.codec.gguf.TensorInfo;
  */
 public record StageMemory(long weightsBytes, long cacheBytesPerToken) {
     /** Reads the header of a whole model or of the shard that has the range. */
-    public static StageMemory of(Gguf header, ModelConfig config, LayerRange range) {
+    public static StageMemory of(Gguf header, ModelConfig config, LayerRange range, CacheType cacheType) {
         long bytes = 0;
         for (TensorInfo tensor : header.tensors()) {
             if (isNeeded(tensor.name(), header, config, range)) {
                 bytes += tensor.sizeBytes();
             }
         }
-        CacheShape shape = new CacheShape(range.count(), config.kvHeads(), config.headSize());
-        return new StageMemory(bytes, 2L * Float.BYTES * shape.layers() * shape.valuesPerLayer());
+        CacheShape shape = new CacheShape(range.count(), config.kvHeads(), config.headSize(), cacheType);
+        return new StageMemory(bytes, shape.bytesPerPosition());
     }
 
     /** With so many sequences of so many positions each. */

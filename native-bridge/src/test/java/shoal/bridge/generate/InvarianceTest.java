@@ -2,6 +2,7 @@ package shoal.bridge.generate;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -16,8 +17,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import shoal.bridge.SharedData;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
@@ -63,7 +66,11 @@ class InvarianceTest {
     }
 
     private static float[] logits(ModelFile model, Kernels kernels, int stages, int chunk) {
-        try (LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(kernels), stages, chunk)) {
+        return logits(model, StageSettings.of(kernels), stages, chunk);
+    }
+
+    private static float[] logits(ModelFile model, StageSettings settings, int stages, int chunk) {
+        try (LocalGenerator generator = LocalGenerator.open(model, settings, stages, chunk)) {
             return generator.logits(generator.tokenizer().encode(PROMPT, true, true));
         }
     }
@@ -76,6 +83,26 @@ class InvarianceTest {
                 assertArrayEquals(logits(model, kernels, 1, 1000), logits(model, kernels, stages, chunk), name);
             }
         }
+    }
+
+    @ParameterizedTest
+    @EnumSource(CacheType.class)
+    void cutsChangeNothingWithAnyCache(CacheType type) throws IOException {
+        try (ModelFile model = model("stories-q4_0.gguf");
+                Kernels scalar = open("scalar", 1)) {
+            float[] expected = logits(model, settings(scalar, type), 1, 1000);
+            assertArrayEquals(expected, logits(model, settings(kernels, type), 1, 1000));
+            assertArrayEquals(expected, logits(model, settings(kernels, type), 3, 5));
+            if (type != CacheType.F32) {
+                assertFalse(
+                        Arrays.equals(expected, logits(model, settings(kernels, CacheType.F32), 1, 1000)),
+                        "rounded keys and values show");
+            }
+        }
+    }
+
+    private static StageSettings settings(Kernels kernels, CacheType type) {
+        return new StageSettings(kernels, 512, type);
     }
 
     @ParameterizedTest
@@ -183,7 +210,8 @@ class InvarianceTest {
             }
             long parts = 0;
             for (LayerRange part : List.of(new LayerRange(0, 2), new LayerRange(3, 3), new LayerRange(4, 7))) {
-                parts += Architectures.memory(model.header(), part).weightsBytes();
+                parts += Architectures.memory(model.header(), part, CacheType.F32)
+                        .weightsBytes();
             }
             long all = model.header().tensors().stream()
                     .mapToLong(tensor -> tensor.sizeBytes())
@@ -191,10 +219,12 @@ class InvarianceTest {
             assertEquals(all, parts, "each tensor of an untied model is needed once");
             assertEquals(
                     all,
-                    Architectures.memory(model.header(), new LayerRange(0, 7)).weightsBytes());
+                    Architectures.memory(model.header(), new LayerRange(0, 7), CacheType.F32)
+                            .weightsBytes());
             assertEquals(
                     2 * 4 * 4 * 32 * 3,
-                    Architectures.memory(model.header(), new LayerRange(2, 4)).cacheBytesPerToken());
+                    Architectures.memory(model.header(), new LayerRange(2, 4), CacheType.F32)
+                            .cacheBytesPerToken());
         }
     }
 

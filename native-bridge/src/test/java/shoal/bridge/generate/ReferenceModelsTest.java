@@ -15,7 +15,7 @@ import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
-import shoal.bridge.model.sampling.SamplingParameters;
+import shoal.codec.wire.Sampling;
 import tools.jackson.databind.JsonNode;
 
 /** Logits and greedy ids of random models equal llama.cpp's, within what the references' README allows. */
@@ -108,7 +108,7 @@ class ReferenceModelsTest {
         assertEquals(
                 greedy.subList(0, sure),
                 generator
-                        .generate(tokens, sure, SamplingParameters.GREEDY, 0, (id, piece) -> {})
+                        .generate(GenerationRequest.of(tokens, sure, Sampling.GREEDY), _ -> {})
                         .tokens(),
                 text);
     }

@@ -9,12 +9,13 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import shoal.bridge.SharedData;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
-import shoal.bridge.model.sampling.SamplingParameters;
+import shoal.codec.wire.Sampling;
 import tools.jackson.databind.JsonNode;
 
 /** Greedy continuations of the trained models equal llama.cpp's, token for token. */
@@ -29,14 +30,15 @@ class StoriesTest {
                         "stories-q4_k_m.gguf",
                         "stories-q6_k.gguf",
                         "stories-moe-q8_0.gguf")
-                .map(file -> dynamicTest(file, () -> check(file, models.get(file))));
+                .flatMap(file -> Stream.of(CacheType.F32, CacheType.F16)
+                        .map(cache -> dynamicTest(file + " " + cache, () -> check(file, cache, models.get(file)))));
     }
 
-    private static void check(String file, JsonNode cases) throws Exception {
+    private static void check(String file, CacheType cache, JsonNode cases) throws Exception {
         KernelSettings settings = KernelSettings.defaults();
         try (Kernels kernels = KernelChoice.of(settings).provider().open(settings);
                 ModelFile model = ModelFile.open(SharedData.file("models/" + file));
-                LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(kernels))) {
+                LocalGenerator generator = LocalGenerator.open(model, new StageSettings(kernels, 512, cache))) {
             assertEquals(12, cases.size());
             for (JsonNode expected : cases) {
                 String prompt = expected.get("prompt").asString();
@@ -44,11 +46,10 @@ class StoriesTest {
                 boolean ends = expected.get("stopped").asString().equals("eos");
                 StringBuilder streamed = new StringBuilder();
                 List<Integer> heard = new ArrayList<>();
-                Generation got = generator.generate(
-                        prompt, tokens.size() + (ends ? 1 : 0), SamplingParameters.GREEDY, 0, (id, text) -> {
-                            heard.add(id);
-                            streamed.append(text);
-                        });
+                Generation got = generator.generate(prompt, tokens.size() + (ends ? 1 : 0), Sampling.GREEDY, token -> {
+                    heard.add(token.id());
+                    streamed.append(token.text());
+                });
                 assertEquals(SharedData.list(expected.get("prompt_tokens")), got.promptTokens(), prompt);
                 assertEquals(tokens, got.tokens(), prompt);
                 assertEquals(expected.get("text").asString(), got.text(), prompt);

@@ -2,6 +2,7 @@ package shoal.bridge.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -12,11 +13,13 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import shoal.bridge.kernel.host.HostKernels;
@@ -44,11 +47,18 @@ class KernelAgreementTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {1, 4, 8, 15, 16, 17, 24, 32, 48, 80, 128})
+    @ValueSource(ints = {1, 4, 8, 15, 16, 17, 24, 32, 48, 64, 80, 128})
     void attendsAsTheOracle(int headSize) {
-        for (Op.Scores scores : SCORES) {
-            assertEquals(
-                    attention("scalar", 1, headSize, scores), attention("vector", 2, headSize, scores), "seed " + SEED);
+        for (CacheType type : CacheType.values()) {
+            if (type == CacheType.Q8_0 && headSize % CacheType.BLOCK != 0) {
+                continue;
+            }
+            for (Op.Scores scores : SCORES) {
+                assertEquals(
+                        attention("scalar", 1, headSize, type, scores),
+                        attention("vector", 2, headSize, type, scores),
+                        type + ", seed " + SEED);
+            }
         }
     }
 
@@ -95,14 +105,18 @@ class KernelAgreementTest {
         PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
         for (GgmlType type : TYPES) {
             out.println("> " + type + " "
-                    + products(provider, 1, type, new int[] {1, 17}, new int[] {1, 6})
+                    + products(provider, 1, type, new int[] {1, 17}, new int[] {1, 7})
                             .hashCode());
         }
         for (int headSize : new int[] {4, 15, 32, 80}) {
             out.println("> norms " + norms(provider, headSize).hashCode());
             for (Op.Scores scores : SCORES) {
-                out.println("> attention " + headSize + " "
-                        + attention(provider, 1, headSize, scores).hashCode());
+                for (CacheType type : CacheType.values()) {
+                    if (type != CacheType.Q8_0 || headSize % CacheType.BLOCK == 0) {
+                        out.println("> attention " + headSize + " " + type + " "
+                                + attention(provider, 1, headSize, type, scores).hashCode());
+                    }
+                }
             }
         }
         return bytes.toString(StandardCharsets.UTF_8);
@@ -155,6 +169,33 @@ class KernelAgreementTest {
     @ValueSource(ints = {1, 5, 15, 16, 17, 64, 100, 515})
     void normsAsTheOracle(int width) {
         assertEquals(norms("scalar", width), norms("vector", width), "seed " + SEED);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Op.Gating.class)
+    void gatesAsTheOracle(Op.Gating gating) {
+        int width = 1003;
+        float[] values = new float[2 * width];
+        Random random = new Random(SEED);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) (random.nextGaussian() * Math.pow(10, random.nextInt(-3, 3)));
+        }
+        float[] special = {0, -0f, 87.33f, -87.33f, 88.73f, -88.73f, 200, -200, Float.NaN, Float.POSITIVE_INFINITY};
+        System.arraycopy(special, 0, values, 5, special.length);
+        float[] expected = values.clone();
+        float[] up = Arrays.copyOfRange(values, width, 2 * width);
+        new ScalarOperations().gate(expected, up, gating, 3, width);
+        new VectorOperations().gate(values, up, gating, 3, width);
+        assertArrayEquals(expected, values, "seed " + SEED);
+    }
+
+    @Test
+    void refusesHeadsThatAreNoBlocks() {
+        IllegalArgumentException refused =
+                assertThrows(IllegalArgumentException.class, () -> new CacheShape(1, 2, 80, CacheType.Q8_0));
+        assertEquals(
+                "a KV cache of type q8_0 needs heads of whole blocks of 32 values, this model's have 80; choose f16 or f32",
+                refused.getMessage());
     }
 
     /** LayerNorm, then RMS over runs of the row and over the row. */
@@ -213,11 +254,13 @@ class KernelAgreementTest {
     }
 
     private static List<Float> products(String provider, int threads, GgmlType type) {
-        List<Float> all = products(provider, threads, type, new int[] {1, 3, 17, 67}, new int[] {1, 3, 4, 6});
+        List<Float> all = products(provider, threads, type, new int[] {1, 3, 33, 67}, new int[] {1, 3, 4, 6, 7});
         try (Kernels kernels = kernels(provider, threads);
                 Arena arena = Arena.ofShared()) {
             // large enough to be split over threads
             addProduct(all, kernels, type, 1001, 768, 2, new Random(SEED), arena);
+            // wider than what is unpacked at once for many tokens
+            addProduct(all, kernels, type, 35, 2048 + 768, 13, new Random(SEED), arena);
         }
         return all;
     }
@@ -282,7 +325,8 @@ class KernelAgreementTest {
             new Op.Scores(0.37f, 19, 2.5f, null),
             new Op.Scores(0.37f, 0, 0, new float[] {-1, 0, 2, 3, 9, 0.5f}));
 
-    private static List<Float> attention(String provider, int threads, int headSize, Op.Scores scores) {
+    private static List<Float> attention(
+            String provider, int threads, int headSize, CacheType cacheType, Op.Scores scores) {
         int heads = 6;
         int kvHeads = 3;
         int tokens = 45;
@@ -305,8 +349,8 @@ class KernelAgreementTest {
             program.add(new Op.Store(1, keys, values)).add(new Op.Attention(1, queries, heads, scores, out));
             float[] x = randomFloats(tokens * width, random);
             float[] result = new float[tokens * width];
-            try (CompiledStage stage =
-                            kernels.compile(program.build(queries, out, new CacheShape(2, kvHeads, headSize)));
+            try (CompiledStage stage = kernels.compile(
+                            program.build(queries, out, new CacheShape(2, kvHeads, headSize, cacheType)));
                     SequenceMemory sequence = stage.openSequence(tokens)) {
                 stage.run(new StageBatch(
                         List.of(new StageBatch.Slice(sequence, 0, tokens)),

@@ -19,6 +19,7 @@ import shoal.bridge.SharedData;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
+import shoal.bridge.library.NativeLibrary;
 import shoal.bridge.model.arch.Architectures;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.MalformedException;
@@ -74,12 +75,15 @@ class HostileModelTest {
     @Test
     void providersSayWhyAndWhatElse() {
         assertEquals(
-                "there are no 'abacus' kernels; there are scalar, vector",
+                "there are no 'abacus' kernels; there are scalar, vector, native",
                 assertThrows(IllegalArgumentException.class, () -> KernelChoice.of(new KernelSettings("abacus", 1)))
                         .getMessage());
-        assertEquals(
-                "vector", KernelChoice.of(KernelSettings.defaults()).provider().name());
-        assertTrue(KernelChoice.of(KernelSettings.defaults()).describe().startsWith("kernels: vector (the fastest"));
+        KernelChoice choice = KernelChoice.of(KernelSettings.defaults());
+        boolean built = NativeLibrary.get() instanceof NativeLibrary.Loaded;
+        String fastest = built ? "native" : "vector";
+        assertEquals(fastest, choice.provider().name());
+        assertTrue(choice.describe().startsWith("kernels: " + fastest + " (the fastest"), choice.describe());
+        assertEquals(!built, choice.describe().contains("native kernels can't run: this build has no native library"));
     }
 
     private static int find(byte[] bytes, byte[] name) {

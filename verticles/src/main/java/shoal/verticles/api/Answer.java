@@ -1,5 +1,6 @@
 package shoal.verticles.api;
 
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import shoal.verticles.bus.Local;
@@ -134,11 +135,17 @@ final class Answer {
     }
 
     private static void addLogProbability(ArrayNode to, Local.GenerationNews.Piece piece) {
-        to.addObject()
-                .put("token", piece.text())
-                .put("id", piece.token())
-                .put("logprob", piece.logProbability())
-                .putArray("top_logprobs");
+        ArrayNode top = putChance(to.addObject(), piece.chances().getFirst()).putArray("top_logprobs");
+        piece.chances().stream().skip(1).forEach(chance -> putChance(top.addObject(), chance));
+    }
+
+    private static ObjectNode putChance(ObjectNode entry, Local.TokenChance chance) {
+        entry.put("token", new String(chance.bytes(), StandardCharsets.UTF_8)).put("logprob", chance.logProbability());
+        ArrayNode bytes = entry.putArray("bytes");
+        for (byte value : chance.bytes()) {
+            bytes.add(value & 0xFF);
+        }
+        return entry;
     }
 
     private void putLogProbabilities(ObjectNode choice, ArrayNode list) {
@@ -149,9 +156,13 @@ final class Answer {
         }
         ArrayNode texts = logprobs.putArray("tokens");
         ArrayNode values = logprobs.putArray("token_logprobs");
+        ArrayNode tops = logprobs.putArray("top_logprobs");
         list.forEach(token -> {
             texts.add(token.get("token"));
             values.add(token.get("logprob"));
+            ObjectNode top = tops.addObject();
+            token.get("top_logprobs")
+                    .forEach(other -> top.set(other.get("token").asString(), other.get("logprob")));
         });
     }
 
@@ -164,7 +175,8 @@ final class Answer {
 
     private void putRun(ObjectNode answer, Local.GenerationNews.Ended ended) {
         ObjectNode run = answer.putObject("shoal");
-        run.set("stages", stages(accepted.stages()));
+        run.set("stages", stages(ended.stages()));
+        run.put("recoveries", ended.recoveries());
         run.put("first_token_ms", ended.firstTokenMicros() / 1000.0);
         run.put("total_ms", ended.totalMicros() / 1000.0);
     }

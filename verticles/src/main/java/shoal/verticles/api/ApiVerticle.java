@@ -153,8 +153,8 @@ public final class ApiVerticle extends VerticleBase {
         var run = new Run(request, wanted, id);
         run.consumer = bus.listen(Addresses.generation(id), Local.GenerationNews.class, run::heard);
         request.response().closeHandler(_ -> run.leave());
-        var start =
-                new Local.StartGeneration(id, wanted.prompt(), wanted.maxTokens(), wanted.sampling(), wanted.stop());
+        var start = new Local.StartGeneration(
+                id, wanted.prompt(), wanted.maxTokens(), wanted.sampling(), wanted.stop(), wanted.logProbabilities());
         checkModel(wanted.model())
                 .compose(_ -> bus.ask(Addresses.START_GENERATION, start, Local.GenerationAccepted.class))
                 .onSuccess(run::accepted)

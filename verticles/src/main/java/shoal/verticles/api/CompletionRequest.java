@@ -5,6 +5,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.model.text.grammar.JsonSchemaGrammar;
+import shoal.codec.base.MalformedException;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Sampling;
 import shoal.verticles.bus.Local;
@@ -115,34 +117,25 @@ record CompletionRequest(
         if (whole(body, "n", 1, 1, 1) != 1 || whole(body, "best_of", 1, 1, 1) != 1) {
             throw new IllegalStateException("checked by their bounds");
         }
-        String format = body.path("response_format").path("type").asString("text");
-        if (!format.equals("text")) {
-            throw ApiException.wrong(
-                    "response_format", "response_format '" + format + "' is not supported, only 'text'");
-        }
-        if (body.path("logit_bias").size() > 0) {
-            throw ApiException.wrong("logit_bias", "logit_bias is not supported");
-        }
-        for (String penalty : List.of("presence_penalty", "frequency_penalty")) {
-            if (number(body, penalty, 0, -2, 2) != 0) {
-                throw ApiException.wrong(penalty, penalty + " is not supported but as 0");
-            }
-        }
         int maxTokens = whole(
                 body,
                 "max_completion_tokens",
                 whole(body, "max_tokens", defaultTokens, 0, Frame.Generate.MAX_TOKENS),
                 0,
                 Frame.Generate.MAX_TOKENS);
-        boolean logProbabilities =
-                body.path("logprobs").isBoolean() ? flag(body, "logprobs") : whole(body, "logprobs", 0, 0, 1) == 1;
-        whole(body, "top_logprobs", 0, 0, 0);
+        int logProbabilities = logProbabilities(body);
         var sampling = new Sampling(
-                (float) number(body, "temperature", 1, 0, 2),
-                whole(body, "top_k", 0, 0, Sampling.MAX_TOP_K),
-                (float) number(body, "top_p", 1, 0, 1),
-                (float) number(body, "min_p", 0, 0, 1),
-                seed(body));
+                        (float) number(body, "temperature", 1, 0, 2),
+                        whole(body, "top_k", 0, 0, Sampling.MAX_TOP_K),
+                        (float) number(body, "top_p", 1, 0, 1),
+                        (float) number(body, "min_p", 0, 0, 1),
+                        seed(body))
+                .withPenalties(new Sampling.Penalties(
+                        Sampling.Penalties.NONE.lastN(), 1, (float) number(body, "frequency_penalty", 0, -2, 2), (float)
+                                number(body, "presence_penalty", 0, -2, 2)))
+                .withLogitBias(biases(body))
+                .withGrammar(grammar(body.path("response_format")))
+                .withLogprobs(Math.max(0, logProbabilities));
         boolean stream = flag(body, "stream");
         return new CompletionRequest(
                 body.path("model").isString() ? body.get("model").asString() : null,
@@ -152,7 +145,62 @@ record CompletionRequest(
                 stop(body.path("stop")),
                 stream,
                 stream && flag(body.path("stream_options"), "include_usage"),
-                logProbabilities);
+                logProbabilities >= 0);
+    }
+
+    /**
+     * How many of the likeliest tokens are told beside the chosen one's log probability; -1 for none at all. In a chat
+     * {@code logprobs} is true or false and {@code top_logprobs} a number, in a completion {@code logprobs} is the number.
+     */
+    private static int logProbabilities(ObjectNode body) {
+        JsonNode asked = body.path("logprobs");
+        if (asked.isNumber()) {
+            return whole(body, "logprobs", 0, 0, Sampling.MAX_LOGPROBS);
+        }
+        int top = whole(body, "top_logprobs", 0, 0, Sampling.MAX_LOGPROBS);
+        return flag(body, "logprobs") ? top : -1;
+    }
+
+    /** OpenAI's form: an object from token ids to -100..100. */
+    private static List<Sampling.Bias> biases(ObjectNode body) {
+        var biases = new ArrayList<Sampling.Bias>();
+        if (body.path("logit_bias") instanceof ObjectNode object) {
+            if (object.size() > Sampling.MAX_BIASES) {
+                throw ApiException.wrong(
+                        "logit_bias",
+                        "logit_bias has " + object.size() + " tokens, allowed are " + Sampling.MAX_BIASES);
+            }
+            for (Map.Entry<String, JsonNode> entry : object.properties()) {
+                double bias = number(object, entry.getKey(), 0, -100, 100);
+                try {
+                    biases.add(new Sampling.Bias(Integer.parseInt(entry.getKey()), (float) bias));
+                } catch (NumberFormatException notAnId) {
+                    throw ApiException.wrong(
+                            "logit_bias", "logit_bias names '" + entry.getKey() + "', which is no token id");
+                }
+            }
+        }
+        return biases;
+    }
+
+    /** What response_format allows, in GBNF; empty for anything. */
+    private static String grammar(JsonNode format) {
+        String type = format.path("type").asString("text");
+        try {
+            return switch (type) {
+                case "text" -> "";
+                case "json_object" -> JsonSchemaGrammar.gbnf(Map.of("type", "object"));
+                case "json_schema" ->
+                    JsonSchemaGrammar.gbnf(
+                            JSON.treeToValue(format.path("json_schema").path("schema"), Object.class));
+                default ->
+                    throw ApiException.wrong(
+                            "response_format",
+                            "response_format '" + type + "' is not known; known are text, json_object and json_schema");
+            };
+        } catch (MalformedException wrong) {
+            throw ApiException.wrong("response_format", "the JSON schema: " + wrong.getMessage());
+        }
     }
 
     /** Without a seed each request draws its own. */

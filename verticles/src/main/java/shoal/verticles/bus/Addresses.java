@@ -25,6 +25,9 @@ public final class Addresses {
     /** {@link Local.Announce}, sent to the DHT; answered with the number of nodes that keep the record. */
     public static final String ANNOUNCE = "local.announce";
 
+    /** {@link Local.Withdraw}, told to the DHT. */
+    public static final String WITHDRAW = "local.withdraw";
+
     /** A {@code Command.LoadShard} → its result; answered by the shard loader. */
     public static final String LOAD_SHARD = "local.load-shard";
 

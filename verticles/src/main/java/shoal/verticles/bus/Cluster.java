@@ -25,8 +25,10 @@ import io.vertx.spi.cluster.hazelcast.HazelcastClusterManager;
 import java.util.List;
 import java.util.Objects;
 import java.util.UUID;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
+import shoal.codec.base.NodeId;
 import shoal.verticles.identity.ClusterSecret;
 
 /**
@@ -38,6 +40,7 @@ public final class Cluster {
     private static final int BACKUPS = 3;
 
     private static final String TOKEN = "shoal.token";
+    private static final String NODE = "shoal.node";
 
     private final Vertx vertx;
     private final HazelcastInstance hazelcast;
@@ -50,12 +53,14 @@ public final class Cluster {
     /**
      * What a member needs to join.
      *
+     * @param self told to the others, so that they know who is gone when it is
      * @param port first TCP port to try for Hazelcast
      * @param busPort TCP port of the event bus, 0 for any free one
      * @param members where the cluster already is; empty to found it
      * @param secret checked when somebody joins, and source of the bus's TLS; null on loopback
      */
     public record Settings(
+            NodeId self,
             String name,
             String host,
             int port,
@@ -98,6 +103,9 @@ public final class Cluster {
         config.setProperty("hazelcast.operation.generic.thread.count", "2");
         config.setProperty("hazelcast.event.thread.count", "1");
         config.setProperty("hazelcast.io.thread.count", "1");
+        // a connection that breaks means a process that died, unless it can be made anew at once
+        config.setProperty("hazelcast.connection.monitor.interval", "20");
+        config.setProperty("hazelcast.connection.monitor.max.faults", "2");
         config.setProperty("hazelcast.heartbeat.interval.seconds", "1");
         config.setProperty("hazelcast.max.no.heartbeat.seconds", "15");
         config.setProperty("hazelcast.max.join.seconds", "20");
@@ -108,6 +116,7 @@ public final class Cluster {
         config.getJetConfig().setEnabled(false);
         config.getMemberAttributeConfig()
                 .setAttribute("__vertx.nodeId", UUID.randomUUID().toString());
+        config.getMemberAttributeConfig().setAttribute(NODE, settings.self().toHex());
         if (settings.secret() != null) {
             config.getMemberAttributeConfig()
                     .setAttribute(TOKEN, settings.secret().joinToken(settings.name()));
@@ -164,15 +173,18 @@ public final class Cluster {
                 .toList();
     }
 
-    /** Tells when a member is gone; called on a thread of Hazelcast's. */
-    public void onMemberLost(Runnable listener) {
+    /** Tells which member is gone; called on a thread of Hazelcast's. */
+    public void onMemberLost(Consumer<NodeId> listener) {
         hazelcast.getCluster().addMembershipListener(new MembershipListener() {
             @Override
             public void memberAdded(MembershipEvent event) {}
 
             @Override
             public void memberRemoved(MembershipEvent event) {
-                listener.run();
+                String node = event.getMember().getAttribute(NODE);
+                if (node != null) {
+                    listener.accept(NodeId.parse(node));
+                }
             }
         });
     }

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import shoal.codec.base.ByteRange;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
 import shoal.codec.base.Hash256;
@@ -32,15 +33,47 @@ public sealed interface Local {
      * @param hash its info-hash or its pieces root
      * @param name the name to store it under
      * @param hints who may have it, beside those whom the DHT knows
+     * @param part how much of it is needed
      */
-    record FetchFile(Hash256 hash, String name, List<Contact> hints) implements Local {}
+    record FetchFile(Hash256 hash, String name, List<Contact> hints, Part part) implements Local {
+        /** All of it. */
+        public FetchFile(Hash256 hash, String name, List<Contact> hints) {
+            this(hash, name, hints, new Part.Whole());
+        }
+    }
 
-    /** The file is whole, verified, and in the store. */
+    /** How much of a file is needed. */
+    sealed interface Part {
+        record Whole() implements Part {}
+
+        /** What comes before the tensors of a model. */
+        record Header() implements Part {}
+
+        /** The header and the tensors of some layers of a model; of a shard, all of it. */
+        record Layers(LayerRange layers) implements Part {}
+    }
+
+    /**
+     * What was asked for is verified and in the store.
+     *
+     * @param path of the file; of a part, the sparse file
+     * @param size of the part in whole pieces
+     */
     record FileFetched(Hash256 piecesRoot, Path path, long size, Map<Source, Long> bytesBySource) implements Local {}
 
-    /** How far a fetch is. */
+    /**
+     * How far a fetch is.
+     *
+     * @param size of what was asked for, and verifiedBytes of that
+     * @param bytesPerSecond lately; 0 while that is not known
+     */
     record FetchProgress(
-            Hash256 piecesRoot, String name, long verifiedBytes, long size, Map<Source, Long> bytesBySource)
+            Hash256 piecesRoot,
+            String name,
+            long verifiedBytes,
+            long size,
+            double bytesPerSecond,
+            Map<Source, Long> bytesBySource)
             implements Local {}
 
     /** These pieces of a file are now in the store. */
@@ -54,6 +87,9 @@ public sealed interface Local {
 
     record ProvidersFound(List<SignedRecord> records) implements Local {}
 
+    /** Tell the DHT that this node provides a key no longer. */
+    record Withdraw(Hash256 key) implements Local {}
+
     /** Tell the DHT that this node provides a key, and go on telling it. */
     record Announce(Hash256 key, byte[] payload) implements Local {}
 
@@ -61,13 +97,16 @@ public sealed interface Local {
      * Open the layers that lie in a shard file, so that sessions can run on them.
      *
      * @param shardId null for layers that are no numbered shard
+     * @param here the verified bytes of a sparse file; null for a whole one
      */
     record OpenStage(
             Path file,
             Hash256 piecesRoot,
             Hash256 infoHash,
             LayerRange layers,
-            @Nullable Integer shardId) implements Local {}
+            @Nullable Integer shardId,
+            @Nullable List<ByteRange> here)
+            implements Local {}
 
     /** The stage runs. */
     record StageOpened(LayerRange layers, long memoryBytes, String kernels) implements Local {}
@@ -102,8 +141,8 @@ public sealed interface Local {
     /** Which node runs which layers. */
     record StageOf(NodeId node, LayerRange layers) {}
 
-    /** A process of the cluster is gone; which one, the others must be asked. */
-    record MemberLost() implements Local {}
+    /** A process of the cluster is gone. */
+    record MemberLost(NodeId node) implements Local {}
 
     /** What a generation is to go on with. */
     sealed interface Prompt {
@@ -125,12 +164,17 @@ public sealed interface Local {
      * @param id chosen by who asks
      * @param maxTokens at most so many; 0 for as many as the context has room for
      * @param stop texts that end the generation, and are not part of it
+     * @param chances whether each token's log probability is told
      */
-    record StartGeneration(String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop)
+    record StartGeneration(
+            String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop, boolean chances)
             implements Local {}
 
     /** The generation runs. */
-    record GenerationAccepted(String model, int promptTokens, List<StageRun> stages) implements Local {}
+    record GenerationAccepted(String model, int promptTokens) implements Local {}
+
+    /** A token, its bytes, and how likely the model held it. */
+    record TokenChance(int token, byte[] bytes, float logProbability) {}
 
     /** Which node runs which layers, and with which kernels. */
     record StageRun(NodeId node, LayerRange layers, String kernels) {}
@@ -140,14 +184,28 @@ public sealed interface Local {
 
     /** What comes of a generation: pieces, then one of the others. */
     sealed interface GenerationNews extends Local {
-        /** One token, and the text that can be shown since the one before it. */
-        record Piece(int token, float logProbability, String text) implements GenerationNews {}
+        /**
+         * One token.
+         *
+         * @param text that can be shown now
+         * @param chances the token itself and after it the likeliest ones, if log probabilities were asked for, else none
+         */
+        record Piece(String text, List<TokenChance> chances) implements GenerationNews {}
 
         /**
          * @param text what was held back until the end
          * @param stopped true for an end that the model or a stop text chose, false for the limit
+         * @param stages that computed the last token
+         * @param recoveries how often other machines took over for one that was lost
          */
-        record Ended(String text, boolean stopped, int tokens, long firstTokenMicros, long totalMicros)
+        record Ended(
+                String text,
+                boolean stopped,
+                int tokens,
+                long firstTokenMicros,
+                long totalMicros,
+                List<StageRun> stages,
+                int recoveries)
                 implements GenerationNews {}
 
         record Broken(ErrorCode code, String message) implements GenerationNews {}

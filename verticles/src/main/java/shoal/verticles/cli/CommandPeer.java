@@ -2,13 +2,14 @@ package shoal.verticles.cli;
 
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Endpoint;
-import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.wire.Role;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.config.Profile;
@@ -44,13 +45,24 @@ final class CommandPeer implements AutoCloseable {
     static CommandPeer open(
             Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, List<String> settings)
             throws IOException {
+        return open(storeDirectory, bind, secretFile, settings, Identity.create());
+    }
+
+    /** The same, known to others by a key that lasts. */
+    static CommandPeer open(
+            Path storeDirectory,
+            @Nullable Endpoint bind,
+            @Nullable Path secretFile,
+            List<String> settings,
+            Identity identity)
+            throws IOException {
         ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
         var reader = new ProfileReader();
         settings.forEach(reader::set);
         Profile profile =
                 reader.set("store.directory=" + storeDirectory.toAbsolutePath()).read();
-        ShardStore store = ShardStore.open(storeDirectory, BlockHasher.plain());
-        Vertx vertx = Vertx.vertx();
+        ShardStore store = ShardStore.open(storeDirectory, BlockHashers.best());
+        Vertx vertx = Vertx.vertx(new VertxOptions().setPreferNativeTransport(true));
         try {
             CommandBus bus = CommandBus.install(vertx);
             var said = new QuicEndpoint.Settings(
@@ -61,7 +73,7 @@ final class CommandPeer implements AutoCloseable {
                     secret,
                     "shoal " + ShoalCommand.Version.number(),
                     QuicEndpoint.PROTOCOL);
-            QuicEndpoint endpoint = await(QuicEndpoint.open(vertx, Identity.create(), said));
+            QuicEndpoint endpoint = await(QuicEndpoint.open(vertx, identity, said));
             return new CommandPeer(vertx, store, endpoint, bus, profile);
         } catch (RuntimeException failure) {
             vertx.close();

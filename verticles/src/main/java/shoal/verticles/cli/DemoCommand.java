@@ -22,13 +22,13 @@ import shoal.verticles.store.ModelSplitter;
         mixinStandardHelpOptions = true)
 final class DemoCommand implements Callable<Integer> {
     private static final int MAX_NODES = 32;
+    private static final int DEFAULT_NODES = 4;
 
     @Option(
             names = "--nodes",
-            defaultValue = "4",
             paramLabel = "N",
-            description = "How many nodes (default: ${DEFAULT-VALUE}).")
-    private int nodes;
+            description = "How many nodes (default: 4, with --kill one more than shards).")
+    private @Nullable Integer chosenNodes;
 
     @Option(
             names = "--shards",
@@ -59,6 +59,9 @@ final class DemoCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private SamplingOptions samplingOptions;
 
+    @Option(names = "--kill", description = "Kill a stage in the middle of the answer, and see it go on.")
+    private boolean kill;
+
     @Option(names = "--keep", description = "Leave the swarm running.")
     private boolean keep;
 
@@ -75,14 +78,18 @@ final class DemoCommand implements Callable<Integer> {
             System.out.println(stopped == 0 ? "No swarm is running." : "Ended " + stopped + " swarm(s).");
             return CommandLine.ExitCode.OK;
         }
+        int nodes = chosenNodes != null ? chosenNodes : kill ? shards + 1 : DEFAULT_NODES;
         requireRange("--nodes", nodes, MAX_NODES);
         requireRange("--shards", shards, MAX_NODES);
         requireRange("--tokens", tokens, 1 << 20);
+        if (kill && nodes == 1) {
+            throw new ProfileException("--kill needs at least 2 nodes: somebody must take over.");
+        }
         if (model != null) {
             LocalModel.open(model, null, 1).close();
         }
         return Demo.run(
-                new Demo.Options(nodes, shards, model, prompt, tokens, samplingOptions.sampling(), keep, json),
+                new Demo.Options(nodes, shards, model, prompt, tokens, samplingOptions.sampling(), kill, keep, json),
                 new Program());
     }
 
@@ -128,8 +135,7 @@ final class DemoCommand implements Callable<Integer> {
         @Override
         public Demo.Reference generate(Path model, String prompt, int tokens, Sampling sampling) throws IOException {
             try (LocalModel local = LocalModel.open(model, null, 1)) {
-                var generation = local.generator()
-                        .generate(prompt, tokens, LocalModel.parameters(sampling), sampling.seed(), (_, _) -> {});
+                var generation = local.generator().generate(prompt, tokens, sampling, _ -> {});
                 return new Demo.Reference(generation.tokens(), generation.text());
             }
         }

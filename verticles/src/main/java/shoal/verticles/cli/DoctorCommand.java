@@ -22,6 +22,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import shoal.bridge.kernel.DeviceInfo;
+import shoal.bridge.hash.BlockHashers;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelProvider;
 import shoal.bridge.kernel.KernelSettings;
@@ -83,6 +84,7 @@ final class DoctorCommand implements Callable<Integer> {
         java();
         kernels();
         devices();
+        hashing();
         quic();
         cores();
         memory();
@@ -118,6 +120,14 @@ final class DoctorCommand implements Callable<Integer> {
         } else {
             not(Verdict.MISSING, "java", found, "Install JDK " + JAVA_NEEDED + ".");
         }
+    }
+
+    private void hashing() {
+        BlockHashers.Choice choice = BlockHashers.choice();
+        ok(
+                "hashing",
+                "SHA-256 by " + choice.hasher().name() + ", BLAKE3 by " + BlockHashers.blake3Provider()
+                        + (choice.reason().isEmpty() ? "" : " (" + choice.reason() + ")"));
     }
 
     private void kernels() {

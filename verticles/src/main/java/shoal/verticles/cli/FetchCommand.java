@@ -1,6 +1,7 @@
 package shoal.verticles.cli;
 
 import java.io.IOException;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -20,6 +21,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
+import shoal.codec.base.LayerRange;
 import shoal.codec.base.MalformedException;
 import shoal.codec.metainfo.MagnetLink;
 import shoal.codec.metainfo.Metainfo;
@@ -38,12 +40,12 @@ import tools.jackson.databind.json.JsonMapper;
         mixinStandardHelpOptions = true)
 final class FetchCommand implements Callable<Integer> {
     private static final Duration PATIENCE = Duration.ofSeconds(10);
-    private static final long MILLI = 1_000_000;
 
     @Parameters(
             index = "0",
-            paramLabel = "MAGNET|INFO_HASH|NAME",
-            description = "What to fetch: a magnet link, an info-hash or pieces root, or a name that a peer lists.")
+            paramLabel = "MAGNET|INFO_HASH|NAME|URL",
+            description = "What to fetch: a magnet link, an info-hash or pieces root, a name that a peer lists, or the"
+                    + " http or https address of a file.")
     @SuppressWarnings("NullAway.Init")
     private String what;
 
@@ -59,6 +61,32 @@ final class FetchCommand implements Callable<Integer> {
     private Path out;
 
     @Option(
+            names = "--layers",
+            paramLabel = "A-B",
+            description = "Only the pieces of a model that these layers need, into a sparse file.")
+    private @Nullable String layers;
+
+    @Option(
+            names = "--look-in",
+            paramLabel = "DIR",
+            arity = "1..*",
+            description = "Directories whose GGUF files are used, under any name, before anything is fetched.")
+    private List<Path> lookIn = List.of();
+
+    @Option(
+            names = "--web-seed",
+            paramLabel = "URL",
+            arity = "1..*",
+            description = "Web servers that have the file, asked last; a URL that ends with a slash is a folder.")
+    private List<String> webSeeds = List.of();
+
+    @Option(
+            names = "--torrent",
+            paramLabel = "FILE",
+            description = "The file's .torrent, where nobody can be asked for what stands in it.")
+    private @Nullable Path torrent;
+
+    @Option(
             names = "--stall-seconds",
             paramLabel = "N",
             defaultValue = "120",
@@ -68,56 +96,128 @@ final class FetchCommand implements Callable<Integer> {
     @Option(names = "--json", description = "Print one JSON line a second, and a last one with where bytes came from.")
     private boolean json;
 
-    private long startNanos;
-    private long toldNanos = Long.MIN_VALUE;
-
     private record Target(Hash256 hash, @Nullable String name) {}
 
     @Option(names = "--secret-file", paramLabel = "FILE", description = "The cluster's secret, where it has one.")
     private @Nullable Path secretFile;
 
     @Override
-    public Integer call() throws IOException {
-        startNanos = System.nanoTime();
+    public Integer call() throws IOException, InterruptedException {
+        var progress = new TransferProgress(json);
+        URI address = WebDownload.address(what);
+        if (address != null) {
+            return fetchAddress(address, progress);
+        }
+        Local.Part part = layers == null ? new Local.Part.Whole() : new Local.Part.Layers(LayerRange.parse(layers));
+        Metainfo described = torrent == null ? null : VerifyFileCommand.readTorrent(torrent);
         var origins = new LinkedHashSet<Endpoint>();
-        from.forEach(address -> origins.add(Endpoint.parse(address)));
+        from.forEach(peer -> origins.add(Endpoint.parse(peer)));
         if (what.startsWith("magnet:")) {
             origins.addAll(MagnetLink.parse(what).peers());
         }
-        if (origins.isEmpty()) {
+        if (origins.isEmpty() && webSeeds.isEmpty() && lookIn.isEmpty()) {
             throw new MalformedException("nobody is named to ask. Pass --from HOST:PORT.");
         }
         Files.createDirectories(out);
-        try (CommandPeer peer = CommandPeer.open(
-                out.resolve(".shoal"), null, secretFile, List.of("torrent.stallSeconds=" + stallSeconds))) {
-            Target target = target(peer, origins);
+        try (CommandPeer peer = CommandPeer.open(out.resolve(".shoal"), null, secretFile, settings())) {
+            Target target = described == null ? target(peer, origins) : target(described);
+            if (described != null) {
+                peer.store.begin(described, 0);
+            }
             useWhatIsThere(peer, target);
-            peer.bus.listen(Addresses.FETCH_PROGRESS, Local.FetchProgress.class, this::tell);
+            peer.bus.listen(
+                    Addresses.FETCH_PROGRESS,
+                    Local.FetchProgress.class,
+                    now -> progress.tell(now.name(), now.verifiedBytes(), now.size(), bytes(now.bytesBySource())));
             CommandPeer.await(peer.vertx.deployVerticle(
                     new PieceFetcherVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, List.copyOf(origins))));
             String name = target.name == null ? target.hash.toShortHex() : target.name;
             Local.FileFetched fetched;
             try {
                 fetched = CommandPeer.await(peer.bus.ask(
-                        Addresses.FETCH, new Local.FetchFile(target.hash, name, List.of()), Local.FileFetched.class));
+                        Addresses.FETCH,
+                        new Local.FetchFile(target.hash, name, List.of(), part),
+                        Local.FileFetched.class));
             } finally {
-                if (!json && toldNanos != Long.MIN_VALUE) {
-                    System.err.println(); // behind the bar
-                }
+                progress.endLine();
             }
-            Path path = place(peer, fetched.path());
-            double seconds = (System.nanoTime() - startNanos) / 1e9;
-            if (json) {
-                var done = new LinkedHashMap<String, Object>();
-                done.put("bytes", bytes(fetched.bytesBySource()));
-                done.put("seconds", Math.round(seconds * 1000) / 1000.0);
-                done.put("path", path.toString());
-                System.out.println(JsonMapper.shared().writeValueAsString(done));
-            } else {
-                System.out.printf(
-                        Locale.ROOT, "%s: %,d bytes in %.1f s, every piece verified%n", path, fetched.size(), seconds);
-            }
+            boolean whole = peer.store.find(fetched.piecesRoot()).orElseThrow().isWhole();
+            Path path = whole ? place(peer, fetched.path(), target.name) : fetched.path();
+            String note = whole ? "" : ", layers " + layers + " of the model, in a sparse file";
+            tellEnd(bytes(fetched.bytesBySource()), path, fetched.size(), progress, note);
             return CommandLine.ExitCode.OK;
+        }
+    }
+
+    private List<String> settings() {
+        var settings = new ArrayList<String>();
+        settings.add("torrent.stallSeconds=" + stallSeconds);
+        if (!lookIn.isEmpty()) {
+            settings.add("store.lookIn="
+                    + JsonMapper.shared()
+                            .writeValueAsString(
+                                    lookIn.stream().map(Path::toString).toList()));
+        }
+        if (!webSeeds.isEmpty()) {
+            settings.add("torrent.webSeeds=" + JsonMapper.shared().writeValueAsString(webSeeds));
+        }
+        return settings;
+    }
+
+    private Target target(Metainfo described) {
+        String hash =
+                what.startsWith("magnet:") ? MagnetLink.parse(what).infoHash().toHex() : what.toLowerCase(Locale.ROOT);
+        if (!what.equals(described.name())
+                && !hash.equals(described.infoHash().toHex())
+                && !hash.equals(described.piecesRoot().toHex())) {
+            throw new MalformedException(torrent + " is that of " + described + ", not of " + what + ".");
+        }
+        return new Target(described.infoHash().hash(), described.name());
+    }
+
+    private Integer fetchAddress(URI address, TransferProgress progress) throws IOException, InterruptedException {
+        if (layers != null) {
+            throw new MalformedException("--layers needs a hash to check pieces by. Name the file by its info-hash, and"
+                    + " give the address with --web-seed.");
+        }
+        Files.createDirectories(out);
+        Path place = out.resolve(WebDownload.nameOf(address));
+        if (Files.exists(place)) {
+            throw new IOException(place + " exists. Move it aside, or choose another directory with --out.");
+        }
+        WebDownload.Done done;
+        try {
+            done = new WebDownload(address, place, out.resolve(".shoal"), progress).run();
+        } finally {
+            progress.endLine();
+        }
+        var bytes = bytes(Map.of(Local.Source.HTTP, done.http(), Local.Source.LOCAL, done.local()));
+        tellEnd(
+                bytes,
+                place,
+                done.metainfo().length(),
+                progress,
+                ", info-hash " + done.metainfo().infoHash() + "; nothing but the server's word says what it is");
+        return CommandLine.ExitCode.OK;
+    }
+
+    private void tellEnd(Map<String, Long> bytes, Path path, long size, TransferProgress progress, String note) {
+        double seconds = progress.seconds();
+        if (json) {
+            var done = new LinkedHashMap<String, Object>();
+            done.put("bytes", bytes);
+            done.put("seconds", Math.round(seconds * 1000) / 1000.0);
+            done.put("path", path.toString());
+            System.out.println(JsonMapper.shared().writeValueAsString(done));
+        } else {
+            System.out.printf(
+                    Locale.ROOT,
+                    "%s: %,d bytes in %.1f s%s%s%n",
+                    path,
+                    size,
+                    seconds,
+                    note.startsWith(", info-hash") ? "" : ", every piece verified",
+                    note);
         }
     }
 
@@ -172,10 +272,11 @@ final class FetchCommand implements Callable<Integer> {
     }
 
     /** Moves the file out of the store, to where the user wants it. */
-    private Path place(CommandPeer peer, Path fetched) throws IOException {
-        Path target = out.resolve(fetched.getFileName());
-        if (!fetched.startsWith(peer.store.shardsDirectory())) {
-            return target;
+    private Path place(CommandPeer peer, Path fetched, @Nullable String name) throws IOException {
+        boolean ours = fetched.startsWith(peer.store.shardsDirectory());
+        Path target = out.resolve(ours || name == null ? String.valueOf(fetched.getFileName()) : name);
+        if (!ours) {
+            return link(fetched, target);
         }
         if (Files.exists(target)) {
             throw new IOException(target + " exists with other content, so the file stays at " + fetched
@@ -184,34 +285,15 @@ final class FetchCommand implements Callable<Integer> {
         return Files.move(fetched, target, StandardCopyOption.ATOMIC_MOVE);
     }
 
-    private void tell(Local.FetchProgress progress) {
-        long now = System.nanoTime();
-        boolean early = toldNanos != Long.MIN_VALUE && now - toldNanos < (json ? 1000 : 100) * MILLI;
-        if (early && progress.verifiedBytes() < progress.size()) {
-            return;
+    /** A file that lies elsewhere on this machine appears under its name without a copy. */
+    private static Path link(Path there, Path target) throws IOException {
+        if (Files.exists(target)) {
+            return target;
         }
-        toldNanos = now;
-        double seconds = (now - startNanos) / 1e9;
-        long local = progress.bytesBySource().getOrDefault(Local.Source.LOCAL, 0L);
-        double rate = (progress.verifiedBytes() - local) / Math.max(seconds, 1e-3);
-        if (json) {
-            var line = new LinkedHashMap<String, Object>();
-            line.put("name", progress.name());
-            line.put("verified", progress.verifiedBytes());
-            line.put("size", progress.size());
-            line.put("bytes_per_second", Math.round(rate));
-            line.put("bytes", bytes(progress.bytesBySource()));
-            System.out.println(JsonMapper.shared().writeValueAsString(line));
-        } else {
-            int done = (int) (40 * progress.verifiedBytes() / progress.size());
-            System.err.printf(
-                    Locale.ROOT,
-                    "\r%s [%s%s] %3d %% %,.1f MB/s ",
-                    progress.name(),
-                    "#".repeat(done),
-                    "-".repeat(40 - done),
-                    100 * progress.verifiedBytes() / progress.size(),
-                    rate / 1e6);
+        try {
+            return Files.createLink(target, there);
+        } catch (IOException | UnsupportedOperationException otherDisk) {
+            return Files.createSymbolicLink(target, there);
         }
     }
 

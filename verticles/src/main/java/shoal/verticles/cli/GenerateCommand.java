@@ -4,9 +4,12 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -14,7 +17,12 @@ import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
+import shoal.bridge.generate.Drafter;
+import shoal.bridge.generate.Generation;
+import shoal.bridge.generate.GenerationRequest;
+import shoal.bridge.generate.LocalGenerator;
 import shoal.bridge.kernel.KernelSettings;
+import shoal.bridge.model.text.Tokenizer;
 import shoal.codec.base.Endpoint;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Sampling;
@@ -49,6 +57,23 @@ final class GenerateCommand implements Callable<Integer> {
     private String prompt;
 
     @Option(
+            names = "--chat",
+            description = "Take the prompt as a user's message, by the model's own chat template (with --model).")
+    private boolean chat;
+
+    @Option(names = "--stop", paramLabel = "TEXT", description = "End before this text; may be given again.")
+    private @Nullable List<String> stop;
+
+    @Option(
+            names = "--context-shift",
+            description = "When the context is full, go on with its later half (with --model).")
+    private boolean contextShift;
+
+    @Mixin
+    @SuppressWarnings("NullAway.Init")
+    private DraftOptions draftOptions;
+
+    @Option(
             names = "--tokens",
             defaultValue = "128",
             paramLabel = "N",
@@ -59,7 +84,15 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private SamplingOptions samplingOptions;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector, scalar or opencl.")
+    @Option(
+            names = "--cache-type",
+            paramLabel = "TYPE",
+            defaultValue = LocalModel.DEFAULT_CACHE,
+            description = "How keys and values are kept: f32, f16 or q8_0 (default ${DEFAULT-VALUE}).")
+    @SuppressWarnings("NullAway.Init")
+    private String cacheType;
+
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar or opencl.")
     private @Nullable String kernels;
 
     @Option(
@@ -93,26 +126,65 @@ final class GenerateCommand implements Callable<Integer> {
         return CommandLine.ExitCode.OK;
     }
 
+    private List<String> stops() {
+        return stop == null ? List.of() : stop;
+    }
+
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
-        Path model = java.util.Objects.requireNonNull(where.model);
-        try (LocalModel local = LocalModel.open(model, KernelSettings.providerFor(kernels, device), threads)) {
-            var generation = local.generator()
-                    .generate(
-                            prompt,
-                            tokens,
-                            LocalModel.parameters(sampling),
-                            sampling.seed(),
-                            (_, text) -> show(out, text));
-            return result(generation.promptTokens(), generation.tokens(), generation.text());
+        Path model = Objects.requireNonNull(where.model);
+        String provider = KernelSettings.providerFor(kernels, device);
+        try (LocalModel local = LocalModel.open(model, provider, threads, cacheType);
+                Drafter drafter = draftOptions.open(local, sampling, provider, threads)) {
+            LocalGenerator generator = local.generator();
+            Tokenizer tokenizer = generator.tokenizer();
+            int[] ids = chat
+                    ? ChatPrompt.of(local.header(), null).tokens(tokenizer, List.of(ChatPrompt.message("user", prompt)))
+                    : tokenizer.encode(prompt, true, true);
+            var request = new GenerationRequest(ids, tokens, sampling, stops(), drafter, contextShift);
+            List<Object> logprobs = new ArrayList<>();
+            var shown = new StringBuilder();
+            Generation generation = generator.generate(request, token -> {
+                shown.append(token.text());
+                show(out, token.text());
+                logprobs.add(Logprobs.entry(tokenizer, token.id(), token.logprob(), token.top()));
+            });
+            show(out, generation.text().substring(shown.length()));
+            var result = result(generation.promptTokens(), generation.tokens(), generation.text());
+            result.put("stopped", generation.stop().name().toLowerCase(Locale.ROOT));
+            if (drafter != null) {
+                result.put("drafted", generation.drafted());
+                result.put("accepted", generation.accepted());
+                if (!json) {
+                    System.err.printf(
+                            "%n%,d of %,d drafted tokens were right", generation.accepted(), generation.drafted());
+                }
+            }
+            if (sampling.logprobs() > 0) {
+                result.put("logprobs", logprobs);
+            }
+            return result;
         }
     }
 
     private Map<String, Object> there(String at, PrintStream out, Sampling sampling) throws IOException {
+        if (chat || contextShift || draftOptions.isOn()) {
+            throw new IllegalArgumentException(
+                    "--chat, --context-shift, --draft and --lookup go with --model; a coordinator does none of them");
+        }
         ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
         try (var client = new GenerateClient(secret, "shoal " + ShoalCommand.Version.number())) {
             var answer = client.generate(
-                    Endpoint.parse(at), new Frame.Generate(prompt, tokens, sampling), text -> show(out, text));
-            return result(answer.promptTokens(), answer.tokens(), answer.text());
+                    Endpoint.parse(at), new Frame.Generate(prompt, tokens, sampling, stops()), text -> show(out, text));
+            var result = result(answer.promptTokens(), answer.tokens(), answer.text());
+            result.put("stopped", answer.stopped().name().toLowerCase(Locale.ROOT));
+            if (sampling.logprobs() > 0) {
+                result.put(
+                        "logprobs",
+                        answer.pieces().stream()
+                                .map(piece -> Logprobs.entry(null, piece.token(), piece.logProbability(), piece.top()))
+                                .toList());
+            }
+            return result;
         }
     }
 

@@ -6,17 +6,20 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.generate.LocalGenerator;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
+import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
-import shoal.bridge.model.sampling.SamplingParameters;
 import shoal.codec.base.MalformedException;
-import shoal.codec.wire.Sampling;
+import shoal.codec.gguf.Gguf;
 
 /** A whole model opened in this process; owns file, kernels and generator. */
 final class LocalModel implements AutoCloseable {
+    static final String DEFAULT_CACHE = "f16";
+
     private final ModelFile file;
     private final Kernels kernels;
     private final LocalGenerator generator;
@@ -29,6 +32,12 @@ final class LocalModel implements AutoCloseable {
 
     /** @param kernelName a provider, or null or auto for the fastest; threads 0 for one a core */
     static LocalModel open(Path model, @Nullable String kernelName, int threads) throws IOException {
+        return open(model, kernelName, threads, DEFAULT_CACHE);
+    }
+
+    /** @param cacheType how keys and values are kept: f32, f16 or q8_0 */
+    static LocalModel open(Path model, @Nullable String kernelName, int threads, String cacheType) throws IOException {
+        CacheType cache = CacheType.of(cacheType);
         ModelFile file = ModelFile.open(model);
         Kernels kernels = null;
         try {
@@ -36,7 +45,10 @@ final class LocalModel implements AutoCloseable {
                     kernelName == null || kernelName.equals("auto") ? null : kernelName,
                     threads == 0 ? KernelSettings.defaults().threads() : threads);
             kernels = KernelChoice.of(settings).provider().open(settings);
-            return new LocalModel(file, kernels, LocalGenerator.open(file, StageSettings.of(kernels)));
+            return new LocalModel(
+                    file,
+                    kernels,
+                    LocalGenerator.open(file, new StageSettings(kernels, ModelConfig.MAX_CONTEXT, cache)));
         } catch (RuntimeException failure) {
             if (kernels != null) {
                 kernels.close();
@@ -53,12 +65,13 @@ final class LocalModel implements AutoCloseable {
         return new MalformedException(message.startsWith(name) ? message : name + ": " + message, failure);
     }
 
-    LocalGenerator generator() {
-        return generator;
+    /** The model's metadata. */
+    Gguf header() {
+        return file.header();
     }
 
-    static SamplingParameters parameters(Sampling sampling) {
-        return new SamplingParameters(sampling.temperature(), sampling.topK(), sampling.topP(), sampling.minP());
+    LocalGenerator generator() {
+        return generator;
     }
 
     static List<Integer> boxed(int[] values) {

@@ -30,7 +30,15 @@ final class LogitsCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private List<Integer> tokens;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector, scalar or opencl.")
+    @Option(
+            names = "--cache-type",
+            paramLabel = "TYPE",
+            defaultValue = "f32",
+            description = "How keys and values are kept: f32, f16 or q8_0 (default ${DEFAULT-VALUE}).")
+    @SuppressWarnings("NullAway.Init")
+    private String cacheType;
+
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar or opencl.")
     private @Nullable String kernels;
 
     @Option(
@@ -44,7 +52,7 @@ final class LogitsCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        try (LocalModel local = LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0)) {
+        try (LocalModel local = LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0, cacheType)) {
             int size = local.generator().tokenizer().size();
             for (int token : tokens) {
                 if (token < 0 || token >= size) {

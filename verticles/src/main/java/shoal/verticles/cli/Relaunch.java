@@ -13,19 +13,21 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.library.NativeLibrary;
 
 /**
  * Starts this program once more with the JVM flags that it needs and that a manifest cannot give: the vector module above all.
  * On Unix by {@code execv}, so that the process id, and with it signals and kill -9, stay right; elsewhere as a child.
  */
-final class Relaunch {
+public final class Relaunch {
     private static final String MARK = "shoal.relaunched";
     private static final String KEPT_ERROR = "shoal.stderr";
     private static final int STANDARD_ERROR = 2;
     private static final int WRITE_ONLY = 1;
 
-    static final List<String> FLAGS = List.of(
+    public static final List<String> FLAGS = List.of(
             "--add-modules=jdk.incubator.vector",
             "--enable-native-access=ALL-UNNAMED",
             "--sun-misc-unsafe-memory-access=allow",
@@ -37,27 +39,55 @@ final class Relaunch {
             "-XX:+UseSerialGC",
             "-Xshare:auto");
 
+    /**
+     * For commands that end soon or wait for the network: the optimising compiler costs them more than it gains, where native code
+     * does the hashing. It took half of the processor time of fetching 1 GiB.
+     */
+    private static final String QUICK_COMPILER = "-XX:TieredStopAtLevel=1";
+
+    private static final Set<String> MOVE_FILES_ONLY = Set.of("seed", "fetch");
+
     private Relaunch() {}
+
+    static boolean movesFilesOnly(String[] args) {
+        return args.length > 0 && MOVE_FILES_ONLY.contains(args[0]) && NativeLibrary.isInBuild();
+    }
 
     /** Returns only if the flags are there already, or can't be given; then slower kernels are used and the user is told. */
     static void withFlags(String[] args) {
+        Path jar = jar();
+        if (jar != null) {
+            withFlags(List.of("-jar", jar.toString()), args);
+        } else {
+            restoreStandardError();
+        }
+    }
+
+    /** As above for another program on this class path, which must hold the jar. */
+    public static void withFlags(Class<?> main, String[] args) {
+        if (jar() != null) {
+            withFlags(List.of("-cp", System.getProperty("java.class.path"), main.getName()), args);
+        } else {
+            restoreStandardError();
+        }
+    }
+
+    private static void withFlags(List<String> program, String[] args) {
         restoreStandardError();
         if (System.getProperty(MARK) != null
                 || ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()) {
-            return;
-        }
-        Path jar = jar();
-        if (jar == null) {
             return;
         }
         var command = new ArrayList<String>();
         command.add(Path.of(System.getProperty("java.home"), "bin", isWindows() ? "java.exe" : "java")
                 .toString());
         command.addAll(FLAGS);
+        if (movesFilesOnly(args)) {
+            command.add(QUICK_COMPILER);
+        }
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
         command.add("-D" + MARK + "=true");
-        command.add("-jar");
-        command.add(jar.toString());
+        command.addAll(program);
         command.addAll(List.of(args));
         if (isWindows()) {
             runChild(command);

@@ -18,6 +18,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.MagnetLink;
+import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.store.StoredFile;
 import tools.jackson.databind.json.JsonMapper;
@@ -42,6 +43,12 @@ final class SeedCommand implements Callable<Integer> {
             description = "Address to listen on, 0.0.0.0 for all; default ${DEFAULT-VALUE}.")
     @SuppressWarnings("NullAway.Init")
     private String host;
+
+    @Option(
+            names = "--http-port",
+            paramLabel = "N",
+            description = "TCP port to serve the files on by HTTP too, 0 for any free one.")
+    private @Nullable Integer httpPort;
 
     @Option(names = "--rate", paramLabel = "BYTES", description = "Bytes a second to send at most; 0 for no limit.")
     private long rate;
@@ -81,10 +88,19 @@ final class SeedCommand implements Callable<Integer> {
         CommandPeer.await(
                 peer.vertx.deployVerticle(new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
         Endpoint bound = peer.endpoint.bound();
+        Integer web = null;
+        if (httpPort != null) {
+            var server = new FileServerVerticle(peer.store, host, httpPort);
+            CommandPeer.await(peer.vertx.deployVerticle(server));
+            web = server.port();
+        }
         if (json) {
-            System.out.println(JsonMapper.shared().writeValueAsString(described(bound, seeded)));
+            System.out.println(JsonMapper.shared().writeValueAsString(described(bound, web, seeded)));
         } else {
             System.out.println("listening on " + bound);
+            if (web != null) {
+                System.out.println("and on http://" + host + ":" + web + "/files/");
+            }
             for (StoredFile file : seeded) {
                 var link = new MagnetLink(
                         file.metainfo().infoHash(), file.metainfo().name(), List.of(bound));
@@ -96,9 +112,12 @@ final class SeedCommand implements Callable<Integer> {
         return CommandLine.ExitCode.OK;
     }
 
-    private static Map<String, Object> described(Endpoint bound, List<StoredFile> seeded) {
+    private static Map<String, Object> described(Endpoint bound, @Nullable Integer web, List<StoredFile> seeded) {
         var described = new LinkedHashMap<String, Object>();
         described.put("port", bound.port());
+        if (web != null) {
+            described.put("http_port", web);
+        }
         described.put(
                 "files",
                 seeded.stream()
@@ -113,7 +132,7 @@ final class SeedCommand implements Callable<Integer> {
         return described;
     }
 
-    private static void delete(Path directory) {
+    static void delete(Path directory) {
         try (Stream<Path> all = Files.walk(directory)) {
             for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
                 Files.deleteIfExists(path);

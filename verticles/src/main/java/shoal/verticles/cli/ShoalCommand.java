@@ -18,13 +18,21 @@ import picocli.CommandLine.Spec;
             RoleCommand.Node.class,
             RoleCommand.Coordinator.class,
             GenerateCommand.class,
+            ChatCommand.class,
+            ApplyTemplateCommand.class,
             SplitCommand.class,
             JoinCommand.class,
             TokenizeCommand.class,
             LogitsCommand.class,
+            MakeModelCommand.class,
             TorrentCommand.class,
             SeedCommand.class,
             FetchCommand.class,
+            PushCommand.class,
+            VerifyFileCommand.class,
+            LsCommand.class,
+            RmCommand.class,
+            PinCommand.class,
             DoctorCommand.class
         })
 final class ShoalCommand implements Runnable {

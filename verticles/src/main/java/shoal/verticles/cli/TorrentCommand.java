@@ -9,16 +9,18 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.LinkedHashMap;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
-import shoal.codec.metainfo.BlockHasher;
+import shoal.bridge.hash.BlockHashers;
 import shoal.codec.metainfo.MerkleTree;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.metainfo.Pieces;
+import tools.jackson.databind.json.JsonMapper;
 
 /** Hashes a file and writes its .torrent. */
 @Command(
@@ -35,6 +37,9 @@ final class TorrentCommand implements Callable<Integer> {
     @Option(names = "--out", paramLabel = "FILE", description = "Where to write it; else FILE.torrent.")
     private @Nullable Path out;
 
+    @Option(names = "--json", description = "Print one JSON object.")
+    private boolean json;
+
     @Override
     public Integer call() throws IOException {
         Metainfo metainfo = hash(file);
@@ -45,6 +50,18 @@ final class TorrentCommand implements Callable<Integer> {
             Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
         } finally {
             Files.deleteIfExists(temporary);
+        }
+        if (json) {
+            var line = new LinkedHashMap<String, Object>();
+            line.put("name", metainfo.name());
+            line.put("size", metainfo.length());
+            line.put("info_hash", metainfo.infoHash().toHex());
+            line.put("pieces_root", metainfo.piecesRoot().toHex());
+            line.put("piece_length", metainfo.pieceLength());
+            line.put("magnet", metainfo.magnetLink().toString());
+            line.put("path", target.toString());
+            System.out.println(JsonMapper.shared().writeValueAsString(line));
+            return CommandLine.ExitCode.OK;
         }
         System.out.println("info-hash    " + metainfo.infoHash());
         System.out.println("pieces root  " + metainfo.piecesRoot());
@@ -75,7 +92,7 @@ final class TorrentCommand implements Callable<Integer> {
                         throw new EOFException(file + " has become shorter while it was read. Try again.");
                     }
                 }
-                tree.add(buffer.flip(), BlockHasher.plain());
+                tree.add(buffer.flip(), BlockHashers.best());
             }
             return Metainfo.of(String.valueOf(file.getFileName()), tree.finish());
         }

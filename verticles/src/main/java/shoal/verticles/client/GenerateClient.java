@@ -35,11 +35,12 @@ public final class GenerateClient implements AutoCloseable {
                 new QuicEndpoint.Settings(null, List.of(), Role.CLIENT, "", secret, software, QuicEndpoint.PROTOCOL)));
     }
 
-    /** A whole answer. */
+    /** A whole answer. @param pieces what came with each token */
     public record Answer(
             List<Integer> promptTokens,
             List<Frame.StageEntry> stages,
             List<Integer> tokens,
+            List<Frame.GeneratedToken> pieces,
             String text,
             Frame.StopReason stopped,
             long firstTokenMicros,
@@ -64,15 +65,17 @@ public final class GenerateClient implements AutoCloseable {
                 .onFailure(whole::tryFail)
                 .onSuccess(stream -> {
                     var tokens = new ArrayList<Integer>();
+                    var pieces = new ArrayList<Frame.GeneratedToken>();
                     var text = new StringBuilder();
                     var started = new Frame.GenerationStarted[1];
                     stream.onFrame(frame -> {
                         switch (frame) {
                             case Frame.GenerationStarted start -> started[0] = start;
-                            case Frame.GeneratedToken(int token, String piece) -> {
-                                tokens.add(token);
-                                text.append(piece);
-                                heard.accept(piece);
+                            case Frame.GeneratedToken piece -> {
+                                tokens.add(piece.token());
+                                pieces.add(piece);
+                                text.append(piece.text());
+                                heard.accept(piece.text());
                             }
                             case Frame.GenerationDone done -> {
                                 text.append(done.text());
@@ -81,6 +84,7 @@ public final class GenerateClient implements AutoCloseable {
                                         started[0] == null ? List.of() : started[0].promptTokens(),
                                         started[0] == null ? List.of() : started[0].stages(),
                                         List.copyOf(tokens),
+                                        List.copyOf(pieces),
                                         text.toString(),
                                         done.stopped(),
                                         done.firstTokenMicros(),

@@ -1,13 +1,19 @@
 package shoal.verticles.config;
 
 import java.net.InetAddress;
+import java.net.URI;
+import java.net.URISyntaxException;
 import java.net.UnknownHostException;
 import java.nio.file.Path;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.MalformedException;
+import shoal.codec.base.NodeId;
 import shoal.codec.wire.ActivationType;
 
 /** What one process is and how it behaves. Keys, bounds, defaults and meanings stand in {@code config/schema.json}. */
@@ -20,6 +26,8 @@ public record Profile(
         Store store,
         Torrent torrent,
         Upload upload,
+        Download download,
+        Push push,
         Shard shard,
         Compute compute,
         Coordinator coordinator,
@@ -75,7 +83,9 @@ public record Profile(
     public record Store(
             String directory,
             @Nullable String shardsDirectory,
-            @Nullable String seedDirectory) {
+            @Nullable String seedDirectory,
+            long quotaBytes,
+            List<String> lookIn) {
         public Path directoryPath() {
             return Path.of(directory);
         }
@@ -85,13 +95,62 @@ public record Profile(
         }
     }
 
-    public record Torrent(boolean enabled, boolean autoLoad, int stallSeconds) {}
+    public record Torrent(boolean enabled, boolean autoLoad, int stallSeconds, List<String> webSeeds) {
+        /** @throws ProfileException for one that is no http or https URL */
+        public List<URI> webSeedAddresses() {
+            return webSeeds.stream()
+                    .map(text -> {
+                        try {
+                            URI address = new URI(text);
+                            if (("http".equals(address.getScheme()) || "https".equals(address.getScheme()))
+                                    && address.getHost() != null) {
+                                return address;
+                            }
+                        } catch (URISyntaxException noAddress) {
+                            // told below
+                        }
+                        throw new ProfileException("torrent.webSeeds: '" + text + "' is no http or https URL.");
+                    })
+                    .toList();
+        }
+    }
 
-    public record Upload(long bytesPerSecond) {}
+    public record Upload(
+            long bytesPerSecond,
+            long bytesPerSecondPerPeer,
+            String httpHost,
+            @Nullable Integer httpPort) {}
+
+    public record Download(long bytesPerSecond, long bytesPerSecondPerPeer, int connections, long memoryBytes) {}
+
+    public record Push(List<String> allow, String namePattern, String nameReplacement) {
+        /** Who may push. @throws ProfileException for what is no node id */
+        public Set<NodeId> allowed() {
+            var allowed = new LinkedHashSet<NodeId>();
+            for (String text : allow) {
+                try {
+                    allowed.add(NodeId.parse(text));
+                } catch (MalformedException noId) {
+                    throw new ProfileException("push.allow: " + noId.getMessage());
+                }
+            }
+            return allowed;
+        }
+
+        /** The name to store a pushed file under. @throws ProfileException if pattern or replacement are wrong */
+        public String storedName(String pushed) {
+            try {
+                var matcher = Pattern.compile(namePattern).matcher(pushed);
+                return matcher.matches() ? matcher.replaceFirst(nameReplacement) : pushed;
+            } catch (IllegalArgumentException | IndexOutOfBoundsException wrong) {
+                throw new ProfileException("push.namePattern and push.nameReplacement: " + wrong.getMessage());
+            }
+        }
+    }
 
     public record Shard(@Nullable Integer id, @Nullable Integer total) {}
 
-    public record Compute(String kernels, String device, int threads, long memoryBytes, int contextLength) {
+    public record Compute(String kernels, String device, int threads, long memoryBytes, int contextLength, String cache) {
         public int threadCount() {
             return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         }

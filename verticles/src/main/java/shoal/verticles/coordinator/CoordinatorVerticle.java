@@ -35,6 +35,7 @@ import shoal.codec.wire.Role;
 import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SignedRecord;
 import shoal.codec.wire.StreamKind;
+import shoal.codec.wire.TokenLogprob;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -63,6 +64,7 @@ public final class CoordinatorVerticle extends VerticleBase {
     private Generations generations;
     private Epoch epoch = Epoch.FIRST;
     private boolean discovered;
+    private int needed;
     private String waitingFor = "the bootstrap";
     private @Nullable String trouble;
 
@@ -71,14 +73,15 @@ public final class CoordinatorVerticle extends VerticleBase {
         this.endpoint = endpoint;
         this.bus = bus;
         this.profile = profile;
+        this.needed = profile.coordinator().nodes();
         this.commands = new Commands(bus, endpoint.nodeId());
     }
 
     @Override
     public Future<?> start() {
-        generations = new Generations(vertx, endpoint, commands, profile);
+        generations = new Generations(vertx, endpoint, commands, profile, this::placeAnew);
         new Requests(vertx, endpoint, bus, profile, generations, this::serving).start();
-        bus.listen(Addresses.MEMBER_LOST, Local.MemberLost.class, _ -> memberLost());
+        bus.listen(Addresses.MEMBER_LOST, Local.MemberLost.class, lost -> memberLost(lost.node()));
         bus.answerLocally(
                 Addresses.SWARM_STATE,
                 Local.AskSwarm.class,
@@ -95,7 +98,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         findModel()
                 .compose(found -> {
                     model = found;
-                    waitingFor = profile.coordinator().nodes() + " node(s) to join";
+                    waitingFor = needed + " node(s) to join";
                     return discover();
                 })
                 .compose(_ -> place())
@@ -109,23 +112,26 @@ public final class CoordinatorVerticle extends VerticleBase {
                 });
     }
 
-    /** A process is gone. If it was a stage, the swarm is not ready until the layers are placed anew. */
-    private void memberLost() {
+    /** A process is gone. If it was a stage, its layers are placed anew. */
+    private void memberLost(NodeId gone) {
+        nodes.remove(gone);
+        commands.lost(gone);
         Pipeline before = pipeline;
-        if (before == null) {
-            return;
+        if (before != null && before.runsOn(gone)) {
+            placeAnew(before);
         }
-        refresh().onSuccess(_ -> {
-            boolean whole = before.hops().stream()
-                    .allMatch(hop -> nodes.containsKey(hop.node().id()));
-            if (!whole && pipeline == before) {
-                pipeline = null;
-                LOG.warn("a node that ran layers is gone; placing them anew");
-                waitingFor = "layers to be placed anew";
-                generations.failAll(before, "a node is gone in the middle of the answer. Ask again.");
-                place().onFailure(failure -> prepare());
-            }
-        });
+    }
+
+    /** What runs waits meanwhile, and goes on where it stood. */
+    private void placeAnew(Pipeline before) {
+        if (pipeline != before) {
+            return; // somebody saw it earlier
+        }
+        pipeline = null;
+        LOG.warn("a node that ran layers is gone; placing them anew");
+        waitingFor = "layers to be placed anew";
+        generations.suspend(before, "a node is gone in the middle of the answer");
+        place().onFailure(failure -> prepare());
     }
 
     private Future<Model> findModel() {
@@ -221,10 +227,10 @@ public final class CoordinatorVerticle extends VerticleBase {
                     return Future.join(asking).transform(_ -> Future.<Void>succeededFuture());
                 })
                 .compose(_ -> {
-                    if (nodes.size() >= profile.coordinator().nodes()) {
+                    if (nodes.size() >= needed) {
                         return Future.<Void>succeededFuture();
                     }
-                    waitingFor = profile.coordinator().nodes() + " nodes to join, " + nodes.size() + " are here";
+                    waitingFor = needed + " nodes to join, " + nodes.size() + " are here";
                     if (!discovered) {
                         discovered = true;
                         LOG.info("waiting for {}", waitingFor);
@@ -246,14 +252,13 @@ public final class CoordinatorVerticle extends VerticleBase {
             LOG.info("placing {} shards on {} nodes", shards.size(), candidates.size());
             bus.tell(Addresses.STEP, new Local.Step(4, "checked which nodes have their shards loaded"));
             waitingFor = "nodes to load their shards";
-            return loadAll(known, placement, true)
-                    .compose(_ -> loadAll(known, placement, false))
-                    .compose(_ -> {
-                        bus.tell(
-                                Addresses.STEP,
-                                new Local.Step(18, "every node has its shards; " + shards.size() + " are covered"));
-                        return canary(known, placement);
-                    });
+            return loadAll(known, placement, true).compose(_ -> {
+                loadAll(known, placement, false);
+                bus.tell(
+                        Addresses.STEP,
+                        new Local.Step(18, "every node has its shards; " + shards.size() + " are covered"));
+                return canary(known, placement);
+            });
         });
     }
 
@@ -332,9 +337,11 @@ public final class CoordinatorVerticle extends VerticleBase {
         waitingFor = "a canary token to pass through all stages";
         Promise<Void> passed = Promise.promise();
         int token = Math.max(0, known.tokenizer().beginOfText());
-        generations.run(known, planned, List.of(token), 1, Sampling.GREEDY, new Generations.Listener() {
+        generations.run(known, planned, List.of(token), 1, Sampling.GREEDY, 0, new Generations.Listener() {
             @Override
-            public void token(int sampled, float logProbability) {}
+            public boolean token(int sampled, float logProbability, List<TokenLogprob> top) {
+                return false;
+            }
 
             @Override
             public void finished(Frame.StopReason reason) {
@@ -349,6 +356,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         return passed.future().onSuccess(_ -> {
             pipeline = planned;
             trouble = null;
+            needed = 1; // whoever is left must do, should some be lost
             LOG.info(
                     "ready: {} on {}",
                     known.manifest().modelName(),
@@ -362,6 +370,7 @@ public final class CoordinatorVerticle extends VerticleBase {
                     Addresses.STEP,
                     new Local.Step(19, "the swarm is ready: a canary token passed through every stage"));
             bus.tell(Addresses.SWARM_READY, ready(known, placement));
+            generations.resume(planned);
         });
     }
 

@@ -12,11 +12,13 @@ import shoal.bridge.model.arch.Architectures;
 import shoal.bridge.model.text.ChatTemplate;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
+import shoal.bridge.model.text.grammar.Grammar;
 import shoal.bridge.model.text.jinja.TemplateException;
 import shoal.codec.base.MalformedException;
 import shoal.codec.command.CommandException;
 import shoal.codec.gguf.VocabularyFile;
 import shoal.codec.metainfo.ModelManifest;
+import shoal.codec.wire.Sampling;
 
 /**
  * What a model's vocabulary file tells.
@@ -68,9 +70,16 @@ record Model(
      * A prompt as token ids, once it is sure that it can be run.
      *
      * @param begin whether the model's first token is put before it
-     * @throws CommandException if it has no tokens, or more than the context length leaves room for
+     * @throws CommandException if it has no tokens, or more than the context length leaves room for, or the grammar is wrong
      */
-    List<Integer> tokens(String prompt, boolean begin, int maxTokens, int context) {
+    List<Integer> tokens(String prompt, boolean begin, int maxTokens, Sampling sampling, int context) {
+        if (!sampling.grammar().isEmpty()) {
+            try {
+                Grammar.parse(sampling.grammar(), tokenizer);
+            } catch (MalformedException wrong) {
+                throw new CommandException(String.valueOf(wrong.getMessage()));
+            }
+        }
         var tokens = new ArrayList<Integer>();
         for (int token : tokenizer.encode(prompt, begin, true)) {
             tokens.add(token);

@@ -3,8 +3,10 @@ package shoal.verticles.coordinator;
 import java.util.List;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
+import shoal.codec.base.NodeId;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.wire.Frame;
+import shoal.verticles.bus.Local;
 
 /** The stages of a model, in order: which shard each runs, and on which node. Each pipeline has an epoch of its own. */
 record Pipeline(Epoch epoch, List<Hop> hops) {
@@ -15,9 +17,19 @@ record Pipeline(Epoch epoch, List<Hop> hops) {
         hops = List.copyOf(hops);
     }
 
+    boolean runsOn(NodeId node) {
+        return hops.stream().anyMatch(hop -> hop.node().id().equals(node));
+    }
+
     List<Frame.StageEntry> entries() {
         return hops.stream()
                 .map(hop -> new Frame.StageEntry(hop.node().id(), hop.shard().layers()))
+                .toList();
+    }
+
+    List<Local.StageRun> runs() {
+        return hops.stream()
+                .map(hop -> new Local.StageRun(hop.node().id(), hop.shard().layers(), hop.kernels()))
                 .toList();
     }
 }

@@ -11,6 +11,8 @@ import java.util.Map;
 import java.util.function.Supplier;
 import shoal.bridge.model.text.ChatTemplate;
 import shoal.bridge.model.text.Detokenizer;
+import shoal.bridge.model.text.StopTexts;
+import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.jinja.TemplateException;
 import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
@@ -18,6 +20,7 @@ import shoal.codec.command.Result;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.StreamKind;
+import shoal.codec.wire.TokenLogprob;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -27,6 +30,9 @@ import shoal.verticles.quic.QuicEndpoint;
 
 /** Those who ask for text: programs by QUIC, machines by the event bus, and verticles of this process. */
 final class Requests {
+    /** How often other machines may take over during one answer. */
+    private static final int MAX_RECOVERIES = 100;
+
     private final Vertx vertx;
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
@@ -61,7 +67,7 @@ final class Requests {
         bus.listen(Addresses.CANCEL_GENERATION, Local.CancelGeneration.class, cancelled -> {
             Long session = byId.get(cancelled.id());
             if (session != null) {
-                generations.fail(session, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
+                generations.cancel(session);
             }
         });
     }
@@ -87,7 +93,8 @@ final class Requests {
                 return;
             }
             Model model = now.model();
-            vertx.executeBlocking(() -> model.tokens(request.prompt(), true, request.maxTokens(), context(model)))
+            vertx.executeBlocking(() -> model.tokens(
+                            request.prompt(), true, request.maxTokens(), request.sampling(), context(model)))
                     .onFailure(failure -> stream.refuse(ErrorCode.CONTEXT, String.valueOf(failure.getMessage())))
                     .onSuccess(prompt -> {
                         stream.send(new Frame.GenerationStarted(
@@ -98,8 +105,9 @@ final class Requests {
                                 prompt,
                                 request.maxTokens(),
                                 request.sampling(),
-                                new Streaming(stream, model, begun));
-                        stream.onClose(() -> generations.fail(id, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence()));
+                                MAX_RECOVERIES,
+                                new Streaming(stream, model, request.stop(), begun));
+                        stream.onClose(() -> generations.cancel(id));
                     });
         });
     }
@@ -133,23 +141,31 @@ final class Requests {
     private static final class Streaming implements Generations.Listener {
         private final FrameStream stream;
         private final Detokenizer detokenizer;
+        private final StopTexts stops;
         private final Clock clock;
 
-        Streaming(FrameStream stream, Model model, long begunNanos) {
+        Streaming(FrameStream stream, Model model, List<String> stop, long begunNanos) {
             this.stream = stream;
             this.detokenizer = new Detokenizer(model.tokenizer(), true);
+            this.stops = new StopTexts(stop);
             this.clock = new Clock(begunNanos);
         }
 
         @Override
-        public void token(int token, float logProbability) {
+        public boolean token(int token, float logProbability, List<TokenLogprob> top) {
             clock.token();
-            stream.send(new Frame.GeneratedToken(token, detokenizer.next(token)));
+            stream.send(new Frame.GeneratedToken(token, stops.next(detokenizer.next(token)), logProbability, top));
+            return stops.stopped();
         }
 
         @Override
         public void finished(Frame.StopReason reason) {
-            stream.send(new Frame.GenerationDone(reason, detokenizer.end(), clock.firstMicros(), clock.totalMicros()))
+            String rest = stops.next(detokenizer.end()) + stops.end();
+            stream.send(new Frame.GenerationDone(
+                            stops.stopped() ? Frame.StopReason.STOP : reason,
+                            rest,
+                            clock.firstMicros(),
+                            clock.totalMicros()))
                     .onSuccess(_ -> stream.end());
         }
 
@@ -165,10 +181,18 @@ final class Requests {
     private Future<Result.Generated> generate(Command.Generate request) {
         Serving now = serving.get();
         Model model = now.model();
-        return vertx.executeBlocking(() -> model.tokens(request.prompt(), true, request.maxTokens(), context(model)))
+        return vertx.executeBlocking(() ->
+                        model.tokens(request.prompt(), true, request.maxTokens(), request.sampling(), context(model)))
                 .compose(prompt -> {
                     var whole = new Whole(model, prompt);
-                    generations.run(model, now.pipeline(), prompt, request.maxTokens(), request.sampling(), whole);
+                    generations.run(
+                            model,
+                            now.pipeline(),
+                            prompt,
+                            request.maxTokens(),
+                            request.sampling(),
+                            MAX_RECOVERIES,
+                            whole);
                     return whole.answered.future();
                 });
     }
@@ -186,9 +210,10 @@ final class Requests {
         }
 
         @Override
-        public void token(int token, float logProbability) {
+        public boolean token(int token, float logProbability, List<TokenLogprob> top) {
             tokens.add(token);
             text.append(detokenizer.next(token));
+            return false;
         }
 
         @Override
@@ -213,7 +238,7 @@ final class Requests {
         int context = context(model);
         return vertx.executeBlocking(() -> tokens(model, request, context)).map(prompt -> {
             int most = request.maxTokens() == 0 ? context - prompt.size() : request.maxTokens();
-            var told = new Told(request, model, new Clock(begun));
+            var told = new Told(request, now, new Clock(begun));
             byId.put(
                     request.id(),
                     generations.run(
@@ -222,21 +247,16 @@ final class Requests {
                             prompt,
                             Math.min(most, Frame.Generate.MAX_TOKENS),
                             request.sampling(),
+                            MAX_RECOVERIES,
                             told));
-            return new Local.GenerationAccepted(
-                    model.name(),
-                    prompt.size(),
-                    now.pipeline().hops().stream()
-                            .map(hop -> new Local.StageRun(
-                                    hop.node().id(), hop.shard().layers(), hop.kernels()))
-                            .toList());
+            return new Local.GenerationAccepted(model.name(), prompt.size());
         });
     }
 
     private static List<Integer> tokens(Model model, Local.StartGeneration request, int context) {
         int room = Math.max(1, request.maxTokens());
         return switch (request.prompt()) {
-            case Local.Prompt.Text(String text) -> model.tokens(text, true, room, context);
+            case Local.Prompt.Text(String text) -> model.tokens(text, true, room, request.sampling(), context);
             case Local.Prompt.Chat chat -> {
                 ChatTemplate template = model.template();
                 if (template == null) {
@@ -245,7 +265,7 @@ final class Requests {
                 }
                 try {
                     String prompt = template.render(chat.messages(), chat.tools(), true, chat.variables());
-                    yield model.tokens(prompt, !model.beginsItself(prompt), room, context);
+                    yield model.tokens(prompt, !model.beginsItself(prompt), room, request.sampling(), context);
                 } catch (TemplateException failure) {
                     throw new CommandException("the model's chat template: " + failure.getMessage());
                 }
@@ -256,57 +276,61 @@ final class Requests {
     /** Tells the pieces as news; ends the generation when a stop text comes. */
     private final class Told implements Generations.Listener {
         private final Local.StartGeneration request;
+        private final Tokenizer tokenizer;
         private final Detokenizer detokenizer;
         private final StopTexts stops;
         private final Clock clock;
+        private Pipeline pipeline;
+        private int recoveries;
         private int tokens;
-        private boolean over;
 
-        Told(Local.StartGeneration request, Model model, Clock clock) {
+        Told(Local.StartGeneration request, Serving now, Clock clock) {
             this.request = request;
             this.clock = clock;
-            detokenizer = new Detokenizer(model.tokenizer(), false);
+            pipeline = now.pipeline();
+            tokenizer = now.model().tokenizer();
+            detokenizer = new Detokenizer(tokenizer, false);
             stops = new StopTexts(request.stop());
         }
 
         @Override
-        public void token(int token, float logProbability) {
-            if (over) {
-                return;
-            }
+        public boolean token(int token, float logProbability, List<TokenLogprob> top) {
             clock.token();
             tokens++;
-            tell(new Local.GenerationNews.Piece(token, logProbability, stops.next(detokenizer.next(token))));
-            if (stops.met()) {
-                end(true);
-                Long session = byId.get(request.id());
-                if (session != null) {
-                    generations.fail(session, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
-                }
-            }
+            tell(new Local.GenerationNews.Piece(
+                    stops.next(detokenizer.next(token)),
+                    request.chances() ? told(token, logProbability, top) : List.of()));
+            return stops.stopped();
+        }
+
+        /** The token itself, then the likeliest ones. */
+        private List<Local.TokenChance> told(int token, float logProbability, List<TokenLogprob> top) {
+            var chances = new ArrayList<Local.TokenChance>();
+            chances.add(new Local.TokenChance(token, tokenizer.bytes(token, true), logProbability));
+            top.forEach(other -> chances.add(
+                    new Local.TokenChance(other.token(), tokenizer.bytes(other.token(), true), other.logprob())));
+            return chances;
+        }
+
+        @Override
+        public void moved(Pipeline now) {
+            pipeline = now;
+            recoveries++;
         }
 
         @Override
         public void finished(Frame.StopReason reason) {
             byId.remove(request.id());
-            end(reason == Frame.StopReason.EOS);
+            String rest = stops.next(detokenizer.end()) + stops.end();
+            boolean stopped = stops.stopped() || reason == Frame.StopReason.EOS;
+            tell(new Local.GenerationNews.Ended(
+                    rest, stopped, tokens, clock.firstMicros(), clock.totalMicros(), pipeline.runs(), recoveries));
         }
 
         @Override
         public void failed(ErrorCode code, String message) {
             byId.remove(request.id());
-            if (!over) {
-                over = true;
-                tell(new Local.GenerationNews.Broken(code, message));
-            }
-        }
-
-        private void end(boolean stopped) {
-            if (!over) {
-                over = true;
-                String rest = stops.next(detokenizer.end()) + stops.end();
-                tell(new Local.GenerationNews.Ended(rest, stopped, tokens, clock.firstMicros(), clock.totalMicros()));
-            }
+            tell(new Local.GenerationNews.Broken(code, message));
         }
 
         private void tell(Local.GenerationNews news) {

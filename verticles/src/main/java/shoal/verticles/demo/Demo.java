@@ -54,7 +54,24 @@ public final class Demo {
     private final CompletableFuture<Void> firstDeath = new CompletableFuture<>();
     private final Map<String, JsonNode> progress = new ConcurrentHashMap<>();
     private final boolean[] stepsSeen = new boolean[20];
+    private volatile @Nullable JsonNode placement;
+    private volatile @Nullable Victim victim;
+    private volatile boolean talking;
+    private int pieces;
     private volatile boolean ending;
+
+    /** A stage that was killed in the middle of the answer. */
+    private static final class Victim {
+        private final Child child;
+        private final String layers;
+        private final long killedNanos = System.nanoTime();
+        private long goneMillis;
+
+        Victim(Child child, String layers) {
+            this.child = child;
+            this.layers = layers;
+        }
+    }
 
     /** What the user asked for. */
     public record Options(
@@ -64,6 +81,7 @@ public final class Demo {
             String prompt,
             int tokens,
             Sampling sampling,
+            boolean kill,
             boolean keep,
             boolean json) {}
 
@@ -166,7 +184,8 @@ public final class Demo {
             awaitReady(node);
         }
         JsonNode coordinatorReady = awaitReady(coordinator);
-        JsonNode placement = await(swarmReady, READY_SECONDS, "the swarm did not become ready", coordinator);
+        await(swarmReady, READY_SECONDS, "the swarm did not become ready", coordinator);
+        talking = true;
         screen.settle();
         screen.line("");
         GenerateClient.Answer answer;
@@ -175,15 +194,19 @@ public final class Demo {
             answer = client.generate(
                     endpoint(coordinatorReady),
                     new Frame.Generate(options.prompt(), options.tokens(), options.sampling()),
-                    screen::text);
+                    this::hear);
             screen.text("\n\n");
         }
         Reference alone = await(reference, READY_SECONDS, "one process gave no answer to compare with", null);
         boolean identical =
                 alone.tokens().equals(answer.tokens()) && alone.text().equals(answer.text());
-        summarise(answer, identical, placement, begun);
+        summarise(answer, identical, begun);
         if (options.json()) {
-            System.out.println(JSON.writeValueAsString(report(answer, identical, placement, coordinatorReady)));
+            System.out.println(JSON.writeValueAsString(report(answer, identical, coordinatorReady)));
+        }
+        if (options.kill() && victim == null) {
+            screen.line("shoal: the answer was over before a stage was killed; ask for more --tokens");
+            return 1;
         }
         if (!identical) {
             screen.line("shoal: the swarm's answer differs from one process's: " + alone.text());
@@ -196,6 +219,41 @@ public final class Demo {
                     + coordinatorReady.path("api").asString() + "   End it: shoal demo --stop");
         }
         return 0;
+    }
+
+    /** A piece of the answer. With --kill, a stage dies when a third of it is there. */
+    private void hear(String piece) {
+        Victim killed = victim;
+        if (killed != null && killed.goneMillis == 0) {
+            killed.goneMillis = Math.max(1, (System.nanoTime() - killed.killedNanos) / 1_000_000);
+            screen.aside(String.format(Locale.ROOT, "goes on after %d ms", killed.goneMillis));
+        }
+        screen.text(piece);
+        pieces++;
+        if (options.kill() && killed == null && pieces >= Math.max(1, options.tokens() / 3)) {
+            kill();
+        }
+    }
+
+    private void kill() {
+        JsonNode stages = Objects.requireNonNull(placement).path("stages");
+        JsonNode stage = stages.get(stages.size() / 2);
+        String id = stage.path("node").asString();
+        for (Child child : children) {
+            if (Objects.requireNonNull(ready.get(child))
+                    .join()
+                    .path("id")
+                    .asString()
+                    .equals(id)) {
+                var killed = new Victim(
+                        child,
+                        stage.path("layers").get(0).asInt() + "–"
+                                + stage.path("layers").get(1).asInt());
+                victim = killed;
+                child.process().destroyForcibly();
+                screen.aside("kill -9 " + child.pid() + ": " + child.name() + ", layers " + killed.layers);
+            }
+        }
     }
 
     // --------------------------------------------------------------------------------------------- processes
@@ -222,7 +280,8 @@ public final class Demo {
         children.add(child);
         ready.computeIfAbsent(child, _ -> new CompletableFuture<>());
         child.process().onExit().thenAccept(_ -> {
-            if (!ending) {
+            Victim killed = victim;
+            if (!ending && (killed == null || killed.child != child)) {
                 firstDeath.completeExceptionally(new IllegalStateException(
                         name + " ended with exit code " + child.process().exitValue() + ": " + child.lastWords()));
             }
@@ -238,12 +297,18 @@ public final class Demo {
                         child.name(), child.pid(), event.path("quic").asString()));
                 ready.computeIfAbsent(child, _ -> new CompletableFuture<>()).complete(event);
             }
-            case "swarm_ready" -> swarmReady.complete(event);
+            case "swarm_ready" -> {
+                placement = event;
+                swarmReady.complete(event);
+            }
             case "step" ->
                 step(child, event.path("number").asInt(), event.path("text").asString());
             case "progress" -> {
                 String name = event.path("name").asString();
                 progress.put(child.name() + " " + name, event);
+                if (talking) {
+                    return;
+                }
                 JsonNode bytes = event.path("bytes");
                 screen.bar(
                         child.name() + " " + name,
@@ -346,13 +411,16 @@ public final class Demo {
     private void keep() throws IOException {
         ending = true;
         var lines = children.stream()
+                .filter(Child::isAlive)
                 .map(child -> birth(child.process().toHandle()))
                 .toList();
         Path kept = keptDirectory().resolve(directory.getFileName().toString());
         Files.createDirectories(kept.getParent());
         Files.write(kept, lines);
         for (Child child : children) {
-            child.detach();
+            if (child.isAlive()) {
+                child.detach();
+            }
         }
     }
 
@@ -424,10 +492,10 @@ public final class Demo {
         return sums;
     }
 
-    private List<Map<String, Object>> processes(JsonNode placement) {
+    private List<Map<String, Object>> processes() {
         var layers = new HashMap<String, List<List<Integer>>>();
         for (String kind : List.of("stages", "spares")) {
-            placement
+            Objects.requireNonNull(placement)
                     .path(kind)
                     .forEach(stage -> layers.computeIfAbsent(stage.path("node").asString(), _ -> new ArrayList<>())
                             .add(List.of(
@@ -435,11 +503,16 @@ public final class Demo {
                                     stage.path("layers").get(1).asInt())));
         }
         var processes = new ArrayList<Map<String, Object>>();
+        Victim killed = victim;
         for (Child child : children) {
+            if (killed != null && killed.child == child) {
+                continue;
+            }
             JsonNode event = Objects.requireNonNull(ready.get(child)).join();
             String id = event.path("id").asString();
             var process = new LinkedHashMap<String, Object>();
             process.put("id", id);
+            process.put("name", child.name());
             process.put("pid", child.pid());
             process.put("role", event.path("role").asString());
             process.put("layers", layers.getOrDefault(id, List.of()));
@@ -448,24 +521,29 @@ public final class Demo {
         return processes;
     }
 
-    private Map<String, Object> report(
-            GenerateClient.Answer answer, boolean identical, JsonNode placement, JsonNode coordinatorReady) {
+    private Map<String, Object> report(GenerateClient.Answer answer, boolean identical, JsonNode coordinatorReady) {
         var report = new LinkedHashMap<String, Object>();
         report.put("identical", identical);
         report.put("text", answer.text());
         report.put("tokens", answer.tokens());
         report.put("stopped", answer.stopped().name().toLowerCase(Locale.ROOT));
-        report.put("nodes", processes(placement));
+        report.put("nodes", processes());
         report.put("bytes", bytes());
         report.put("ttft_ms", answer.firstTokenMicros() / 1000.0);
         report.put("tokens_per_second", answer.tokensPerSecond());
+        Victim killed = victim;
+        if (killed != null) {
+            report.put(
+                    "killed",
+                    Map.of("name", killed.child.name(), "pid", killed.child.pid(), "gone_ms", killed.goneMillis));
+        }
         if (options.keep()) {
             report.put("api", coordinatorReady.path("api").asString());
         }
         return report;
     }
 
-    private void summarise(GenerateClient.Answer answer, boolean identical, JsonNode placement, long begun) {
+    private void summarise(GenerateClient.Answer answer, boolean identical, long begun) {
         Map<String, Long> bytes = bytes();
         screen.line(String.format(
                 Locale.ROOT,
@@ -474,13 +552,21 @@ public final class Demo {
                 answer.tokensPerSecond(),
                 answer.firstTokenMicros() / 1000.0,
                 identical ? "; one process gives exactly the same" : ""));
+        Victim killed = victim;
+        if (killed != null) {
+            screen.line(String.format(
+                    Locale.ROOT,
+                    "%s (layers %s) was killed in the middle; the answer went on after %d ms, no token lost",
+                    killed.child.name(),
+                    killed.layers,
+                    killed.goneMillis));
+        }
         screen.line("bytes from the rendezvous " + kib(bytes.get("rendezvous")) + ", from peers "
                 + kib(bytes.get("peers")));
-        int number = 0;
-        for (Map<String, Object> process : processes(placement)) {
+        for (Map<String, Object> process : processes()) {
             screen.line(String.format(
                     "  %-12s pid %-8s %s  %s",
-                    children.get(number++).name(),
+                    process.get("name"),
                     process.get("pid"),
                     String.valueOf(process.get("id")).substring(0, 8),
                     describe(process)));

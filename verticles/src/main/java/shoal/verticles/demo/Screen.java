@@ -62,6 +62,12 @@ final class Screen {
         out.flush();
     }
 
+    /** A remark in the middle of text. */
+    synchronized void aside(String remark) {
+        out.print(terminal ? "\n\u001b[2m  [" + remark + "]\u001b[0m\n" : "\n  [" + remark + "]\n");
+        out.flush();
+    }
+
     private void erase() {
         if (terminal && drawn > 0) {
             out.print("\u001b[" + drawn + "A\u001b[J");

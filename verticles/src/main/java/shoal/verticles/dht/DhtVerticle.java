@@ -78,6 +78,7 @@ public final class DhtVerticle extends VerticleBase {
         endpoint.onStream(StreamKind.DHT, this::answer);
         bus.answerLocally(Addresses.FIND_PROVIDERS, Local.FindProviders.class, this::findProviders);
         bus.answerLocally(Addresses.ANNOUNCE, Local.Announce.class, this::announce);
+        bus.listen(Addresses.WITHDRAW, Local.Withdraw.class, gone -> driver.feed(new Dht.Withdraw(gone.key())));
         driver.feed(new Dht.Bootstrap(bootstrap, true));
         driver.feed(new Dht.Announce(DhtKeys.cluster(cluster), role.text().getBytes(StandardCharsets.UTF_8)));
         return Future.succeededFuture();

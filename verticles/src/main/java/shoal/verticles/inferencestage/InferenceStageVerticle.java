@@ -19,8 +19,6 @@ import org.slf4j.LoggerFactory;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.model.Batch;
 import shoal.bridge.model.Stage;
-import shoal.bridge.model.sampling.Sampler;
-import shoal.bridge.model.sampling.SamplingParameters;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
 import shoal.codec.base.NodeId;
@@ -65,7 +63,8 @@ public final class InferenceStageVerticle extends VerticleBase {
             SequenceMemory sequence,
             NodeId owner,
             @Nullable FrameStream next,
-            FrameStream coordinator) {}
+            FrameStream coordinator,
+            @Nullable StageSampling sampling) {}
 
     /** Input of one computation. */
     private record Work(Epoch epoch, int microBatch, int firstPosition, int count, boolean sample, Batch.Input input) {}
@@ -120,18 +119,32 @@ public final class InferenceStageVerticle extends VerticleBase {
                     "this node has " + MAX_SESSIONS + " sessions already; ask again when one has ended"));
         }
         return stageOf(task)
-                .compose(stage -> connect(task).map(ways -> {
-                    drop(key);
-                    var running = new Running(
-                            task,
-                            stage,
-                            stage.openSequence(),
-                            task.coordinator().id(),
-                            ways.next(),
-                            ways.coordinator());
-                    sessions.put(key, running);
-                    return new Result.TaskAccepted(task.session(), task.stage(), true);
-                }));
+                .compose(stage -> samplingOf(task, stage)
+                        .compose(sampling -> connect(task).map(ways -> {
+                            drop(key);
+                            var running = new Running(
+                                    task,
+                                    stage,
+                                    stage.openSequence(),
+                                    task.coordinator().id(),
+                                    ways.next(),
+                                    ways.coordinator(),
+                                    sampling);
+                            sessions.put(key, running);
+                            return new Result.TaskAccepted(task.session(), task.stage(), true);
+                        })));
+    }
+
+    /** Null for a stage that does not sample. */
+    private Future<@Nullable StageSampling> samplingOf(Command.ExecuteTask task, Stage stage) {
+        if (!stage.isLast()) {
+            return Future.succeededFuture(null);
+        }
+        if (!task.sampling().needsVocabulary()) {
+            return Future.succeededFuture(new StageSampling(task.sampling(), null));
+        }
+        return vertx.executeBlocking(() -> new StageSampling(
+                task.sampling(), Objects.requireNonNull(host.tokenizer(task.infoHash(), task.layers()))));
     }
 
     private Future<Stage> stageOf(Command.ExecuteTask task) {
@@ -216,6 +229,7 @@ public final class InferenceStageVerticle extends VerticleBase {
                 }
                 case Frame.Activation activation ->
                     work(new Key(activation.session(), activation.stage()), workOf(activation));
+                case Frame.SequenceTokens tokens -> learn(tokens);
                 default ->
                     stream.refuse(ErrorCode.UNSUPPORTED, "a stage takes tokens and activations, not " + frame.type());
             }
@@ -247,17 +261,37 @@ public final class InferenceStageVerticle extends VerticleBase {
         }
         compute.executeBlocking(() -> run(running, work))
                 .onSuccess(result -> handOn(running, result))
-                .onFailure(failure -> {
-                    LOG.warn("session {} stage {}: {}", key.session(), key.stage(), failure.toString());
-                    running.coordinator()
-                            .send(new Frame.StageFailed(
-                                    key.session(),
-                                    running.task().epoch(),
-                                    failure instanceof IllegalArgumentException
-                                            ? ErrorCode.CONTEXT
-                                            : ErrorCode.INTERNAL,
-                                    bounded(failure)));
-                });
+                .onFailure(failure -> tellFailure(key, running, failure));
+    }
+
+    /** What came before, for a stage that looks back. */
+    private void learn(Frame.SequenceTokens tokens) {
+        var key = new Key(tokens.session(), tokens.stage());
+        Running running = sessions.get(key);
+        if (running == null || !tokens.epoch().equals(running.task().epoch())) {
+            LOG.debug("tokens of session {} stage {}, which is not open here", key.session(), key.stage());
+            return;
+        }
+        StageSampling sampling = running.sampling();
+        if (sampling == null) {
+            return;
+        }
+        compute.executeBlocking(() -> {
+                    sampling.learn(tokens, running.task().contextLength());
+                    return sampling.sampleIfKnown(running.task());
+                })
+                .onSuccess(result -> handOn(running, result))
+                .onFailure(failure -> tellFailure(key, running, failure));
+    }
+
+    private static void tellFailure(Key key, Running running, Throwable failure) {
+        LOG.warn("session {} stage {}: {}", key.session(), key.stage(), failure.toString());
+        running.coordinator()
+                .send(new Frame.StageFailed(
+                        key.session(),
+                        running.task().epoch(),
+                        failure instanceof IllegalArgumentException ? ErrorCode.CONTEXT : ErrorCode.INTERNAL,
+                        bounded(failure)));
     }
 
     private static String bounded(Throwable failure) {
@@ -294,15 +328,9 @@ public final class InferenceStageVerticle extends VerticleBase {
         if (!work.sample()) {
             return null;
         }
-        float[] logits = MemorySegment.ofArray(bytes).toArray(FLOAT);
-        var sampling = task.sampling();
-        int position = work.firstPosition() + work.count();
-        var chosen = Sampler.sample(
-                logits,
-                new SamplingParameters(sampling.temperature(), sampling.topK(), sampling.topP(), sampling.minP()),
-                sampling.seed(),
-                position);
-        return new Frame.TokenSampled(task.session(), task.epoch(), position, chosen.id(), chosen.logprob());
+        StageSampling sampling = Objects.requireNonNull(running.sampling(), "a last stage samples");
+        sampling.take(MemorySegment.ofArray(bytes).toArray(FLOAT), work.firstPosition() + work.count());
+        return sampling.sampleIfKnown(task);
     }
 
     private void handOn(Running running, @Nullable Frame result) {

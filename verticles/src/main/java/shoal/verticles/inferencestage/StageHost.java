@@ -5,7 +5,10 @@ import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
@@ -14,6 +17,9 @@ import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageMemory;
 import shoal.bridge.model.StageSettings;
 import shoal.bridge.model.arch.Architectures;
+import shoal.bridge.model.text.Tokenizer;
+import shoal.bridge.model.text.Tokenizers;
+import shoal.codec.base.ByteRange;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.command.Result;
@@ -25,9 +31,13 @@ public final class StageHost implements AutoCloseable {
     private final Kernels kernels;
     private final String kernelsName;
     private final int maxContext;
+    private final CacheType cacheType;
     private final long memoryBytes;
     /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
     private volatile List<Open> open = List.of();
+
+    /** By pieces root, made when a session needs one. */
+    private final Map<Hash256, Tokenizer> tokenizers = new ConcurrentHashMap<>();
 
     /** A stage and the file that its tensors lie in. */
     record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
@@ -39,6 +49,7 @@ public final class StageHost implements AutoCloseable {
         kernels = choice.provider().open(settings);
         kernelsName = choice.provider().name();
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
+        cacheType = CacheType.of(compute.cache());
         memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
     }
 
@@ -81,9 +92,9 @@ public final class StageHost implements AutoCloseable {
                 return known.shard();
             }
         }
-        ModelFile file = ModelFile.open(wish.file());
+        ModelFile file = openFile(wish);
         try {
-            StageMemory needs = Architectures.memory(file.header(), wish.layers());
+            StageMemory needs = Architectures.memory(file.header(), wish.layers(), cacheType);
             int context =
                     Math.min(maxContext, Architectures.config(file.header()).contextLength());
             long needed = needs.totalBytes(1, context);
@@ -101,7 +112,7 @@ public final class StageHost implements AutoCloseable {
                         memoryBytes - taken,
                         memoryBytes));
             }
-            Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext));
+            Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
             var shard = new Local.LoadedShard(
                     wish.shardId(),
                     wish.layers(),
@@ -120,6 +131,17 @@ public final class StageHost implements AutoCloseable {
         }
     }
 
+    private static ModelFile openFile(Local.OpenStage wish) throws IOException {
+        List<ByteRange> here = wish.here();
+        if (here == null) {
+            return ModelFile.open(wish.file());
+        }
+        return ModelFile.openSparse(
+                wish.file(),
+                (offset, size) -> size == 0
+                        || here.stream().anyMatch(range -> range.offset() <= offset && offset + size <= range.end()));
+    }
+
     /** The open stage of a shard, by its pieces root or its info-hash, or null. */
     @Nullable Stage find(Hash256 hash, LayerRange layers) {
         for (Open known : open) {
@@ -127,6 +149,24 @@ public final class StageHost implements AutoCloseable {
                             || known.shard().infoHash().equals(hash))
                     && known.shard().layers().equals(layers)) {
                 return known.stage();
+            }
+        }
+        return null;
+    }
+
+    /**
+     * The vocabulary that comes with a shard, or null if the shard is not open. Every shard carries all of the model's metadata.
+     *
+     * @throws shoal.codec.base.MalformedException if it is no vocabulary that is known here
+     */
+    @Nullable Tokenizer tokenizer(Hash256 hash, LayerRange layers) {
+        for (Open known : open) {
+            if ((known.shard().piecesRoot().equals(hash)
+                            || known.shard().infoHash().equals(hash))
+                    && known.shard().layers().equals(layers)) {
+                return tokenizers.computeIfAbsent(
+                        known.shard().piecesRoot(),
+                        _ -> Tokenizers.of(known.file().header()));
             }
         }
         return null;
@@ -143,6 +183,7 @@ public final class StageHost implements AutoCloseable {
             if (known.shard().piecesRoot().equals(piecesRoot)
                     && known.shard().layers().equals(layers)) {
                 open = open.stream().filter(other -> other != known).toList();
+                tokenizers.remove(piecesRoot);
                 known.stage().close();
                 known.file().close();
                 return true;

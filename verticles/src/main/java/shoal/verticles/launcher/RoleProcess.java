@@ -20,8 +20,8 @@ import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Endpoint;
-import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
 import shoal.verticles.api.ApiVerticle;
@@ -34,12 +34,14 @@ import shoal.verticles.config.Profile;
 import shoal.verticles.config.ProfileException;
 import shoal.verticles.coordinator.CoordinatorVerticle;
 import shoal.verticles.dht.DhtVerticle;
+import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.identity.ClusterSecret;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.inferencestage.InferenceStageVerticle;
 import shoal.verticles.inferencestage.StageHost;
 import shoal.verticles.piecefetcher.PieceFetcherVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
+import shoal.verticles.push.PushVerticle;
 import shoal.verticles.quic.QuicEndpoint;
 import shoal.verticles.shardloader.ShardLoaderVerticle;
 import shoal.verticles.store.ShardStore;
@@ -124,7 +126,10 @@ public final class RoleProcess {
         Path directory = profile.store().directoryPath();
         Files.createDirectories(directory);
         Identity identity = Identity.loadOrCreate(directory.resolve("identity.pem"));
-        ShardStore opened = ShardStore.open(directory, profile.store().shardsPath(), BlockHasher.plain());
+        BlockHashers.Choice hashing = BlockHashers.choice();
+        LOG.info("[HASH] SHA-256 of blocks by {} ({})", hashing.hasher().name(), hashing.reason());
+        ShardStore opened = ShardStore.open(directory, profile.store().shardsPath(), hashing.hasher());
+        opened.limit(profile.store().quotaBytes());
         store = opened;
         if (role == Role.NODE) {
             host = new StageHost(profile.compute());
@@ -139,8 +144,9 @@ public final class RoleProcess {
                         settings(secret, List.of()));
         List<Endpoint> members = welcome == null ? List.of() : welcome.busMembers();
         Cluster joined = await(Cluster.join(
-                new VertxOptions(),
+                new VertxOptions().setPreferNativeTransport(true),
                 new Cluster.Settings(
+                        identity.nodeId(),
                         profile.cluster().name(),
                         profile.cluster().host(),
                         profile.cluster().port(),
@@ -160,7 +166,7 @@ public final class RoleProcess {
         if (role == Role.NODE && opened.list().isEmpty()) {
             bus.tell(Addresses.STEP, new Local.Step(1, "starts without shard files"));
         }
-        joined.onMemberLost(() -> bus.tell(Addresses.MEMBER_LOST, new Local.MemberLost()));
+        joined.onMemberLost(node -> bus.tell(Addresses.MEMBER_LOST, new Local.MemberLost(node)));
         deploy(vertx, bus, quic, opened, bootstrap);
         LOG.info(
                 "{} {} of cluster '{}' listens on {} (QUIC)",
@@ -263,7 +269,9 @@ public final class RoleProcess {
                         file.piecesRoot(),
                         file.metainfo().infoHash().hash(),
                         StageHost.layersOf(file.path()),
-                        pinned));
+                        pinned,
+                        null));
+                files.hold(file.piecesRoot(), "layers " + StageHost.layersOf(file.path()));
                 LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED BEFORE JOINING NETWORK ✓✓✓", pinned);
                 LOG.info("[SHARD]   Path: {}", file.path());
                 return;
@@ -281,6 +289,13 @@ public final class RoleProcess {
         deploy(vertx, new DhtVerticle(quic, bus, bootstrap, name, role));
         if (role != Role.COORDINATOR) {
             deploy(vertx, new PieceServerVerticle(quic, files, bus, profile));
+        }
+        Integer httpPort = profile.upload().httpPort();
+        if (httpPort != null && role != Role.COORDINATOR) {
+            deploy(vertx, new FileServerVerticle(files, profile.upload().httpHost(), httpPort));
+        }
+        if (role == Role.RENDEZVOUS && !profile.push().allow().isEmpty()) {
+            deploy(vertx, new PushVerticle(quic, files, bus, profile));
         }
         if (role != Role.RENDEZVOUS) {
             deploy(vertx, new PieceFetcherVerticle(quic, files, bus, profile, bootstrap));

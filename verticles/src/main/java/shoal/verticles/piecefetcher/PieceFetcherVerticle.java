@@ -16,6 +16,8 @@ import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.Metainfo;
+import shoal.codec.swarm.Download;
+import shoal.codec.swarm.RateLimit;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -31,10 +33,11 @@ public final class PieceFetcherVerticle extends VerticleBase {
     private final QuicEndpoint endpoint;
     private final ShardStore store;
     private final CommandBus bus;
-    private final Profile profile;
     private final List<Endpoint> origins;
     /** By what was asked for, and by info-hash and pieces root once they are known. */
     private final Map<Hash256, Fetch> running = new HashMap<>();
+
+    private final Fetch.Settings settings;
 
     /** @param origins whom to ask in any case: the bootstrap addresses */
     public PieceFetcherVerticle(
@@ -42,8 +45,19 @@ public final class PieceFetcherVerticle extends VerticleBase {
         this.endpoint = endpoint;
         this.store = store;
         this.bus = bus;
-        this.profile = profile;
         this.origins = List.copyOf(origins);
+        Profile.Download budget = profile.download();
+        settings = new Fetch.Settings(
+                profile.torrent().stallSeconds(),
+                profile.store().lookIn().stream().map(Path::of).toList(),
+                profile.torrent().webSeedAddresses(),
+                Download.Settings.DEFAULT.withBudget(
+                        budget.memoryBytes(), budget.connections(), limit(budget.bytesPerSecondPerPeer())),
+                new RateLimit(limit(budget.bytesPerSecond()), Download.BLOCK_BYTES));
+    }
+
+    private static long limit(long bytesPerSecond) {
+        return bytesPerSecond == 0 ? RateLimit.UNLIMITED : bytesPerSecond;
     }
 
     @Override
@@ -60,11 +74,12 @@ public final class PieceFetcherVerticle extends VerticleBase {
 
     private Future<Local.FileFetched> fetch(Local.FetchFile wanted) {
         Fetch same = running.get(wanted.hash());
-        if (same != null) {
-            return same.result();
+        if (same != null) { // a wish for another part waits: what that brings need not travel twice
+            return same.part().equals(wanted.part())
+                    ? same.result()
+                    : same.result().transform(_ -> fetch(wanted));
         }
-        var fetch =
-                new Fetch(vertx, endpoint, store, bus, wanted, profile.torrent().stallSeconds(), this::claim);
+        var fetch = new Fetch(vertx, endpoint, store, bus, wanted, settings, this::claim);
         running.put(wanted.hash(), fetch);
         fetch.result().onComplete(_ -> running.values().removeIf(other -> other == fetch));
         vertx.executeBlocking(() -> inStore(wanted.hash()), false)

@@ -10,6 +10,7 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.codec.base.Contact;
 import shoal.codec.base.Hash256;
 import shoal.codec.swarm.PeerKey;
 import shoal.codec.wire.ErrorCode;
@@ -85,9 +86,29 @@ final class Session {
             return notHere(root);
         }
         if (!closed) {
-            file.followers.add(this);
+            stream.context().runOnContext(_ -> followed(file)); // behind the answer
         }
         return file.holding();
+    }
+
+    private void followed(Seeded file) {
+        lastAnswer.onComplete(_ -> {
+            if (!closed) {
+                file.follow(this);
+            }
+        });
+    }
+
+    /** Where others reach the peer; null if it takes no connections. */
+    @Nullable Contact contact() {
+        return stream.peer().isReachable() ? stream.peer().contact() : null;
+    }
+
+    /** Sends what the peer can do without, unless it is behind with reading. */
+    void hint(Frame frame) {
+        if (!closed && !stream.isFull()) {
+            send(frame);
+        }
     }
 
     private Future<@Nullable Seeded> find(Hash256 hash) {

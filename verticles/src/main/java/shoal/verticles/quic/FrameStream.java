@@ -9,6 +9,7 @@ import io.vertx.core.internal.buffer.BufferInternal;
 import io.vertx.core.net.QuicStream;
 import java.nio.ByteBuffer;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -31,12 +32,18 @@ public final class FrameStream {
     private final StreamKind kind;
     private final QuicStream stream;
     private final Context owner;
+    private final Context loop;
     private final FrameDecoder decoder;
-    private @Nullable Consumer<Frame> frames;
+    private volatile @Nullable Consumer<Frame> frames;
     private @Nullable Runnable end;
     private @Nullable Runnable close;
     private @Nullable Buffer begun;
-    private boolean closed;
+    private volatile boolean closed;
+    private volatile boolean lends;
+    /** Of the frame that is being read; on the stream's event loop. */
+    private @Nullable Lease filling;
+    /** Of the frame that is being handled; on the owner's context. */
+    private @Nullable Lease handled;
 
     /** Called on the stream's own event loop, with the stream paused. */
     FrameStream(PeerConnection peer, StreamKind kind, QuicStream stream, Context owner) {
@@ -44,8 +51,9 @@ public final class FrameStream {
         this.kind = kind;
         this.stream = stream;
         this.owner = owner;
-        this.decoder = new FrameDecoder(kind);
-        stream.handler(this::received);
+        this.loop = Objects.requireNonNull(Vertx.currentContext(), "not on an event loop");
+        this.decoder = new FrameDecoder(kind, this::memory);
+        stream.handler(this::decode);
         stream.endHandler(_ -> onOwner(() -> {
             if (end != null) {
                 end.run();
@@ -77,16 +85,29 @@ public final class FrameStream {
         return owner;
     }
 
-    /** Takes each frame as it comes; a frame's buffers are the taker's. */
+    /** Takes each frame as it comes; a frame's buffers are the taker's, but for those that are {@link #lendBulk lent}. */
     public FrameStream onFrame(Consumer<Frame> handler) {
         frames = handler;
-        Buffer first = begun;
-        if (first != null) {
-            begun = null;
-            decode(first);
-        }
-        stream.resume();
+        onLoop(() -> {
+            Buffer first = begun;
+            if (first != null) {
+                begun = null;
+                decode(first);
+            }
+            stream.resume();
+        });
         return this;
+    }
+
+    /** From now on the bytes of pieces lie in memory that is lent: they are valid until the handler returns, unless retained. */
+    public FrameStream lendBulk() {
+        lends = true;
+        return this;
+    }
+
+    /** What the bytes of the piece that is being handled lie in; null where they are the handler's. */
+    public @Nullable Lease lease() {
+        return handled;
     }
 
     /** The peer has sent its last frame. */
@@ -159,35 +180,85 @@ public final class FrameStream {
         onOwner(this::wasClosed);
     }
 
-    private void received(Buffer bytes) {
-        if (Vertx.currentContext() == owner) {
-            decode(bytes);
-        } else {
-            Buffer copy = bytes.copy();
-            owner.runOnContext(_ -> decode(copy));
+    private ByteBuffer memory(int size) {
+        if (!lends) {
+            return ByteBuffer.allocate(size);
         }
+        Lease lease = Lease.of(size);
+        filling = lease;
+        return lease.bytes();
     }
 
+    /** On the stream's event loop, so that bytes are copied once: from the transport's buffers to the frame. */
     private void decode(Buffer bytes) {
-        Consumer<Frame> handler = frames;
-        if (closed || handler == null) {
+        if (closed) {
             return;
         }
         try {
-            decoder.feed(((BufferInternal) bytes).getByteBuf().nioBuffer(), handler);
+            decoder.feed(((BufferInternal) bytes).getByteBuf().nioBuffer(), this::decoded);
         } catch (MalformedException malformed) {
-            LOG.warn("{} sent what is no frame on a stream of kind {}: {}", peer, kind, malformed.getMessage());
-            refuse(ErrorCode.MALFORMED, malformed.getMessage() == null ? "" : malformed.getMessage());
-            reset();
+            malformed(malformed);
+        }
+        if (closed) {
+            letGo();
+        }
+    }
+
+    private void decoded(Frame frame) {
+        Lease lease = filling;
+        filling = null;
+        onOwner(() -> handle(frame, lease));
+    }
+
+    private void handle(Frame frame, @Nullable Lease lease) {
+        Consumer<Frame> handler = frames;
+        try {
+            if (!closed && handler != null) {
+                handled = lease;
+                handler.accept(frame);
+            }
+        } catch (MalformedException malformed) {
+            malformed(malformed);
+        } finally {
+            handled = null;
+            if (lease != null) {
+                lease.release();
+            }
+        }
+    }
+
+    private void malformed(MalformedException malformed) {
+        LOG.warn("{} sent what is no frame on a stream of kind {}: {}", peer, kind, malformed.getMessage());
+        refuse(ErrorCode.MALFORMED, malformed.getMessage() == null ? "" : malformed.getMessage());
+        reset();
+    }
+
+    /** The frame that was being read will not come. On the stream's event loop. */
+    private void letGo() {
+        Lease lease = filling;
+        filling = null;
+        if (lease != null) {
+            lease.release();
         }
     }
 
     private void wasClosed() {
         if (!closed) {
             closed = true;
+            if (lends) {
+                onLoop(this::letGo);
+            }
             if (close != null) {
                 close.run();
             }
+        }
+    }
+
+    private void onLoop(Runnable task) {
+        if (Vertx.currentContext() == loop) {
+            task.run();
+        } else {
+            loop.runOnContext(_ -> task.run());
         }
     }
 

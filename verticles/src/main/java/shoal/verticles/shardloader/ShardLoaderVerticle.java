@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.bridge.model.ModelFile;
+import shoal.codec.base.ByteRange;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
@@ -25,7 +26,9 @@ import shoal.codec.command.EnvelopeCodec;
 import shoal.codec.command.Result;
 import shoal.codec.dht.DhtKeys;
 import shoal.codec.gguf.Gguf;
+import shoal.codec.gguf.LayerBytes;
 import shoal.codec.gguf.ShardKeys;
+import shoal.codec.metainfo.Metainfo;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
@@ -51,6 +54,10 @@ public final class ShardLoaderVerticle extends VerticleBase {
     private final List<Endpoint> bootstrap;
     private final Map<Integer, Future<Result.ShardReady>> loading = new HashMap<>();
     private final Map<Integer, Long> toldNanos = new HashMap<>();
+    /** The names under which shards are being fetched. */
+    private final Map<Integer, String> names = new HashMap<>();
+    /** What is told to the DHT of a loaded shard. */
+    private final Map<Integer, Hash256> announced = new HashMap<>();
 
     public ShardLoaderVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, ShardStore store) {
         this.endpoint = endpoint;
@@ -88,20 +95,34 @@ public final class ShardLoaderVerticle extends VerticleBase {
                             : bring(command).compose(file -> open(command, file));
                 });
         loading.put(command.shardId(), started);
+        names.put(command.shardId(), fileName(command));
+        started.onComplete(_ -> names.remove(command.shardId()));
         return started;
     }
 
     /** At most once a second for each shard: others show it, nobody decides by it. */
     private void tellProgress(Local.FetchProgress progress) {
         long now = System.nanoTime();
-        for (int shardId : loading.keySet()) {
-            if (progress.name().equals(fileName(shardId))
+        names.forEach((shardId, name) -> {
+            if (progress.name().equals(name)
                     && now - toldNanos.getOrDefault(shardId, now - PROGRESS_PAUSE.toNanos())
                             >= PROGRESS_PAUSE.toNanos()) {
                 toldNanos.put(shardId, now);
-                broadcast(new Command.ShardProgress(shardId, progress.verifiedBytes(), progress.size()));
+                broadcast(new Command.ShardProgress(
+                        shardId, progress.verifiedBytes(), progress.size(), secondsLeft(progress)));
             }
-        }
+        });
+    }
+
+    private static @Nullable Integer secondsLeft(Local.FetchProgress progress) {
+        double seconds = (progress.size() - progress.verifiedBytes()) / progress.bytesPerSecond();
+        return seconds <= Command.ShardProgress.MAX_SECONDS_LEFT ? (Integer) (int) Math.ceil(seconds) : null;
+    }
+
+    /** A shard's own name; where layers are cut from a whole model, its file's name. */
+    private static String fileName(Command.LoadShard command) {
+        String model = command.model();
+        return model != null && model.endsWith(".gguf") ? Metainfo.checkName(model) : fileName(command.shardId());
     }
 
     private static String fileName(int shardId) {
@@ -114,7 +135,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
             boolean same = hash == null
                     ? Integer.valueOf(command.shardId()).equals(shard.shardId())
                     : hash.equals(shard.infoHash()) || hash.equals(shard.piecesRoot());
-            if (same) {
+            boolean sameLayers = command.layers() == null || command.layers().equals(shard.layers());
+            if (same && sameLayers) {
                 return shard;
             }
         }
@@ -123,10 +145,11 @@ public final class ShardLoaderVerticle extends VerticleBase {
 
     // ------------------------------------------------------------------------------------------ the file
 
-    /** The shard's whole, verified file. */
+    /** The shard's file, or that of the model, with at least the layers that are wanted. */
     private Future<StoredFile> bring(Command.LoadShard command) {
-        String name = fileName(command.shardId());
-        return vertx.executeBlocking(() -> onDisk(command.infoHash(), name)).compose(here -> {
+        String name = fileName(command);
+        LayerRange layers = command.layers();
+        return vertx.executeBlocking(() -> onDisk(command, name)).compose(here -> {
             if (here != null) {
                 LOG.info("[LOAD_SHARD] ✓ Loaded shard {} from local directory", command.shardId());
                 return Future.succeededFuture(here);
@@ -137,15 +160,19 @@ public final class ShardLoaderVerticle extends VerticleBase {
             return hashOf(command, name)
                     .compose(hash -> {
                         LOG.info("[LOAD_SHARD] Fetching shard {} (hash: {})", command.shardId(), hash);
+                        Local.Part part = layers == null ? new Local.Part.Whole() : new Local.Part.Layers(layers);
                         return bus.ask(
-                                Addresses.FETCH, new Local.FetchFile(hash, name, List.of()), Local.FileFetched.class);
+                                Addresses.FETCH,
+                                new Local.FetchFile(hash, name, List.of(), part),
+                                Local.FileFetched.class);
                     })
                     .compose(fetched -> vertx.executeBlocking(
                             () -> store.find(fetched.piecesRoot()).orElseThrow()));
         });
     }
 
-    private @Nullable StoredFile onDisk(@Nullable Hash256 hash, String name) throws IOException {
+    private @Nullable StoredFile onDisk(Command.LoadShard command, String name) throws IOException {
+        Hash256 hash = command.infoHash();
         store.scan(
                 store.shardsDirectory(),
                 (path, failure) -> LOG.warn("{} is passed over: {}", path, failure.getMessage()));
@@ -154,11 +181,28 @@ public final class ShardLoaderVerticle extends VerticleBase {
                     ? file.metainfo().name().equals(name)
                     : file.piecesRoot().equals(hash)
                             || file.metainfo().infoHash().hash().equals(hash);
-            if (wanted && file.isWhole()) {
+            if (wanted && (file.isWhole() || holds(file, command.layers()))) {
                 return file;
             }
         }
         return null;
+    }
+
+    /** Whether a sparse file has all that these layers need. */
+    private static boolean holds(StoredFile file, @Nullable LayerRange layers) throws IOException {
+        if (layers == null || !file.holds(0, 4)) {
+            return false;
+        }
+        try (ModelFile model = ModelFile.openSparse(file.path(), file::holds)) {
+            for (ByteRange range : LayerBytes.of(model.header(), file.metainfo().length(), layers)) {
+                if (!file.holds(range.offset(), range.size())) {
+                    return false;
+                }
+            }
+            return true;
+        } catch (MalformedException headerIsNotHere) {
+            return false;
+        }
     }
 
     /** What to fetch: the hash that the command brings; without one, what a bootstrap seeds under the shard's name. */
@@ -191,8 +235,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
 
     // ----------------------------------------------------------------------------------------- the layers
 
-    /** What a shard's header says of it. */
-    private record Header(LayerRange layers, @Nullable Hash256 modelRoot) {}
+    /** Which layers to open, and the pieces root of the whole model. */
+    private record Header(LayerRange layers, Hash256 modelRoot) {}
 
     private Future<Result.ShardReady> open(Command.LoadShard command, StoredFile file) {
         return vertx.executeBlocking(() -> readHeader(command, file)).compose(header -> {
@@ -201,7 +245,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
                     file.piecesRoot(),
                     file.metainfo().infoHash().hash(),
                     header.layers(),
-                    command.shardId());
+                    command.shardId(),
+                    file.isWhole() ? null : file.heldRanges());
             return bus.ask(Addresses.OPEN_STAGE, wish, Local.StageOpened.class).map(opened -> {
                 LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED ✓✓✓", command.shardId());
                 LOG.info("[SHARD]   Path: {}", file.path());
@@ -212,40 +257,65 @@ public final class ShardLoaderVerticle extends VerticleBase {
                                 "loaded layers " + opened.layers() + " into memory (" + opened.kernels()
                                         + " kernels)"));
                 announce(command, file, header);
+                hold(file, header.layers());
                 return ready(command.shardId(), file.path(), header.layers());
             });
         });
     }
 
     private static Header readHeader(Command.LoadShard command, StoredFile file) throws IOException {
-        try (ModelFile model = ModelFile.open(file.path())) {
+        try (ModelFile model = ModelFile.openSparse(file.path(), file::holds)) {
             Gguf header = model.header();
+            String root = header.text(ShardKeys.MODEL_ROOT);
+            if (root == null) {
+                int last = header.requiredInt(header.architecture() + ".block_count") - 1;
+                LayerRange layers = command.layers() == null ? new LayerRange(0, last) : command.layers();
+                if (layers.last() > last) {
+                    throw new CommandException("layers " + layers + " are asked for, "
+                            + file.metainfo().name() + " has 0-" + last + ".");
+                }
+                return new Header(layers, file.piecesRoot());
+            }
             var layers = new LayerRange(
                     header.requiredInt(ShardKeys.LAYERS_FIRST), header.requiredInt(ShardKeys.LAYERS_LAST));
             if (command.layers() != null && !command.layers().equals(layers)) {
                 throw new CommandException(file.path().getFileName() + " holds layers " + layers + ", not "
                         + command.layers() + ". Its hash is right, so the request is wrong.");
             }
-            String root = header.text(ShardKeys.MODEL_ROOT);
-            return new Header(layers, root == null ? null : Hash256.parse(root));
+            return new Header(layers, Hash256.parse(root));
         } catch (MalformedException malformed) {
             throw new CommandException(String.valueOf(malformed.getMessage()));
         }
     }
 
+    /** While its layers are loaded, a file is not evicted. */
+    private void hold(StoredFile file, LayerRange layers) {
+        vertx.executeBlocking(
+                        () -> {
+                            store.hold(file.piecesRoot(), "layers " + layers);
+                            return null;
+                        },
+                        false)
+                .onFailure(failure -> LOG.warn("{} is in use and not noted so: {}", file.path(), failure.toString()));
+    }
+
+    private void release(Local.LoadedShard shard) {
+        vertx.executeBlocking(
+                        () -> {
+                            store.release(shard.piecesRoot(), "layers " + shard.layers());
+                            return null;
+                        },
+                        false)
+                .onFailure(failure -> LOG.warn("{}: {}", shard.path(), failure.toString()));
+    }
+
     private void announce(Command.LoadShard command, StoredFile file, Header header) {
         broadcast(new Command.ShardLoaded(command.shardId(), header.layers()));
         bus.tell(Addresses.STEP, new Local.Step(17, "broadcast SHARD_LOADED { shard_id: " + command.shardId() + " }"));
-        Hash256 root = header.modelRoot();
-        if (root != null) {
-            bus.ask(
-                            Addresses.ANNOUNCE,
-                            new Local.Announce(
-                                    DhtKeys.layers(root, header.layers()),
-                                    file.piecesRoot().toBytes()),
-                            Integer.class)
-                    .onFailure(failure -> LOG.debug("layers not announced: {}", failure.toString()));
-        }
+        Hash256 key = DhtKeys.layers(header.modelRoot(), header.layers());
+        announced.put(command.shardId(), key);
+        bus.ask(Addresses.ANNOUNCE, new Local.Announce(key, file.piecesRoot().toBytes()), Integer.class)
+                .onFailure(failure -> LOG.debug("layers not announced: {}", failure.toString()));
     }
 
     private void broadcast(Command news) {
@@ -264,15 +334,20 @@ public final class ShardLoaderVerticle extends VerticleBase {
                     for (Local.LoadedShard shard : loaded.shards()) {
                         if (Integer.valueOf(command.shardId()).equals(shard.shardId())) {
                             closing.add(bus.ask(
-                                    Addresses.CLOSE_STAGE,
-                                    new Local.CloseStage(shard.layers(), shard.piecesRoot()),
-                                    Boolean.class));
+                                            Addresses.CLOSE_STAGE,
+                                            new Local.CloseStage(shard.layers(), shard.piecesRoot()),
+                                            Boolean.class)
+                                    .onSuccess(_ -> release(shard)));
                         }
                     }
                     if (closing.isEmpty()) {
                         return Future.failedFuture(CommandException.notLoaded());
                     }
                     loading.remove(command.shardId());
+                    Hash256 key = announced.remove(command.shardId());
+                    if (key != null) {
+                        bus.tell(Addresses.WITHDRAW, new Local.Withdraw(key));
+                    }
                     return Future.join(closing).map(new Result.ShardDropped(command.shardId()));
                 });
     }

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.Objects;
 
 /** Files that appear whole or not at all, and the space they need. */
 final class FileWriter {
@@ -22,12 +23,36 @@ final class FileWriter {
         }
     }
 
+    static Path directoryOf(Path file) {
+        return Objects.requireNonNull(file.toAbsolutePath().getParent(), "a file lies in a directory");
+    }
+
     static void moveInPlace(Path from, Path to) throws IOException {
         try {
             Files.move(from, to, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (AtomicMoveNotSupportedException otherDisk) {
             throw new IOException(
                     "cannot rename " + from + " to " + to + ": they lie on different file systems", otherDisk);
+        }
+    }
+
+    /** Moves a file; to another file system by a copy beside the target, so that it appears there whole. */
+    static void moveOrCopy(Path from, Path to) throws IOException {
+        try {
+            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (AtomicMoveNotSupportedException otherDisk) {
+            Path temporary = to.resolveSibling("." + to.getFileName() + ".tmp");
+            try {
+                requireSpace(directoryOf(to), Files.size(from), String.valueOf(to.getFileName()));
+                Files.copy(from, temporary, StandardCopyOption.REPLACE_EXISTING);
+                try (FileChannel copied = FileChannel.open(temporary, StandardOpenOption.WRITE)) {
+                    copied.force(true);
+                }
+                moveInPlace(temporary, to);
+            } finally {
+                Files.deleteIfExists(temporary);
+            }
+            Files.deleteIfExists(from);
         }
     }
 

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
+import shoal.bridge.hash.BlockHashers;
 import shoal.bridge.model.ModelFile;
 import shoal.codec.base.MalformedException;
 import shoal.codec.gguf.FileLayout;
@@ -20,7 +21,6 @@ import shoal.codec.gguf.ShardKeys;
 import shoal.codec.gguf.SplitPlan;
 import shoal.codec.gguf.SplitPlanner;
 import shoal.codec.gguf.SplitSet;
-import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.metainfo.ModelManifest;
 
 /** Cuts a model file into shards and a vocabulary file, and puts shards together again. Blocking. */
@@ -38,7 +38,7 @@ public final class ModelSplitter implements AutoCloseable {
     /** Opens a workplace in the system's temporary directory; closing removes it. */
     public static ModelSplitter open() throws IOException {
         Path scratch = Files.createTempDirectory("shoal-split-");
-        return new ModelSplitter(scratch, ShardStore.open(scratch, BlockHasher.plain()));
+        return new ModelSplitter(scratch, ShardStore.open(scratch, BlockHashers.best()));
     }
 
     /**

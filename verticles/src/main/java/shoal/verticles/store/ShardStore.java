@@ -6,7 +6,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -15,15 +15,18 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
-import shoal.codec.base.ByteCursor;
-import shoal.codec.base.ByteWriter;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
 import shoal.codec.gguf.CopyRange;
@@ -45,8 +48,9 @@ public final class ShardStore implements AutoCloseable {
     static final long SYNC_EVERY_BYTES = 64L << 20;
 
     private static final int BUFFER_BYTES = 1 << 20; // whole blocks
-    private static final byte[] MAGIC = {'S', 'H', 'O', 'A', 'L', 'K', 'N', 'W', 1};
-    private static final int MAX_KNOWN_BYTES = 64 << 20;
+
+    /** Stores open in this process: a second look at a lock file would let go of the lock (POSIX, fcntl). */
+    private static final Set<Path> OPEN = ConcurrentHashMap.newKeySet();
 
     private final Path root;
     private final Path shards;
@@ -54,6 +58,9 @@ public final class ShardStore implements AutoCloseable {
     private final Path known;
     private final BlockHasher hasher;
     private final FileChannel lockFile;
+    private final StoreNotes notes;
+    private final List<Consumer<StoredFile>> removalListeners = new CopyOnWriteArrayList<>();
+    private volatile long quotaBytes;
     private final Map<Hash256, Entry> entries = new HashMap<>();
     private final Map<InfoHash, Hash256> infoHashes = new HashMap<>();
     private long temporaryCount;
@@ -72,6 +79,7 @@ public final class ShardStore implements AutoCloseable {
         @Nullable Fingerprint fingerprint; // of whole files
 
         long unsyncedBytes;
+        boolean syncing;
         boolean closed;
 
         Entry(Metainfo metainfo, Path path, FileChannel channel) {
@@ -104,6 +112,7 @@ public final class ShardStore implements AutoCloseable {
         this.shards = shards;
         partial = root.resolve("partial");
         known = root.resolve("known");
+        notes = new StoreNotes(root);
     }
 
     /**
@@ -123,25 +132,145 @@ public final class ShardStore implements AutoCloseable {
         Path directory = root.toRealPath();
         Files.createDirectories(directory.resolve("partial"));
         Files.createDirectories(directory.resolve("known"));
-        FileChannel lockFile =
-                FileChannel.open(directory.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        if (!OPEN.add(directory)) {
+            throw new IOException(directory + " is in use in this process already. Choose another directory.");
+        }
         try {
-            FileLock lock;
+            FileChannel lockFile = lock(directory);
             try {
-                lock = lockFile.tryLock();
-            } catch (OverlappingFileLockException thisProcess) {
-                lock = null;
+                ShardStore store = new ShardStore(directory, shards.toRealPath(), hasher, lockFile);
+                store.notes.open();
+                store.recover();
+                return store;
+            } catch (Throwable failure) {
+                lockFile.close();
+                throw failure;
             }
-            if (lock == null) {
-                throw new IOException(directory + " is in use by another Shoal. Stop it, or choose another directory.");
+        } catch (Throwable failure) {
+            OPEN.remove(directory);
+            throw failure;
+        }
+    }
+
+    private static FileChannel lock(Path directory) throws IOException {
+        FileChannel lockFile = FileChannel.open(
+                directory.resolve(".lock"),
+                StandardOpenOption.CREATE,
+                StandardOpenOption.READ,
+                StandardOpenOption.WRITE);
+        try {
+            if (lockFile.tryLock() == null) {
+                throw new IOException(directory + " is in use by another Shoal" + owner(lockFile)
+                        + ". Stop it, or choose another directory.");
             }
-            ShardStore store = new ShardStore(directory, shards.toRealPath(), hasher, lockFile);
-            store.recover();
-            return store;
+            lockFile.truncate(0);
+            byte[] owner = Long.toString(ProcessHandle.current().pid()).getBytes(StandardCharsets.US_ASCII);
+            FileWriter.writeFully(lockFile, ByteBuffer.wrap(owner), 0);
+            return lockFile;
         } catch (Throwable failure) {
             lockFile.close();
             throw failure;
         }
+    }
+
+    private static String owner(FileChannel lockFile) throws IOException {
+        ByteBuffer text = ByteBuffer.allocate(20);
+        lockFile.read(text, 0);
+        String pid = new String(text.array(), 0, text.position(), StandardCharsets.US_ASCII);
+        return pid.matches("[0-9]+") ? " (process " + pid + ")" : "";
+    }
+
+    /** The process that has a store's directory open, as text; empty if none has. Does not open it. */
+    static String lockedBy(Path directory) throws IOException {
+        Path real = directory.toRealPath();
+        if (OPEN.contains(real)) {
+            return "process " + ProcessHandle.current().pid();
+        }
+        Path file = real.resolve(".lock");
+        if (!Files.exists(file)) {
+            return "";
+        }
+        try (FileChannel lockFile = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE);
+                FileLock lock = lockFile.tryLock()) {
+            return lock != null ? "" : "another Shoal" + owner(lockFile);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------- what is kept, and how much
+
+    /** Bounds what lies in this store, whole and partial, in bytes; 0 for no bound. Files that lie elsewhere don't count. */
+    public void limit(long bytes) {
+        quotaBytes = bytes;
+    }
+
+    /** Somebody works with a file: it is not evicted or deleted until as many have {@link #release released} it. */
+    public void hold(Hash256 piecesRoot, String who) throws IOException {
+        notes.hold(piecesRoot, who);
+    }
+
+    public void release(Hash256 piecesRoot, String who) throws IOException {
+        notes.release(piecesRoot, who);
+    }
+
+    /** Calls back, on the thread that does it, when a file is deleted or evicted. */
+    public void onRemoved(Consumer<StoredFile> listener) {
+        removalListeners.add(listener);
+    }
+
+    private boolean isOurs(Entry entry) {
+        return entry.map != null || entry.path.startsWith(shards);
+    }
+
+    private static long heldBytes(Entry entry) {
+        synchronized (entry) {
+            return entry.view().heldBytes();
+        }
+    }
+
+    /** Deletes what was used longest ago until so many bytes more keep to the quota. */
+    private void makeRoom(Hash256 piecesRoot, long wantedBytes, String name) throws IOException {
+        long quota = quotaBytes;
+        if (quota == 0) {
+            return;
+        }
+        long held = 0;
+        var candidates = new ArrayList<Entry>();
+        for (Entry entry : entries.values()) {
+            if (isOurs(entry)) {
+                held += heldBytes(entry);
+                Hash256 root = entry.metainfo.piecesRoot();
+                if (!root.equals(piecesRoot)
+                        && !notes.isPinned(root)
+                        && notes.users(root).isEmpty()) {
+                    candidates.add(entry);
+                }
+            }
+        }
+        candidates.sort(Comparator.comparing((Entry entry) -> notes.lastUse(entry.metainfo.piecesRoot()))
+                .thenComparing(entry -> entry.metainfo.piecesRoot()));
+        long freeable = candidates.stream().mapToLong(ShardStore::heldBytes).sum();
+        if (held - freeable + wantedBytes > quota) {
+            throw new IOException(String.format(
+                    java.util.Locale.ROOT,
+                    "%s needs %,d bytes, store.quotaBytes is %,d, and %,d of them are pinned or in use. "
+                            + "Raise the quota, or unpin something (shoal ls shows what).",
+                    name,
+                    wantedBytes,
+                    quota,
+                    held - freeable));
+        }
+        for (Entry entry : candidates) {
+            if (held + wantedBytes <= quota) {
+                return;
+            }
+            held -= heldBytes(entry);
+            remove(entry.metainfo.piecesRoot());
+        }
+    }
+
+    /** The directory of the store. */
+    public Path root() {
+        return root;
     }
 
     /** Where whole files appear. */
@@ -223,6 +352,11 @@ public final class ShardStore implements AutoCloseable {
                 }
             }
         }
+        return registerWhole(hash(path, before), path, before);
+    }
+
+    /** One pass over a file that looks like this; where it lies becomes its name. @throws IOException if it changes meanwhile */
+    Metainfo hash(Path path, Fingerprint before) throws IOException {
         if (before.size() == 0) {
             throw new IOException(path + " is empty");
         }
@@ -238,7 +372,22 @@ public final class ShardStore implements AutoCloseable {
             metainfo = named(path.getFileName().toString(), tree.finish());
         }
         requireUnchanged(path, before);
-        return registerWhole(metainfo, path, before);
+        return metainfo;
+    }
+
+    /** Takes up a file where it lies, all of whose pieces were right when it looked like this. @throws IOException if it has changed */
+    StoredFile adoptAs(Metainfo metainfo, Path path, Fingerprint verified) throws IOException {
+        requireUnchanged(path, verified);
+        return registerWhole(metainfo, path, verified);
+    }
+
+    /** Whether a file has the right bytes of this piece. */
+    boolean hasPiece(Path file, Metainfo metainfo, int piece) throws IOException {
+        Pieces pieces = metainfo.pieces();
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+            return pieces.offsetOf(piece) + pieces.sizeOf(piece) <= channel.size()
+                    && isRight(channel, file, metainfo, piece, ByteBuffer.allocateDirect(pieces.sizeOf(piece)));
+        }
     }
 
     /** Which pieces of a file have the hashes of metainfo; pieces past its end have not. */
@@ -270,6 +419,7 @@ public final class ShardStore implements AutoCloseable {
     public synchronized StoredFile begin(Metainfo metainfo, long wantedBytes) throws IOException {
         Entry entry = entries.get(metainfo.piecesRoot());
         if (entry == null || entry.map != null) {
+            makeRoom(metainfo.piecesRoot(), wantedBytes, metainfo.name());
             FileWriter.requireSpace(partial, wantedBytes, metainfo.name());
         }
         if (entry == null) {
@@ -279,6 +429,7 @@ public final class ShardStore implements AutoCloseable {
             entry = openPartial(metainfo);
         }
         infoHashes.put(metainfo.infoHash(), metainfo.piecesRoot());
+        notes.touch(metainfo.piecesRoot());
         synchronized (entry) {
             return entry.view();
         }
@@ -300,29 +451,75 @@ public final class ShardStore implements AutoCloseable {
      * @throws IOException if the disk is full or broken, or the file is not {@link #begin begun}
      */
     public boolean write(Hash256 piecesRoot, int piece, ByteBuffer data) throws IOException {
+        return write(piecesRoot, new int[] {piece}, List.of(data)).get(0);
+    }
+
+    /**
+     * The same for several pieces, whose blocks are hashed side by side.
+     *
+     * @param pieces different ones
+     * @return which of them, by index in pieces, were right
+     */
+    public BitSet write(Hash256 piecesRoot, int[] pieces, List<ByteBuffer> data) throws IOException {
         Entry entry = entry(piecesRoot);
         Metainfo metainfo = entry.metainfo;
-        if (data.remaining() != metainfo.pieces().sizeOf(piece) || !isRight(metainfo, piece, data.duplicate())) {
-            return false;
+        BitSet right = right(metainfo, pieces, data);
+        BitSet missing = (BitSet) right.clone();
+        synchronized (entry) {
+            right.stream().filter(i -> entry.verified.get(pieces[i])).forEach(missing::clear);
+        }
+        try {
+            for (int i = missing.nextSetBit(0); i >= 0; i = missing.nextSetBit(i + 1)) {
+                FileWriter.writeFully(
+                        entry.channel, data.get(i), metainfo.pieces().offsetOf(pieces[i]));
+            }
+        } catch (IOException failure) {
+            throw new IOException(
+                    entry.path + " cannot be written: " + failure.getMessage()
+                            + ". Make room there, or check the disk, and start again: what is here is kept",
+                    failure);
         }
         synchronized (entry) {
-            if (entry.verified.get(piece)) {
-                return true;
+            missing.stream().filter(i -> entry.verified.get(pieces[i])).forEach(missing::clear);
+            if (entry.map == null || missing.isEmpty()) {
+                return right;
+            }
+            entry.map.note(missing.stream().map(i -> pieces[i]).toArray());
+            missing.stream().forEach(i -> {
+                entry.verified.set(pieces[i]);
+                entry.unsyncedBytes += metainfo.pieces().sizeOf(pieces[i]);
+            });
+            if (entry.unsyncedBytes < SYNC_EVERY_BYTES || entry.syncing) {
+                return right;
+            }
+            entry.syncing = true;
+            entry.unsyncedBytes = 0;
+        }
+        syncWhileOthersWrite(entry);
+        return right;
+    }
+
+    /** Which pieces, by index in pieces, have the size and the hash that they must have. */
+    private BitSet right(Metainfo metainfo, int[] pieces, List<ByteBuffer> data) {
+        var right = new BitSet();
+        var runs = new ArrayList<ByteBuffer>();
+        int blocks = 0;
+        for (int i = 0; i < pieces.length; i++) {
+            if (data.get(i).remaining() == metainfo.pieces().sizeOf(pieces[i])) {
+                right.set(i);
+                runs.add(data.get(i).duplicate());
+                blocks += metainfo.pieces().blockCountOf(pieces[i]);
             }
         }
-        FileWriter.writeFully(entry.channel, data, metainfo.pieces().offsetOf(piece));
-        synchronized (entry) {
-            if (entry.map == null || entry.verified.get(piece)) {
-                return true;
-            }
-            entry.map.note(piece);
-            entry.verified.set(piece);
-            entry.unsyncedBytes += metainfo.pieces().sizeOf(piece);
-            if (entry.unsyncedBytes >= SYNC_EVERY_BYTES) {
-                sync(entry);
-            }
+        var leaves = new byte[Hash256.SIZE_BYTES * blocks];
+        hasher.hash(runs, leaves, 0);
+        int at = 0;
+        for (int i = right.nextSetBit(0); i >= 0; i = right.nextSetBit(i + 1)) {
+            int end = at + Hash256.SIZE_BYTES * metainfo.pieces().blockCountOf(pieces[i]);
+            right.set(i, metainfo.isPiece(pieces[i], Arrays.copyOfRange(leaves, at, end)));
+            at = end;
         }
-        return true;
+        return right;
     }
 
     /**
@@ -331,7 +528,24 @@ public final class ShardStore implements AutoCloseable {
      *
      * @throws IllegalStateException if pieces are missing
      */
-    public synchronized StoredFile finish(Hash256 piecesRoot) throws IOException {
+    public StoredFile finish(Hash256 piecesRoot) throws IOException {
+        return finish(piecesRoot, shards.resolve(entry(piecesRoot).metainfo.name()));
+    }
+
+    /** {@link #finish} if all pieces are here; of a part, what is here is forced to disk and stays where it is. */
+    public synchronized StoredFile settle(Hash256 piecesRoot) throws IOException {
+        Entry entry = entry(piecesRoot);
+        synchronized (entry) {
+            if (entry.map == null || entry.pieces().isFull()) {
+                return finish(piecesRoot);
+            }
+            sync(entry);
+            return entry.view();
+        }
+    }
+
+    /** The same, with a place of the caller's choice; on another file system it is copied there, and appears whole. */
+    public synchronized StoredFile finish(Hash256 piecesRoot, Path target) throws IOException {
         Entry entry = entry(piecesRoot);
         synchronized (entry) {
             if (entry.map == null) {
@@ -341,13 +555,12 @@ public final class ShardStore implements AutoCloseable {
                 throw new IllegalStateException(entry.metainfo.name() + " has only " + entry.pieces());
             }
             sync(entry);
-            Path target = shards.resolve(entry.metainfo.name());
             forgetAllAt(target);
-            FileWriter.moveInPlace(entry.path, target);
-            FileWriter.syncDirectory(shards);
+            FileWriter.moveOrCopy(entry.path, target);
+            FileWriter.syncDirectory(FileWriter.directoryOf(target));
             entry.map.close();
             entry.map = null;
-            entry.path = target;
+            entry.path = target.toRealPath();
             entry.fingerprint = Fingerprint.of(target);
             remember(entry.metainfo, target, entry.fingerprint);
             deletePartial(piecesRoot);
@@ -377,9 +590,15 @@ public final class ShardStore implements AutoCloseable {
         }
     }
 
+    /** @throws IOException if the file is not here, or has changed since it was verified: then it is forgotten */
+    public void requireUnchanged(Hash256 piecesRoot) throws IOException {
+        notes.touch(unchanged(piecesRoot).metainfo.piecesRoot());
+    }
+
     /** Copies verified blocks into the caller's buffer, which must have room. @throws IOException as above */
     public void read(Hash256 piecesRoot, long firstBlock, int blockCount, ByteBuffer target) throws IOException {
         Entry entry = unchanged(piecesRoot);
+        notes.touch(piecesRoot);
         ByteBuffer part;
         FileChannel channel;
         synchronized (entry) {
@@ -430,7 +649,7 @@ public final class ShardStore implements AutoCloseable {
         Files.createDirectories(directory);
         FileWriter.requireSpace(directory, layout.size(), fileName.toString());
         Path temporary = directory.resolve("."
-                + Hash256.sha256(place.toString().getBytes(java.nio.charset.StandardCharsets.UTF_8))
+                + Hash256.sha256(place.toString().getBytes(StandardCharsets.UTF_8))
                         .toShortHex() + "-" + ProcessHandle.current().pid() + "-" + nextTemporary() + ".tmp");
         List<FileChannel> channels = new ArrayList<>();
         try {
@@ -512,13 +731,35 @@ public final class ShardStore implements AutoCloseable {
         if (entry == null) {
             return false;
         }
+        StoredFile view;
+        synchronized (entry) {
+            view = entry.view();
+        }
         forget(entry);
+        notes.forget(piecesRoot);
         if (entry.map != null) {
             deletePartial(piecesRoot);
         } else if (entry.path.startsWith(shards)) {
             Files.deleteIfExists(entry.path);
         }
+        removalListeners.forEach(listener -> listener.accept(view));
         return true;
+    }
+
+    /** Lets go of whole files that are gone, or are not what they were when they were hashed. Reads none of them. */
+    public synchronized void sweep() throws IOException {
+        for (Entry entry : List.copyOf(entries.values())) {
+            Fingerprint then;
+            StoredFile view;
+            synchronized (entry) {
+                then = entry.map == null ? entry.fingerprint : null;
+                view = entry.view();
+            }
+            if (then != null && !new KnownFile(view.path(), then, view.metainfo()).isUnchanged()) {
+                forget(entry);
+                removalListeners.forEach(listener -> listener.accept(view));
+            }
+        }
     }
 
     /** Forces all data to disk and lets go of the directory. */
@@ -535,6 +776,7 @@ public final class ShardStore implements AutoCloseable {
         entries.clear();
         infoHashes.clear();
         lockFile.close();
+        OPEN.remove(root);
     }
 
     // ----------------------------------------------------------------------------------------------- inside
@@ -613,11 +855,32 @@ public final class ShardStore implements AutoCloseable {
         }
     }
 
+    /** Forces to disk what is written by now; what is written meanwhile is noted again, as the log begins anew. */
+    private static void syncWhileOthersWrite(Entry entry) throws IOException {
+        Bitfield written;
+        synchronized (entry) {
+            written = entry.pieces();
+        }
+        try {
+            entry.channel.force(false);
+        } finally {
+            synchronized (entry) {
+                entry.syncing = false;
+            }
+        }
+        synchronized (entry) {
+            PieceMap map = entry.map;
+            if (map != null && !entry.closed) {
+                map.prove(written, entry.pieces().minus(written));
+            }
+        }
+    }
+
     private static void sync(Entry entry) throws IOException {
         PieceMap map = entry.map;
         if (map != null && entry.unsyncedBytes > 0) {
             entry.channel.force(false);
-            map.prove(entry.pieces());
+            map.prove(entry.pieces(), Bitfield.none(entry.metainfo.pieces().count()));
             entry.unsyncedBytes = 0;
         }
     }
@@ -671,12 +934,8 @@ public final class ShardStore implements AutoCloseable {
     }
 
     private void remember(Metainfo metainfo, Path path, Fingerprint fingerprint) throws IOException {
-        ByteWriter writer = new ByteWriter();
-        writer.putBytes(MAGIC).putText(path.toString()).putLong(fingerprint.size());
-        writer.putLong(fingerprint.modifiedNanos()).putText(fingerprint.fileKey());
-        writer.putSizedBytes(metainfo.toTorrent());
-        writer.putHash(Hash256.sha256(writer.toBytes()));
-        FileWriter.writeAtomically(knownFile(metainfo.piecesRoot()), writer.asBuffer(), false);
+        FileWriter.writeAtomically(
+                knownFile(metainfo.piecesRoot()), new KnownFile(path, fingerprint, metainfo).toBytes(), false);
     }
 
     /** Takes up what is on disk. What is torn, changed or gone is forgotten: it costs a hash, never a wrong byte. */
@@ -719,34 +978,15 @@ public final class ShardStore implements AutoCloseable {
     }
 
     private boolean recall(Path file) throws IOException {
-        if (Files.size(file) > MAX_KNOWN_BYTES) {
+        KnownFile then = KnownFile.read(file);
+        if (then == null || !then.isUnchanged()) {
             return false;
         }
-        byte[] bytes = Files.readAllBytes(file);
-        int end = bytes.length - Hash256.SIZE_BYTES;
-        if (end < 0 || !Hash256.sha256(Arrays.copyOf(bytes, end)).equals(Hash256.of(bytes, end))) {
-            return false;
-        }
-        try {
-            ByteCursor cursor = new ByteCursor(bytes);
-            if (!Arrays.equals(cursor.readBytes("magic", MAGIC.length), MAGIC)) {
-                return false;
-            }
-            Path path = Path.of(cursor.readText("path", 1 << 16));
-            Fingerprint then = new Fingerprint(
-                    cursor.readLong("size"), cursor.readLong("modified"), cursor.readText("file key", 1 << 12));
-            Metainfo metainfo = Metainfo.parse(cursor.readSizedBytes("torrent", MAX_KNOWN_BYTES));
-            if (!Files.isRegularFile(path) || !Fingerprint.of(path).equals(then)) {
-                return false;
-            }
-            Entry entry = new Entry(metainfo, path, FileChannel.open(path, StandardOpenOption.READ));
-            entry.verified.set(0, metainfo.pieces().count());
-            entry.fingerprint = then;
-            put(entry);
-            return true;
-        } catch (MalformedException otherVersion) {
-            return false;
-        }
+        Entry entry = new Entry(then.metainfo(), then.path(), FileChannel.open(then.path(), StandardOpenOption.READ));
+        entry.verified.set(0, then.metainfo().pieces().count());
+        entry.fingerprint = then.fingerprint();
+        put(entry);
+        return true;
     }
 
     private Entry openPartial(Metainfo metainfo) throws IOException {
@@ -768,6 +1008,7 @@ public final class ShardStore implements AutoCloseable {
             }
             Entry entry = new Entry(metainfo, data, channel);
             PieceMap map = new PieceMap(
+                    data,
                     partialFile(piecesRoot, "map"),
                     partialFile(piecesRoot, "log"),
                     piecesRoot,

@@ -51,9 +51,11 @@ final class BusMember implements AutoCloseable {
         } finally {
             await(asking.close());
         }
-        Cluster cluster = await(
-                Cluster.join(new VertxOptions(), new Cluster.Settings(name, "127.0.0.1", 5701, 0, members, secret)));
-        QuicEndpoint endpoint = await(QuicEndpoint.open(cluster.vertx(), Identity.create(), settings));
+        Identity identity = Identity.create();
+        Cluster cluster = await(Cluster.join(
+                new VertxOptions(),
+                new Cluster.Settings(identity.nodeId(), name, "127.0.0.1", 5701, 0, members, secret)));
+        QuicEndpoint endpoint = await(QuicEndpoint.open(cluster.vertx(), identity, settings));
         CommandBus bus = CommandBus.install(cluster.vertx());
         await(cluster.vertx().deployVerticle(new DhtVerticle(endpoint, bus, List.of(bootstrap), name, Role.CLIENT)));
         return new BusMember(cluster, bus, endpoint);

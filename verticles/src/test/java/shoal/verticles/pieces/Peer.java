@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
@@ -17,6 +18,7 @@ import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.metainfo.BlockHasher;
+import shoal.codec.wire.ProviderRecord;
 import shoal.codec.wire.Role;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
@@ -39,6 +41,7 @@ final class Peer implements AutoCloseable {
     final QuicEndpoint endpoint;
     final Profile profile;
     final BlockingQueue<Object> news = new LinkedBlockingQueue<>();
+    private final List<Contact> hints = new CopyOnWriteArrayList<>();
     private boolean closed;
 
     /** @param settings as {@code --set} takes them */
@@ -78,6 +81,20 @@ final class Peer implements AutoCloseable {
 
     Future<Local.FileFetched> fetch(Hash256 hash, String name, Contact... hints) {
         return bus.ask(Addresses.FETCH, new Local.FetchFile(hash, name, List.of(hints)), Local.FileFetched.class);
+    }
+
+    /** From now on the DHT, as this peer sees it, names one more provider for whatever is asked. */
+    void hint(Contact contact) {
+        if (hints.isEmpty()) {
+            bus.answerLocally(Addresses.FIND_PROVIDERS, Local.FindProviders.class, this::providers);
+        }
+        hints.add(contact);
+    }
+
+    private Future<Local.ProvidersFound> providers(Local.FindProviders asked) {
+        return Future.succeededFuture(new Local.ProvidersFound(hints.stream()
+                .map(hint -> endpoint.identity().sign(new ProviderRecord(asked.key(), hint, new byte[0], 1, 2)))
+                .toList()));
     }
 
     /** Waits for news of a kind, and takes all that came before it. */

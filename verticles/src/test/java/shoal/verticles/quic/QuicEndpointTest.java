@@ -133,7 +133,7 @@ class QuicEndpointTest {
         refused(
                 ErrorCode.UNSUPPORTED,
                 "takes no streams of kind GENERATE",
-                peer.ask(StreamKind.GENERATE, new Frame.GeneratedToken(1, ""), Duration.ofSeconds(5)));
+                peer.ask(StreamKind.GENERATE, new Frame.GeneratedToken(1, "", 0, List.of()), Duration.ofSeconds(5)));
     }
 
     @Test

@@ -14,10 +14,12 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -33,6 +35,7 @@ import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.metainfo.MerkleTree;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.metainfo.Pieces;
+import shoal.codec.swarm.Bitfield;
 
 class ShardStoreTest {
     private static final int PIECE = 65_536;
@@ -394,6 +397,173 @@ class ShardStoreTest {
         open();
         IOException inUse = assertThrows(IOException.class, this::open);
         assertTrue(inUse.getMessage().contains("in use"), inUse.getMessage());
+    }
+
+    private Metainfo stored(ShardStore store, String name, int size) throws IOException {
+        byte[] bytes = randomBytes(size);
+        Metainfo metainfo = metainfo(name, bytes);
+        store.begin(metainfo);
+        for (int p = 0; p < metainfo.pieces().count(); p++) {
+            store.write(metainfo.piecesRoot(), p, piece(bytes, p));
+        }
+        store.finish(metainfo.piecesRoot());
+        return metainfo;
+    }
+
+    /** When a file was last used is the time of its note: tests set it, rather than wait. */
+    private void usedAt(Metainfo file, long second) throws IOException {
+        Path note = directory.resolve("cache/used/" + file.piecesRoot().toHex());
+        Files.createDirectories(note.getParent());
+        Files.write(note, new byte[0]);
+        Files.setLastModifiedTime(note, FileTime.from(second, TimeUnit.SECONDS));
+    }
+
+    @Test
+    void evictsWhatWasUsedLongestAgoAndNeverWhatIsPinnedOrInUse() throws IOException {
+        ShardStore store = open();
+        var removed = new ArrayList<String>();
+        store.onRemoved(file -> removed.add(file.metainfo().name()));
+        Metainfo pinned = stored(store, "pinned.gguf", 3 * PIECE);
+        Metainfo used = stored(store, "used.gguf", 3 * PIECE + 1);
+        Metainfo old = stored(store, "old.gguf", 3 * PIECE + 2);
+        Metainfo older = stored(store, "older.gguf", 3 * PIECE + 3);
+        usedAt(pinned, 1);
+        usedAt(older, 3);
+        usedAt(old, 4);
+        store.hold(used.piecesRoot(), "layers 0-3");
+        usedAt(used, 2);
+        StoreCatalog catalog = StoreCatalog.open(directory.resolve("cache"), store.shardsDirectory());
+        catalog.pin(catalog.find("pinned.gguf"), true);
+        store.limit(13 * PIECE);
+
+        stored(store, "new.gguf", 3 * PIECE + 4);
+        assertEquals(List.of("older.gguf"), removed);
+        assertFalse(Files.exists(store.shardsDirectory().resolve("older.gguf")));
+        Metainfo large = metainfo("large.gguf", randomBytes(8 * PIECE));
+        IOException full = assertThrows(IOException.class, () -> store.begin(large));
+        assertTrue(
+                full.getMessage().contains("store.quotaBytes is 851,968, and 393,217 of them are pinned or in use"),
+                full::getMessage);
+        assertEquals(List.of("older.gguf"), removed, "nothing is evicted in vain");
+        store.release(used.piecesRoot(), "layers 0-3");
+        store.begin(large);
+        assertEquals(List.of("older.gguf", "used.gguf", "old.gguf"), removed.subList(0, 3));
+        assertTrue(Files.exists(store.shardsDirectory().resolve("pinned.gguf")));
+    }
+
+    @Test
+    void theCatalogShowsWhatIsThereWithoutOpeningIt() throws IOException {
+        ShardStore store = open();
+        Metainfo whole = stored(store, "b.gguf", 2 * PIECE);
+        byte[] bytes = randomBytes(4 * PIECE + 7);
+        Metainfo partial = metainfo("a.gguf", bytes);
+        store.begin(partial);
+        store.write(partial.piecesRoot(), 4, piece(bytes, 4));
+        store.hold(whole.piecesRoot(), "layers 0-3");
+        Path outside = Files.write(directory.resolve("c.gguf"), randomBytes(9));
+        store.adopt(outside);
+        StoreCatalog catalog = StoreCatalog.open(directory.resolve("cache"), store.shardsDirectory());
+        List<StoreCatalog.Item> items = catalog.items();
+        assertEquals(
+                List.of("a.gguf", "b.gguf", "c.gguf"),
+                items.stream().map(item -> item.metainfo().name()).toList());
+        assertEquals(
+                List.of(7L, 2L * PIECE, 9L),
+                items.stream().map(StoreCatalog.Item::heldBytes).toList());
+        assertEquals(
+                List.of(false, false, true),
+                items.stream().map(StoreCatalog.Item::elsewhere).toList());
+        assertEquals(List.of("layers 0-3"), items.get(1).users());
+        assertEquals("process " + ProcessHandle.current().pid(), catalog.openIn());
+        IOException inUse = assertThrows(IOException.class, () -> catalog.remove(items.get(1)));
+        assertTrue(inUse.getMessage().startsWith("b.gguf is in use by process"), inUse::getMessage);
+
+        close();
+        StoreCatalog closed = StoreCatalog.open(directory.resolve("cache"), directory.resolve("cache/shards"));
+        assertEquals("", closed.openIn());
+        closed.remove(closed.find(partial.piecesRoot().toHex().substring(0, 10)));
+        closed.remove(closed.find("c.gguf"));
+        assertTrue(Files.exists(outside));
+        assertEquals(
+                List.of("b.gguf"),
+                closed.items().stream().map(item -> item.metainfo().name()).toList());
+        IOException none = assertThrows(IOException.class, () -> closed.find("a.gguf"));
+        assertTrue(none.getMessage().contains("'a.gguf' is not in"), none::getMessage);
+    }
+
+    @Test
+    void hashesAPartialFileAnewThatOthersHaveWrittenTo() throws IOException {
+        byte[] bytes = randomBytes(8 * PIECE);
+        Metainfo metainfo = metainfo("a.gguf", bytes);
+        ShardStore store = open();
+        store.begin(metainfo);
+        for (int p : new int[] {1, 2, 6}) {
+            store.write(metainfo.piecesRoot(), p, piece(bytes, p));
+        }
+        store.close();
+        Path data = directory.resolve("cache/partial/" + metainfo.piecesRoot().toHex() + ".data");
+        FileTime before = Files.getLastModifiedTime(data);
+        try (FileChannel channel = FileChannel.open(data, StandardOpenOption.WRITE)) {
+            channel.write(ByteBuffer.allocate(10), 2L * PIECE + 77);
+        }
+        Files.setLastModifiedTime(data, FileTime.from(before.toInstant().plusSeconds(60)));
+        assertEquals(
+                ".#....#.",
+                open().find(metainfo.piecesRoot()).orElseThrow().verified().picture());
+        close();
+        Path other = directory.resolve("other"); // another file in its place, with the same time
+        Files.copy(data, other);
+        Files.setLastModifiedTime(other, Files.getLastModifiedTime(data));
+        Files.move(other, data, java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+        hasher.bytes.set(0);
+        assertEquals(
+                ".#....#.",
+                open().find(metainfo.piecesRoot()).orElseThrow().verified().picture());
+        assertEquals(2 * PIECE, hasher.bytes.get(), "what was proven for another file is hashed again");
+    }
+
+    @Test
+    void looksInDirectoriesForPiecesUnderAnyName() throws IOException {
+        byte[] bytes = randomBytes(8 * PIECE + 5);
+        System.arraycopy("GGUF".getBytes(java.nio.charset.StandardCharsets.US_ASCII), 0, bytes, 0, 4);
+        Metainfo metainfo = metainfo("a.gguf", bytes);
+        Path models = Files.createDirectories(directory.resolve("models/deep"));
+        Files.write(models.resolve("unfinished.part"), Arrays.copyOf(bytes, 3 * PIECE + 100));
+        byte[] damaged = bytes.clone();
+        damaged[5] ^= 1;
+        damaged[4 * PIECE + 9] ^= 1;
+        Files.write(models.resolve("damaged.bin"), damaged);
+        Files.write(
+                models.resolve("other.gguf"),
+                Arrays.copyOf("GGUF".getBytes(java.nio.charset.StandardCharsets.US_ASCII), PIECE * 2));
+        ShardStore store = open();
+        store.begin(metainfo);
+        var lookIn = new LookIn(store, List.of(directory.resolve("models"), directory.resolve("missing")));
+        var taken = new AtomicLong();
+        Bitfield all = Bitfield.all(9);
+        StoredFile found = lookIn.take(metainfo, all.without(6), taken::addAndGet);
+        assertEquals("####.#.##", found.verified().picture());
+        assertEquals(6 * PIECE + 5, taken.get());
+
+        Path whole = Files.write(models.resolve("sha256-abc"), bytes);
+        StoredFile mapped = lookIn.take(metainfo, all, taken::addAndGet);
+        assertTrue(mapped.isWhole());
+        assertEquals(whole.toRealPath(), mapped.path(), "a whole file is used where it lies");
+        try (Stream<Path> left = Files.list(directory.resolve("cache/partial"))) {
+            assertEquals(List.of(), left.toList());
+        }
+        hasher.bytes.set(0);
+        assertEquals(whole.toRealPath(), lookIn.find(metainfo).getFirst().path());
+        assertEquals(
+                PIECE, hasher.bytes.get(), "files of the right size are known; of others the first piece is looked at");
+        assertEquals(
+                metainfo.piecesRoot(),
+                lookIn.identify(metainfo.piecesRoot()).orElseThrow().piecesRoot());
+        hasher.bytes.set(0);
+        assertEquals(
+                metainfo.piecesRoot(),
+                lookIn.identify(metainfo.piecesRoot()).orElseThrow().piecesRoot());
+        assertEquals(0, hasher.bytes.get());
     }
 
     @ParameterizedTest

@@ -9,6 +9,16 @@ public interface HostOperations {
     Set<GgmlType> types();
 
     /**
+     * Makes x ready for {@link #multiply} by w, in up to pieces pieces over the pool, before any thread multiplies. The usual is to
+     * quantise it if w is.
+     */
+    default void prepare(HostWeights w, HostBuffer x, int tokens, ComputePool pool, int pieces) {
+        if (w.type().blockValues() > 1) {
+            x.quantise(tokens, pool, pieces);
+        }
+    }
+
+    /**
      * out[t * outStride + outColumn + r] = row firstRow + r of w times row t of x, for r below rowCount and t below tokens. Reads
      * x quantised if w is. Many threads at once, on disjoint rows.
      */
@@ -32,23 +42,11 @@ public interface HostOperations {
     float sumOfSquares(float[] values, int offset, int size);
 
     /**
-     * One head of one token: out[outOffset..] = sum over positions first..positions-1 of the softmax of their scores times value.
-     *
-     * @param rule how a product of query and key becomes a score; its window is not looked at, first says it
-     * @param head of the queries, to find its sink
-     * @param scores room for positions values
+     * Per query of the block: out = sum over the positions it sees of the softmax of their scores times value. Many threads at
+     * once, on blocks whose results do not overlap.
      */
-    void attend(
-            HostSequence sequence,
-            int layer,
-            int kvHead,
-            int first,
-            int positions,
-            float[] query,
-            int queryOffset,
-            Op.Scores rule,
-            int head,
-            float[] scores,
-            float[] out,
-            int outOffset);
+    void attend(AttentionBlock block);
+
+    /** gate[i] = gating of gate[i] and up[i], for i of from..to-1. */
+    void gate(float[] gate, float[] up, Op.Gating gating, int from, int to);
 }

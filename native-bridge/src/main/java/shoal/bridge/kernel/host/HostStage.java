@@ -28,6 +28,9 @@ final class HostStage implements CompiledStage {
 
     private static final int PIECES_PER_THREAD = 4;
 
+    /** Queries that share a page of keys and values once it is in the cache, at most (but for one token's heads). */
+    private static final int QUERIES_TOGETHER = 32;
+
     private final StageProgram program;
     private final HostOperations operations;
     private final ComputePool pool;
@@ -266,9 +269,7 @@ final class HostStage implements CompiledStage {
 
     private void multiplyRows(
             HostWeights weights, int firstRow, int rowCount, HostBuffer in, int tokens, float[] out, int outStride) {
-        if (weights.type().blockValues() > 1) {
-            in.quantise(tokens);
-        }
+        operations.prepare(weights, in, tokens, pool, pieces(4L * tokens * weights.columns()));
         pool.ranges(
                 rowCount,
                 pieces((long) rowCount * weights.columns() * tokens),
@@ -331,65 +332,50 @@ final class HostStage implements CompiledStage {
         int group = heads / program.cache().kvHeads();
         float[] queries = buffer(attention.queries()).values();
         float[] out = buffer(attention.out()).overwrite(rows);
-        int longest = 0;
         long work = 0;
         for (int t = 0; t < rows; t++) {
-            longest = Math.max(longest, positions[t] + 1);
             work += positions[t] + 1 - attention.scores().first(positions[t]);
         }
-        int room = longest;
-        pool.ranges(rows * heads, pieces(2 * work * heads * headSize), (from, to) -> {
-            float[] scores = new float[room];
-            for (int i = from; i < to; i++) {
-                int t = i / heads;
-                int head = i % heads;
-                int offset = i * headSize;
-                operations.attend(
+        int kvHeads = program.cache().kvHeads();
+        int together = Math.max(1, QUERIES_TOGETHER / group);
+        List<AttentionBlock> blocks = new ArrayList<>();
+        for (int t = 0; t < rows; ) {
+            int count = 1;
+            while (count < together && t + count < rows && sequences[t + count] == sequences[t]) {
+                count++;
+            }
+            for (int kvHead = 0; kvHead < kvHeads; kvHead++) {
+                int firstHead = kvHead * group;
+                blocks.add(new AttentionBlock(
                         sequences[t],
                         attention.layer(),
-                        head / group,
-                        attention.scores().first(positions[t]),
-                        positions[t] + 1,
+                        kvHead,
+                        positions[t],
+                        count,
+                        firstHead,
+                        group,
                         queries,
-                        offset,
+                        (t * heads + firstHead) * headSize,
+                        heads * headSize,
                         attention.scores(),
-                        head,
-                        scores,
-                        out,
-                        offset);
+                        out));
             }
-        });
+            t += count;
+        }
+        long multiplications = 2 * work * heads * headSize;
+        if (pieces(multiplications) == 1) {
+            blocks.forEach(operations::attend);
+        } else {
+            // the last tokens see the most, so they go first
+            pool.run(blocks.size(), i -> operations.attend(blocks.get(blocks.size() - 1 - i)));
+        }
     }
 
     private void gate(HostBuffer gate, HostBuffer up, Op.Gating gating, int rows) {
         float[] g = gate.change();
         float[] u = up.values();
         int size = rows * gate.width();
-        pool.ranges(size, pieces(8L * size), (from, to) -> {
-            switch (gating) {
-                case SILU -> {
-                    for (int i = from; i < to; i++) {
-                        g[i] = Exponential.silu(g[i]) * u[i];
-                    }
-                }
-                case GELU -> {
-                    for (int i = from; i < to; i++) {
-                        g[i] = Exponential.gelu(g[i]) * u[i];
-                    }
-                }
-                case CLAMPED_SILU -> {
-                    for (int i = from; i < to; i++) {
-                        g[i] = clampedSilu(g[i], u[i]);
-                    }
-                }
-            }
-        });
-    }
-
-    private static float clampedSilu(float gate, float up) {
-        float g = Math.min(gate, 7f);
-        float u = Math.clamp(up, -7f, 7f);
-        return g / (1f + Exponential.exp(-1.702f * g)) * (u + 1f);
+        pool.ranges(size, pieces(8L * size), (from, to) -> operations.gate(g, u, gating, from, to));
     }
 
     private void gelu(float[] values, int size) {

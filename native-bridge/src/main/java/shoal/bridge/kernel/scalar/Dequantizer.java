@@ -93,21 +93,23 @@ public sealed interface Dequantizer {
                 long block = blockOffset(offset, part);
                 float activationScale = x.scales()[token * parts + part];
                 float scale = unpack(bytes, block, index(part), levels) * activationScale;
-                add(levels, scale, x, token * columns + part * HostBuffer.BLOCK, lanes);
+                int at = token * columns + part * HostBuffer.BLOCK;
+                int lane = part % SumOrder.LANES;
+                lanes[lane] = Math.fma((float) sum(levels, x.levels8(), at), scale, lanes[lane]);
                 if (hasConstant()) {
                     float constant = constant(bytes, block, index(part), levels) * activationScale;
-                    add(levels, constant, x, token * columns + part * HostBuffer.BLOCK, lanes);
+                    lanes[lane] = Math.fma((float) sum(levels, x.levels8(), at), constant, lanes[lane]);
                 }
             }
             return SumOrder.tree(lanes, 0);
         }
 
-        private static void add(int[] integers, float scale, HostBuffer x, int base, float[] lanes) {
-            for (int j = 0; j < SumOrder.LANES; j++) {
-                int product = integers[j] * (int) x.levels()[base + j]
-                        + integers[j + SumOrder.LANES] * (int) x.levels()[base + j + SumOrder.LANES];
-                lanes[j] = Math.fma((float) product, scale, lanes[j]);
+        private static int sum(int[] integers, byte[] levels, int at) {
+            int sum = 0;
+            for (int i = 0; i < HostBuffer.BLOCK; i++) {
+                sum += integers[i] * levels[at + i];
             }
+            return sum;
         }
 
         private long blockOffset(long offset, int part) {

@@ -1,7 +1,5 @@
 package shoal.bridge.kernel.scalar;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.List;
@@ -10,6 +8,7 @@ import java.util.Set;
 import shoal.bridge.kernel.Exponential;
 import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.SumOrder;
+import shoal.bridge.kernel.host.AttentionBlock;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
 import shoal.bridge.kernel.host.HostSequence;
@@ -102,47 +101,58 @@ public final class ScalarOperations implements HostOperations {
     }
 
     @Override
-    public void attend(
-            HostSequence sequence,
-            int layer,
-            int kvHead,
-            int first,
-            int positions,
-            float[] query,
-            int queryOffset,
-            Op.Scores rule,
-            int head,
-            float[] scores,
-            float[] out,
-            int outOffset) {
+    public void attend(AttentionBlock block) {
+        HostSequence sequence = block.sequence();
         int size = sequence.shape().headSize();
         float[] lanes = new float[SumOrder.LANES];
-        for (int p = first; p < positions; p++) {
-            MemorySegment page = sequence.page(p);
-            long key = sequence.keyOffset(layer, kvHead, p);
-            java.util.Arrays.fill(lanes, 0f);
-            for (int c = 0; c < size; c++) {
-                float value = page.get(ValueLayout.JAVA_FLOAT, key + (long) c * Float.BYTES);
-                lanes[c % SumOrder.LANES] = Math.fma(value, query[queryOffset + c], lanes[c % SumOrder.LANES]);
+        float[] scores = new float[block.end(block.count() - 1)];
+        for (int i = 0; i < block.count(); i++) {
+            int offset = block.offset(i);
+            for (int p = block.first(i); p < block.end(i); p++) {
+                float product = 0;
+                for (int c = 0; c < size; c++) {
+                    product = Math.fma(
+                            sequence.key(block.layer(), block.kvHead(), p, c), block.queries()[offset + c], product);
+                }
+                scores[p] = score(product, block.rule());
             }
-            scores[p] = score(SumOrder.tree(lanes, 0), rule);
-        }
-        float total = softmax(scores, first, positions, rule, head, lanes);
-        java.util.Arrays.fill(out, outOffset, outOffset + size, 0f);
-        for (int p = first; p < positions; p++) {
-            MemorySegment page = sequence.page(p);
-            long value = sequence.valueOffset(layer, kvHead, p);
+            float total = softmax(scores, block.first(i), block.end(i), block.rule(), block.head(i), lanes);
+            float inverse = 1f / total;
             for (int c = 0; c < size; c++) {
-                out[outOffset + c] = Math.fma(
-                        scores[p],
-                        page.get(ValueLayout.JAVA_FLOAT, value + (long) c * Float.BYTES),
-                        out[outOffset + c]);
+                float sum = 0;
+                for (int p = block.first(i); p < block.end(i); p++) {
+                    sum = Math.fma(scores[p], sequence.value(block.layer(), block.kvHead(), p, c), sum);
+                }
+                block.out()[offset + c] = sum * inverse;
             }
         }
-        float inverse = 1f / total;
-        for (int c = 0; c < size; c++) {
-            out[outOffset + c] *= inverse;
+    }
+
+    @Override
+    public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
+        switch (gating) {
+            case SILU -> {
+                for (int i = from; i < to; i++) {
+                    gate[i] = Exponential.silu(gate[i]) * up[i];
+                }
+            }
+            case GELU -> {
+                for (int i = from; i < to; i++) {
+                    gate[i] = Exponential.gelu(gate[i]) * up[i];
+                }
+            }
+            case CLAMPED_SILU -> {
+                for (int i = from; i < to; i++) {
+                    gate[i] = clampedSilu(gate[i], up[i]);
+                }
+            }
         }
+    }
+
+    private static float clampedSilu(float gate, float up) {
+        float g = Math.min(gate, 7f);
+        float u = Math.clamp(up, -7f, 7f);
+        return g / (1f + Exponential.exp(-1.702f * g)) * (u + 1f);
     }
 
     /** What a query's product with a key becomes. */

@@ -1,7 +1,7 @@
 package shoal.bridge.kernel.vector;
 
-import static shoal.bridge.kernel.vector.Lanes.GROUPS;
-import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.ByteVector;
@@ -24,9 +24,9 @@ final class HalfTable {
     static void unpack(ByteVector table, MemorySegment w, long offset, UnpackedRows to, int at) {
         ByteVector low = Lanes.lowHalves(w, offset).selectFrom(table);
         ByteVector high = Lanes.highHalves(w, offset).selectFrom(table);
-        for (int group = 0; group < GROUPS; group++) {
-            Lanes.group(low, group).intoArray(to.levels, at + group * WIDTH);
-            Lanes.group(high, group).intoArray(to.levels, at + SumOrder.LANES + group * WIDTH);
+        for (int group = 0; group < LEVEL_GROUPS; group++) {
+            Lanes.levels(low, group).intoArray(to.levels, at + group * LEVEL_WIDTH);
+            Lanes.levels(high, group).intoArray(to.levels, at + SumOrder.LANES + group * LEVEL_WIDTH);
         }
     }
 }

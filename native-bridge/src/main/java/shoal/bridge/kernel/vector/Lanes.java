@@ -23,8 +23,7 @@ final class Lanes {
     static final int WIDTH = FLOATS.length();
     static final int GROUPS = SumOrder.LANES / WIDTH;
 
-    private static final VectorSpecies<Integer> INTS = FLOATS.withLanes(int.class);
-    private static final IntVector LANE = IntVector.zero(INTS).addIndex(1);
+    static final VectorSpecies<Integer> INTS = FLOATS.withLanes(int.class);
     private static final VectorSpecies<Short> SHORTS =
             VectorSpecies.of(short.class, VectorShape.forBitSize(FLOATS.vectorBitSize() / 2));
     private static final VectorSpecies<Byte> BYTES =
@@ -50,35 +49,57 @@ final class Lanes {
                 .convertShape(VectorOperators.B2F, FLOATS, part(group));
     }
 
-    /** One group's bytes of the 16 at offset, as they are; to {@link #lowHalves} and {@link #highHalves}. */
-    static ByteVector bytes(MemorySegment bytes, long offset, int group) {
-        return ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER);
-    }
-
-    /** The lower four bits of each byte, 0..15. */
-    static FloatVector lowHalves(ByteVector bytes, int group) {
-        return (FloatVector) bytes.and((byte) 15).convertShape(VectorOperators.B2F, FLOATS, part(group));
-    }
-
-    /** 16 * (the upper four bits of each byte less 8). A shift would do, but takes tens of times longer in JDK 25. */
-    static FloatVector highHalvesLess8Times16(ByteVector bytes, int group) {
-        return (FloatVector) bytes.lanewise(VectorOperators.XOR, (byte) 0x80)
-                .and((byte) 0xf0)
-                .convertShape(VectorOperators.B2F, FLOATS, part(group));
-    }
-
     /** One group's unsigned bytes of the 16 at offset. */
     static IntVector unsignedBytes(MemorySegment bytes, long offset, int group) {
         return (IntVector) ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER)
                 .convertShape(VectorOperators.ZERO_EXTEND_B2I, INTS, part(group));
     }
 
+    /** Lanes of 16 bits: 16, or 8 where vectors have 128 bits, and then two groups make 16. */
+    static final VectorSpecies<Short> LEVELS = WIDTH == 4 ? ShortVector.SPECIES_128 : ShortVector.SPECIES_256;
+
+    static final int LEVEL_WIDTH = LEVELS.length();
+    static final int LEVEL_GROUPS = SumOrder.LANES / LEVEL_WIDTH;
+
+    /** Half as many lanes of 32 bits. */
+    static final VectorSpecies<Integer> SUMS = LEVELS.withLanes(int.class);
+
+    private static final VectorSpecies<Byte> LEVEL_BYTES = WIDTH == 4 ? ByteVector.SPECIES_64 : ByteVector.SPECIES_128;
+    private static final ShortVector LEVEL_BIT = levelBits();
+
+    private static ShortVector levelBits() {
+        short[] bits = new short[LEVEL_WIDTH];
+        for (int i = 0; i < bits.length; i++) {
+            bits[i] = (short) (1 << i);
+        }
+        return ShortVector.fromArray(LEVELS, bits, 0);
+    }
+
+    /** One group of the 16 signed bytes at offset. */
+    static ShortVector signedLevels(MemorySegment bytes, long offset, int group) {
+        return (ShortVector) ByteVector.fromMemorySegment(LEVEL_BYTES, bytes, offset + group * LEVEL_WIDTH, ORDER)
+                .convertShape(VectorOperators.B2S, LEVELS, 0);
+    }
+
+    /** One group of the 16 unsigned bytes at offset. */
+    static ShortVector unsignedLevels(MemorySegment bytes, long offset, int group) {
+        return (ShortVector) ByteVector.fromMemorySegment(LEVEL_BYTES, bytes, offset + group * LEVEL_WIDTH, ORDER)
+                .convertShape(VectorOperators.ZERO_EXTEND_B2S, LEVELS, 0);
+    }
+
+    /** One group of the 16 signed bytes. */
+    static ShortVector levels(ByteVector sixteen, int group) {
+        return (ShortVector) sixteen.convertShape(VectorOperators.B2S, LEVELS, group);
+    }
+
     /** 16 where a bit is set, else 0, for one group of the lower 16 bits; the lowest is lane 0. */
-    static IntVector fifthBits(int bits, int group) {
-        return IntVector.broadcast(INTS, bits >>> group * WIDTH)
-                .lanewise(VectorOperators.LSHR, LANE)
-                .and(1)
-                .lanewise(VectorOperators.LSHL, 4);
+    static ShortVector fifthBits(int bits, int group) {
+        ShortVector zero = ShortVector.zero(LEVELS);
+        return zero.blend(
+                (short) 16,
+                ShortVector.broadcast(LEVELS, (short) (bits >>> group * LEVEL_WIDTH))
+                        .and(LEVEL_BIT)
+                        .compare(VectorOperators.NE, zero));
     }
 
     /** The lower four bits of the 16 bytes at offset. */
@@ -109,6 +130,11 @@ final class Lanes {
     /** WIDTH floats from a byte on. */
     static FloatVector floats(MemorySegment bytes, long offset) {
         return FloatVector.fromMemorySegment(FLOATS, bytes, offset, ORDER);
+    }
+
+    /** WIDTH whole numbers of 16 bits. */
+    static FloatVector floats(short[] numbers, int at) {
+        return (FloatVector) ShortVector.fromArray(SHORTS, numbers, at).convertShape(VectorOperators.S2F, FLOATS, 0);
     }
 
     /** WIDTH halves from a byte on; exact, infinities and NaNs included. */

@@ -1,17 +1,13 @@
 package shoal.bridge.kernel.vector;
 
 import java.lang.foreign.MemorySegment;
-import shoal.bridge.kernel.host.HostBuffer;
 
-/**
- * A type's own loop over a row, for one token: scales are unpacked before, levels where they are used. Stateless. It takes one row
- * only: two are past what the compiler inlines ({@link RowKernel}).
- */
+/** A type's own loop over a row, for one token, without a scratch for levels. Stateless. */
 interface RowLoop {
     /**
-     * The row that starts at a byte, times token 0 of x; 16 lanes from at on.
-     *
-     * @param scales the row's scales and constants, each times that of its activations, and factors
+     * The row that starts at a byte: partial sums of its blocks' products with a token's levels go to sums, and its scales,
+     * constants and factors to row, from index 0 on.
      */
-    void multiply(MemorySegment w, long row, int columns, HostBuffer x, UnpackedRows scales, float[] lanes, int at);
+    void multiply(
+            MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row);
 }

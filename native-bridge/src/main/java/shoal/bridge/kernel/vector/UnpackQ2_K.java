@@ -1,14 +1,12 @@
 package shoal.bridge.kernel.vector;
 
-import static shoal.bridge.kernel.vector.Lanes.FLOATS;
-import static shoal.bridge.kernel.vector.Lanes.GROUPS;
-import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import shoal.codec.gguf.GgmlType;
 
@@ -50,15 +48,15 @@ final class UnpackQ2_K implements Unpacker {
             // 16 bytes serve four parts
             int half = i / 2;
             int side = i % 2;
-            for (int k = 0; k < 4; k++) {
-                float partScale = w.get(ValueLayout.JAVA_BYTE, block + 8L * half + 2L * k + side) & 15;
-                for (int group = 0; group < GROUPS; group++) {
-                    IntVector levels = Lanes.unsignedBytes(w, block + LEVELS + 32L * half + 16L * side, group)
-                            .lanewise(VectorOperators.LSHR, 2 * k)
-                            .and(3);
-                    Lanes.toFloats(levels)
-                            .mul(FloatVector.broadcast(FLOATS, partScale))
-                            .intoArray(to.levels, at + 128 * half + 32 * k + 16 * side + group * WIDTH);
+            for (int group = 0; group < LEVEL_GROUPS; group++) {
+                int start = at + 128 * half + 16 * side + group * LEVEL_WIDTH;
+                ShortVector levels = Lanes.unsignedLevels(w, block + LEVELS + 32L * half + 16L * side, group);
+                for (int k = 0; k < 4; k++) {
+                    short partScale = (short) (w.get(ValueLayout.JAVA_BYTE, block + 8L * half + 2L * k + side) & 15);
+                    levels.lanewise(VectorOperators.LSHR, 2 * k)
+                            .and((short) 3)
+                            .mul(partScale)
+                            .intoArray(to.levels, start + 32 * k);
                 }
             }
         }

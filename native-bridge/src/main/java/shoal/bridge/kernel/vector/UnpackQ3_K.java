@@ -1,14 +1,12 @@
 package shoal.bridge.kernel.vector;
 
-import static shoal.bridge.kernel.vector.Lanes.FLOATS;
-import static shoal.bridge.kernel.vector.Lanes.GROUPS;
-import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import shoal.codec.gguf.GgmlType;
 
@@ -46,28 +44,29 @@ final class UnpackQ3_K implements Unpacker {
             // 16 bytes of pairs serve four parts
             int half = i / 2;
             int side = i % 2;
-            for (int k = 0; k < 4; k++) {
-                float partScale = partScale(w, block, 8 * half + 2 * k + side);
-                for (int group = 0; group < GROUPS; group++) {
-                    IntVector pairs = Lanes.unsignedBytes(w, block + PAIRS + 32L * half + 16L * side, group)
-                            .lanewise(VectorOperators.LSHR, 2 * k)
-                            .and(3);
-                    IntVector tops = Lanes.unsignedBytes(w, block + 16L * side, group)
-                            .lanewise(VectorOperators.LSHR, 4 * half + k)
-                            .and(1)
+            for (int group = 0; group < LEVEL_GROUPS; group++) {
+                int start = at + 128 * half + 16 * side + group * LEVEL_WIDTH;
+                ShortVector pairs = Lanes.unsignedLevels(w, block + PAIRS + 32L * half + 16L * side, group);
+                ShortVector tops =
+                        Lanes.unsignedLevels(w, block + 16L * side, group).lanewise(VectorOperators.LSHR, 4 * half);
+                for (int k = 0; k < 4; k++) {
+                    ShortVector top = tops.lanewise(VectorOperators.LSHR, k)
+                            .and((short) 1)
                             .lanewise(VectorOperators.LSHL, 2);
-                    Lanes.toFloats(pairs.or(tops))
-                            .sub(4f)
-                            .mul(FloatVector.broadcast(FLOATS, partScale))
-                            .intoArray(to.levels, at + 128 * half + 32 * k + 16 * side + group * WIDTH);
+                    pairs.lanewise(VectorOperators.LSHR, 2 * k)
+                            .and((short) 3)
+                            .or(top)
+                            .sub((short) 4)
+                            .mul(partScale(w, block, 8 * half + 2 * k + side))
+                            .intoArray(to.levels, start + 32 * k);
                 }
             }
         }
     }
 
-    private static float partScale(MemorySegment w, long block, int i) {
+    private static short partScale(MemorySegment w, long block, int i) {
         int low = w.get(ValueLayout.JAVA_BYTE, block + SCALES + (i & 7)) >> (i >> 3 << 2) & 15;
         int high = w.get(ValueLayout.JAVA_BYTE, block + SCALES + 8 + (i & 3)) >> 2 * (i >> 2) & 3;
-        return (low | high << 4) - 32;
+        return (short) ((low | high << 4) - 32);
     }
 }

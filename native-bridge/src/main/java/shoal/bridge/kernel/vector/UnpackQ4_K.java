@@ -1,10 +1,10 @@
 package shoal.bridge.kernel.vector;
 
-import static shoal.bridge.kernel.vector.Lanes.GROUPS;
-import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
-import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
@@ -34,12 +34,11 @@ final class UnpackQ4_K implements Unpacker {
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
         for (int half = 0; half < 8; half++) {
-            int low = at + half / 2 * 64 + half % 2 * SumOrder.LANES;
-            for (int group = 0; group < GROUPS; group++) {
-                IntVector pairs = Lanes.unsignedBytes(w, block + LEVELS + half * SumOrder.LANES, group);
-                Lanes.toFloats(pairs.and(15)).intoArray(to.levels, low + group * WIDTH);
-                Lanes.toFloats(pairs.lanewise(VectorOperators.LSHR, 4))
-                        .intoArray(to.levels, low + HostBuffer.BLOCK + group * WIDTH);
+            for (int group = 0; group < LEVEL_GROUPS; group++) {
+                int low = at + half / 2 * 64 + half % 2 * SumOrder.LANES + group * LEVEL_WIDTH;
+                ShortVector pairs = Lanes.unsignedLevels(w, block + LEVELS + half * SumOrder.LANES, group);
+                pairs.and((short) 15).intoArray(to.levels, low);
+                pairs.lanewise(VectorOperators.LSHR, 4).intoArray(to.levels, low + HostBuffer.BLOCK);
             }
         }
     }

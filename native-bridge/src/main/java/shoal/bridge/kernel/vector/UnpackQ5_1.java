@@ -1,10 +1,10 @@
 package shoal.bridge.kernel.vector;
 
-import static shoal.bridge.kernel.vector.Lanes.GROUPS;
-import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
-import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import shoal.bridge.kernel.SumOrder;
 import shoal.codec.gguf.GgmlType;
@@ -36,11 +36,13 @@ final class UnpackQ5_1 implements Unpacker {
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
         int tops = Lanes.bits32(w, block + 4);
-        for (int group = 0; group < GROUPS; group++) {
-            IntVector pairs = Lanes.unsignedBytes(w, block + 8, group);
-            Lanes.toFloats(pairs.and(15).or(Lanes.fifthBits(tops, group))).intoArray(to.levels, at + group * WIDTH);
-            Lanes.toFloats(pairs.lanewise(VectorOperators.LSHR, 4).or(Lanes.fifthBits(tops >>> 16, group)))
-                    .intoArray(to.levels, at + SumOrder.LANES + group * WIDTH);
+        for (int group = 0; group < LEVEL_GROUPS; group++) {
+            int low = at + group * LEVEL_WIDTH;
+            ShortVector pairs = Lanes.unsignedLevels(w, block + 8, group);
+            pairs.and((short) 15).or(Lanes.fifthBits(tops, group)).intoArray(to.levels, low);
+            pairs.lanewise(VectorOperators.LSHR, 4)
+                    .or(Lanes.fifthBits(tops >>> 16, group))
+                    .intoArray(to.levels, low + SumOrder.LANES);
         }
     }
 }

@@ -1,10 +1,10 @@
 package shoal.bridge.kernel.vector;
 
-import static shoal.bridge.kernel.vector.Lanes.GROUPS;
-import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
-import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
@@ -35,17 +35,19 @@ final class UnpackQ5_K implements Unpacker {
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
         for (int half = 0; half < 8; half++) {
-            int pair = half / 2 * 2; // of parts, in one 32 bytes
-            int low = at + pair * HostBuffer.BLOCK + half % 2 * SumOrder.LANES;
-            for (int group = 0; group < GROUPS; group++) {
-                IntVector pairs = Lanes.unsignedBytes(w, block + LEVELS + half * SumOrder.LANES, group);
-                IntVector tops = Lanes.unsignedBytes(w, block + TOPS + half % 2 * SumOrder.LANES, group)
-                        .lanewise(VectorOperators.LSHR, pair);
-                Lanes.toFloats(pairs.and(15).or(tops.and(1).lanewise(VectorOperators.LSHL, 4)))
-                        .intoArray(to.levels, low + group * WIDTH);
-                Lanes.toFloats(pairs.lanewise(VectorOperators.LSHR, 4)
-                                .or(tops.and(2).lanewise(VectorOperators.LSHL, 3)))
-                        .intoArray(to.levels, low + HostBuffer.BLOCK + group * WIDTH);
+            int pair = half / 2;
+            int side = half % 2 * SumOrder.LANES;
+            for (int group = 0; group < LEVEL_GROUPS; group++) {
+                int low = at + pair * 64 + side + group * LEVEL_WIDTH;
+                ShortVector pairs = Lanes.unsignedLevels(w, block + LEVELS + half * SumOrder.LANES, group);
+                ShortVector tops =
+                        Lanes.unsignedLevels(w, block + TOPS + side, group).lanewise(VectorOperators.LSHR, 2 * pair);
+                pairs.and((short) 15)
+                        .or(tops.and((short) 1).lanewise(VectorOperators.LSHL, 4))
+                        .intoArray(to.levels, low);
+                pairs.lanewise(VectorOperators.LSHR, 4)
+                        .or(tops.and((short) 2).lanewise(VectorOperators.LSHL, 3))
+                        .intoArray(to.levels, low + HostBuffer.BLOCK);
             }
         }
     }

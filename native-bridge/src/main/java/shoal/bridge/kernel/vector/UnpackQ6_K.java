@@ -1,15 +1,14 @@
 package shoal.bridge.kernel.vector;
 
-import static shoal.bridge.kernel.vector.Lanes.FLOATS;
-import static shoal.bridge.kernel.vector.Lanes.GROUPS;
-import static shoal.bridge.kernel.vector.Lanes.WIDTH;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
+import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
+import shoal.bridge.kernel.SumOrder;
 import shoal.codec.gguf.GgmlType;
 
 /** Of {@link shoal.bridge.kernel.scalar.Q6_K}. */
@@ -24,14 +23,19 @@ final class UnpackQ6_K implements Unpacker {
     }
 
     @Override
+    public boolean scalesHalves() {
+        return true;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         int blocks = columns / GgmlType.Q6_K.blockValues();
         for (int i = 0; i < blocks; i++) {
             long block = offset + (long) i * GgmlType.Q6_K.blockBytes();
             int first = part + 8 * i;
             Arrays.fill(to.scales, first, first + 8, Lanes.half(w, block + SCALE));
-            for (int group = 0; group < GROUPS; group++) {
-                Lanes.signedBytes(w, block + SCALES, group).intoArray(to.factors, 2 * first + group * WIDTH);
+            for (int k = 0; k < 16; k++) {
+                to.halfScales[2 * first + k] = w.get(ValueLayout.JAVA_BYTE, block + SCALES + k);
             }
         }
     }
@@ -46,25 +50,26 @@ final class UnpackQ6_K implements Unpacker {
 
     private static void unpackBlock(MemorySegment w, long block, UnpackedRows to, int at) {
         for (int i = 0; i < 4; i++) {
-            // 16 bytes of upper bits serve four parts
+            // 16 bytes of upper bits serve four parts, as do twice 16 of lower ones
             int half = i / 2;
-            int side = i % 2;
-            for (int k = 0; k < 4; k++) {
-                float partScale = w.get(ValueLayout.JAVA_BYTE, block + SCALES + 8L * half + 2L * k + side);
-                for (int group = 0; group < GROUPS; group++) {
-                    IntVector low = Lanes.unsignedBytes(w, block + 64L * half + 32L * (k & 1) + 16L * side, group)
-                            .lanewise(VectorOperators.LSHR, k >> 1 << 2)
-                            .and(15);
-                    IntVector top = Lanes.unsignedBytes(w, block + HIGH + 32L * half + 16L * side, group)
-                            .lanewise(VectorOperators.LSHR, 2 * k)
-                            .and(3)
-                            .lanewise(VectorOperators.LSHL, 4);
-                    Lanes.toFloats(low.or(top))
-                            .sub(32f)
-                            .mul(FloatVector.broadcast(FLOATS, partScale))
-                            .intoArray(to.levels, at + 128 * half + 32 * k + 16 * side + group * WIDTH);
-                }
+            int side = i % 2 * SumOrder.LANES;
+            for (int group = 0; group < LEVEL_GROUPS; group++) {
+                int start = at + 128 * half + side + group * LEVEL_WIDTH;
+                ShortVector first = Lanes.unsignedLevels(w, block + 64L * half + side, group);
+                ShortVector second = Lanes.unsignedLevels(w, block + 64L * half + 32 + side, group);
+                ShortVector top = Lanes.unsignedLevels(w, block + HIGH + 32L * half + side, group);
+                level(first.and((short) 15), top.lanewise(VectorOperators.LSHL, 4))
+                        .intoArray(to.levels, start);
+                level(second.and((short) 15), top.lanewise(VectorOperators.LSHL, 2))
+                        .intoArray(to.levels, start + 32);
+                level(first.lanewise(VectorOperators.LSHR, 4), top).intoArray(to.levels, start + 64);
+                level(second.lanewise(VectorOperators.LSHR, 4), top.lanewise(VectorOperators.LSHR, 2))
+                        .intoArray(to.levels, start + 96);
             }
         }
+    }
+
+    private static ShortVector level(ShortVector low, ShortVector top) {
+        return low.or(top.and((short) 0x30)).sub((short) 32);
     }
 }

@@ -7,8 +7,8 @@ final class UnpackedRows {
     /** From one row's first level to the next row's. */
     final int stride;
 
-    /** Whole numbers, row after row. */
-    final float[] levels;
+    /** -128..127, row after row. */
+    final short[] levels;
 
     /** One per 32 values. */
     final float[] scales;
@@ -16,27 +16,22 @@ final class UnpackedRows {
     /** One per 32 values. */
     final float[] constants;
 
-    /** Two per 32 values, one per half: whole numbers. */
-    final float[] factors;
+    /** Two per 32 values, one per half: whole numbers by which constants are multiplied. */
+    final int[] factors;
+
+    /** Two per 32 values, one per half: whole numbers by which levels are multiplied, where they are not in the levels already. */
+    final int[] halfScales;
 
     /** Whatever an unpacker puts there for a moment. */
     final float[] scratch = new float[16];
 
     /** @param stride a multiple of 32 */
     UnpackedRows(int rows, int stride) {
-        this(rows, stride, new float[rows * stride]);
-    }
-
-    private UnpackedRows(int rows, int stride, float[] levels) {
         this.stride = stride;
-        this.levels = levels;
+        levels = new short[rows * stride];
         scales = new float[rows * stride / HostBuffer.BLOCK];
         constants = new float[scales.length];
-        factors = new float[2 * scales.length];
-    }
-
-    /** Of one row, without room for levels. */
-    static UnpackedRows ofScales(int columns) {
-        return new UnpackedRows(1, columns, new float[0]);
+        factors = new int[2 * scales.length];
+        halfScales = new int[2 * scales.length];
     }
 }

@@ -19,6 +19,11 @@ interface Unpacker {
 
     Constants constants();
 
+    /** Whether levels are to be multiplied by {@link UnpackedRows#halfScales}: with them they would not fit in a product of 16 bits. */
+    default boolean scalesHalves() {
+        return false;
+    }
+
     /** Of whole blocks that start at a byte: one scale, constant and pair of factors per 32 values go to index part on. */
     void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part);
 

@@ -4,18 +4,15 @@ import static shoal.bridge.kernel.vector.Lanes.FLOATS;
 import static shoal.bridge.kernel.vector.Lanes.GROUPS;
 import static shoal.bridge.kernel.vector.Lanes.WIDTH;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Set;
 import jdk.incubator.vector.FloatVector;
 import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.SumOrder;
+import shoal.bridge.kernel.host.AttentionBlock;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
-import shoal.bridge.kernel.host.HostSequence;
 import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.kernel.scalar.ScalarOperations;
 import shoal.codec.gguf.GgmlType;
@@ -25,25 +22,26 @@ public final class VectorOperations implements HostOperations {
     private static final int LANES = SumOrder.LANES;
 
     private final ScalarOperations scalar = new ScalarOperations();
+    private final ThreadLocal<VectorAttention> attention = ThreadLocal.withInitial(VectorAttention::new);
     private final Map<GgmlType, MatrixKernel> kernels = new EnumMap<>(GgmlType.class);
 
     public VectorOperations() {
         kernels.put(GgmlType.F32, new VectorF32());
         kernels.put(GgmlType.F16, new VectorF16());
         kernels.put(GgmlType.BF16, new VectorBF16());
-        kernels.put(GgmlType.Q8_0, new VectorQ8_0());
-        kernels.put(GgmlType.Q4_0, new VectorQ4_0());
-        kernels.put(GgmlType.Q4_1, new UnpackingKernel(new UnpackQ4_1()));
-        kernels.put(GgmlType.Q5_0, new UnpackingKernel(new UnpackQ5_0()));
-        kernels.put(GgmlType.Q5_1, new UnpackingKernel(new UnpackQ5_1()));
-        kernels.put(GgmlType.Q2_K, new UnpackingKernel(new UnpackQ2_K()));
-        kernels.put(GgmlType.Q3_K, new UnpackingKernel(new UnpackQ3_K()));
-        kernels.put(GgmlType.Q4_K, new UnpackingKernel(new UnpackQ4_K(), new VectorQ4_K()));
-        kernels.put(GgmlType.Q5_K, new UnpackingKernel(new UnpackQ5_K()));
-        kernels.put(GgmlType.Q6_K, new UnpackingKernel(new UnpackQ6_K(), new VectorQ6_K()));
-        kernels.put(GgmlType.IQ4_NL, new UnpackingKernel(new UnpackIQ4_NL()));
-        kernels.put(GgmlType.IQ4_XS, new UnpackingKernel(new UnpackIQ4_XS()));
-        kernels.put(GgmlType.MXFP4, new UnpackingKernel(new UnpackMXFP4()));
+        kernels.put(GgmlType.Q8_0, new BlockKernel(new UnpackQ8_0(), new RowQ8_0()));
+        kernels.put(GgmlType.Q4_0, new BlockKernel(new UnpackQ4_0(), new RowQ4_0()));
+        kernels.put(GgmlType.Q4_1, new BlockKernel(new UnpackQ4_1()));
+        kernels.put(GgmlType.Q5_0, new BlockKernel(new UnpackQ5_0()));
+        kernels.put(GgmlType.Q5_1, new BlockKernel(new UnpackQ5_1()));
+        kernels.put(GgmlType.Q2_K, new BlockKernel(new UnpackQ2_K()));
+        kernels.put(GgmlType.Q3_K, new BlockKernel(new UnpackQ3_K()));
+        kernels.put(GgmlType.Q4_K, new BlockKernel(new UnpackQ4_K(), new RowQ4_K()));
+        kernels.put(GgmlType.Q5_K, new BlockKernel(new UnpackQ5_K()));
+        kernels.put(GgmlType.Q6_K, new BlockKernel(new UnpackQ6_K()));
+        kernels.put(GgmlType.IQ4_NL, new BlockKernel(new UnpackIQ4_NL()));
+        kernels.put(GgmlType.IQ4_XS, new BlockKernel(new UnpackIQ4_XS()));
+        kernels.put(GgmlType.MXFP4, new BlockKernel(new UnpackMXFP4()));
     }
 
     /** Bits of the vectors that run here: 128, 256 or 512. */
@@ -116,71 +114,34 @@ public final class VectorOperations implements HostOperations {
     }
 
     @Override
-    public void attend(
-            HostSequence sequence,
-            int layer,
-            int kvHead,
-            int first,
-            int positions,
-            float[] query,
-            int queryOffset,
-            Op.Scores rule,
-            int head,
-            float[] scores,
-            float[] out,
-            int outOffset) {
-        int size = sequence.shape().headSize();
-        float[] lanes = new float[LANES];
-        for (int p = first; p < positions; p++) {
-            long key = sequence.keyOffset(layer, kvHead, p);
-            scores[p] = ScalarOperations.score(product(sequence.page(p), key, size, query, queryOffset, lanes), rule);
+    public void attend(AttentionBlock block) {
+        attention.get().attend(block);
+    }
+
+    @Override
+    public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
+        int whole = from + (to - from) / WIDTH * WIDTH;
+        switch (gating) {
+            case SILU -> silu(gate, up, from, whole);
+            case GELU -> gelu(gate, up, from, whole);
+            case CLAMPED_SILU -> whole = from;
         }
-        float inverse = 1f / ScalarOperations.softmax(scores, first, positions, rule, head, lanes);
-        int whole = size / WIDTH * WIDTH;
-        for (int c = 0; c < whole; c += WIDTH) {
-            FloatVector sum = FloatVector.zero(FLOATS);
-            for (int start = first; start < positions; ) {
-                MemorySegment page = sequence.page(start);
-                long at = sequence.valueOffset(layer, kvHead, start) + (long) c * Float.BYTES;
-                int inPage = HostSequence.PAGE_POSITIONS - start % HostSequence.PAGE_POSITIONS;
-                int count = Math.min(inPage, positions - start);
-                for (int i = 0; i < count; i++) {
-                    FloatVector value = Lanes.floats(page, at + (long) i * size * Float.BYTES);
-                    sum = value.fma(FloatVector.broadcast(FLOATS, scores[start + i]), sum);
-                }
-                start += count;
-            }
-            sum.mul(inverse).intoArray(out, outOffset + c);
-        }
-        for (int c = whole; c < size; c++) {
-            float sum = 0;
-            for (int p = first; p < positions; p++) {
-                long at = sequence.valueOffset(layer, kvHead, p) + (long) c * Float.BYTES;
-                sum = Math.fma(scores[p], sequence.page(p).get(ValueLayout.JAVA_FLOAT, at), sum);
-            }
-            out[outOffset + c] = sum * inverse;
+        scalar.gate(gate, up, gating, whole, to);
+    }
+
+    private static void silu(float[] gate, float[] up, int from, int to) {
+        for (int i = from; i < to; i += WIDTH) {
+            VectorExponential.silu(FloatVector.fromArray(FLOATS, gate, i))
+                    .mul(FloatVector.fromArray(FLOATS, up, i))
+                    .intoArray(gate, i);
         }
     }
 
-    private static float product(
-            MemorySegment page, long key, int size, float[] query, int queryOffset, float[] lanes) {
-        int whole = size / LANES * LANES;
-        if (whole == 0) {
-            Arrays.fill(lanes, 0f);
-        } else {
-            for (int group = 0; group < GROUPS; group++) {
-                FloatVector sum = FloatVector.zero(FLOATS);
-                for (int c = group * WIDTH; c < whole; c += LANES) {
-                    FloatVector q = FloatVector.fromArray(FLOATS, query, queryOffset + c);
-                    sum = Lanes.floats(page, key + (long) c * Float.BYTES).fma(q, sum);
-                }
-                sum.intoArray(lanes, group * WIDTH);
-            }
+    private static void gelu(float[] gate, float[] up, int from, int to) {
+        for (int i = from; i < to; i += WIDTH) {
+            VectorExponential.gelu(FloatVector.fromArray(FLOATS, gate, i))
+                    .mul(FloatVector.fromArray(FLOATS, up, i))
+                    .intoArray(gate, i);
         }
-        for (int c = whole; c < size; c++) {
-            float value = page.get(ValueLayout.JAVA_FLOAT, key + (long) c * Float.BYTES);
-            lanes[c - whole] = Math.fma(value, query[queryOffset + c], lanes[c - whole]);
-        }
-        return SumOrder.tree(lanes, 0);
     }
 }

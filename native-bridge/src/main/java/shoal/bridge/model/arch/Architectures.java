@@ -1,6 +1,7 @@
 package shoal.bridge.model.arch;
 
 import java.util.List;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.CompiledStage;
 import shoal.bridge.kernel.StageProgram;
 import shoal.bridge.model.Architecture;
@@ -65,9 +66,14 @@ public final class Architectures {
         return of(header).config(header);
     }
 
-    /** What a stage of these layers will take. */
+    /** What a stage of these layers will take with keys and values in F32, the most they can. */
     public static StageMemory memory(Gguf header, LayerRange range) {
-        return StageMemory.of(header, config(header), range);
+        return memory(header, range, CacheType.F32);
+    }
+
+    /** What a stage of these layers will take. */
+    public static StageMemory memory(Gguf header, LayerRange range, CacheType cacheType) {
+        return StageMemory.of(header, config(header), range, cacheType);
     }
 
     /**
@@ -83,11 +89,12 @@ public final class Architectures {
             throw new MalformedException(
                     "layers " + range + " are asked for, the model has 0-" + (config.layers() - 1));
         }
+        StageMemory memory = StageMemory.of(header, config, range, settings.cacheType());
         int contextLength = Math.min(settings.maxContext(), config.contextLength());
         Weights weights = new Weights(source, settings.kernels());
         StageProgram program = architecture.program(config, range, weights, contextLength);
         weights.requireAllTaken(range);
-        CompiledStage compiled = settings.kernels().compile(program);
-        return new Stage(config, range, compiled, contextLength, StageMemory.of(header, config, range));
+        CompiledStage compiled = settings.kernels().compile(program.withCacheType(settings.cacheType()));
+        return new Stage(config, range, compiled, contextLength, memory);
     }
 }

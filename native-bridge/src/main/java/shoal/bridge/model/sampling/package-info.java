@@ -1,4 +1,4 @@
-/** Logits to a token, as a pure function of a seed and a position. */
+/** Logits to a token, as a pure function of parameters, seed, position, the tokens before and a small carried state. */
 @NullMarked
 package shoal.bridge.model.sampling;
 

@@ -36,6 +36,11 @@ public final class ChatTemplate {
         if (source == null) {
             throw new MalformedException("the model has no chat template (tokenizer.chat_template)");
         }
+        return of(header, source);
+    }
+
+    /** Another template for a model, whose special tokens it knows. @throws TemplateException if it cannot be read */
+    public static ChatTemplate of(Gguf header, String source) {
         String[] tokens = header.texts("tokenizer.ggml.tokens");
         Map<String, String> special = new HashMap<>();
         for (String name : SPECIAL) {

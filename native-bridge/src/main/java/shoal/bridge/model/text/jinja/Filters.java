@@ -186,7 +186,7 @@ final class Filters {
             case "batch" -> batches(of, arguments);
             case "slice" -> slices(of, arguments);
             case "groupby" -> groups(of, arguments);
-            case "attr" -> interpreter.attribute(of, arguments.text(0, "name"));
+            case "attr" -> interpreter.ownAttribute(of, arguments.text(0, "name"));
             case "format" ->
                 operators.text(
                         Formats.percent(

@@ -114,6 +114,8 @@ final class Interpreter {
             return out.toString();
         } catch (TemplateException failure) {
             throw failure.at(line);
+        } catch (StackOverflowError tooDeep) { // values built within each other without end; no state outlives the call
+            throw new TemplateException("the template nests values too deep").at(line);
         }
     }
 
@@ -488,6 +490,12 @@ final class Interpreter {
         }
         Value held = of instanceof Value.Dict(var entries) ? entries.get(Value.text(name)) : null;
         return held != null ? held : new Value.Undefined(Operators.type(of) + " has no attribute '" + name + "'");
+    }
+
+    /** What the filter attr finds: never what a dict holds. */
+    Value ownAttribute(Value of, String name) {
+        Value own = of instanceof Value.Undefined ? null : own(of, name);
+        return own != null ? own : new Value.Undefined(Operators.type(of) + " has no attribute '" + name + "'");
     }
 
     private @Nullable Value own(Value of, String name) {

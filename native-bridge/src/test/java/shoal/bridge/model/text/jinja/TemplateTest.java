@@ -24,13 +24,8 @@ import tools.jackson.databind.ObjectMapper;
 class TemplateTest {
     private static final LocalDateTime NOW = LocalDateTime.parse("2026-01-05T09:07:03");
 
-    /** Where we differ, and know it: Python's own names for objects and smallest number; no template that we met needs the others. */
-    private static final Set<String> DIFFERENT = Set.of(
-            "{{ d.items }}",
-            "{{ range(3) }}",
-            "{{ 5e-324 }}",
-            "{{ d|attr('b') is defined }}",
-            "{% raw %}\n a {% endraw %}\n b");
+    /** Where we differ, and know it: Python's own names for objects and smallest number. */
+    private static final Set<String> DIFFERENT = Set.of("{{ d.items }}", "{{ range(3) }}", "{{ 5e-324 }}");
 
     @Test
     @SuppressWarnings("unchecked")
@@ -128,10 +123,7 @@ class TemplateTest {
     void hostile(String source) {
         TemplateException failure = assertThrows(
                 TemplateException.class, () -> Template.parse(source).render(Map.of(), NOW));
-        assertTrue(
-                failure.getMessage().startsWith("template line 1: ")
-                        || failure.getMessage().equals("the template nests values too deep"),
-                failure.getMessage());
+        assertTrue(failure.getMessage().startsWith("template line 1: "), failure.getMessage());
         assertTrue(failure.getMessage().length() < 300, failure.getMessage());
     }
 

@@ -1,0 +1,5 @@
+/** {@code shoal bench}: the list of what can be measured. */
+@NullMarked
+package shoal.bench;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,53 @@
+/*
+ * Quantised activations, as two layouts.
+ *
+ * Few tokens (below PANEL_TOKENS) are multiplied row by row. Per token: levels, one byte a column, then arrays with an entry per
+ * block of 32: scale, sum of the levels of the first half, of the second half. Columns are padded with zeros to GROUP_COLUMNS.
+ *
+ * Many tokens are multiplied with panels of rows. They lie in tiles of TILE tokens, the last ones smaller (tile_size): per tile,
+ * blocks in the order of walk_position; per block and token one struct cell.
+ */
+#ifndef ACTIVATIONS_H
+#define ACTIVATIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BLOCK 32
+#define LANES 16
+#define GROUP_COLUMNS (BLOCK * LANES)
+#define PANEL_TOKENS 8
+
+/* One token's block: its levels, and what the kernels need of them. 64 bytes. */
+struct cell {
+    int8_t levels[BLOCK];
+    float scale;
+    int32_t start;      /* -128 * sum of the levels: what a sum of products with (level + 128) starts from */
+    int32_t starts[2];  /* the same for the halves */
+    float sum;          /* of the levels */
+    float sums[2];      /* of the halves' levels */
+    float unused;
+};
+
+static inline int padded(int columns) { return (columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS * GROUP_COLUMNS; }
+
+/* Bytes of a token in the layout for few tokens: a byte a column, and 3 numbers per 32. */
+static inline size_t token_bytes(int columns) { return (size_t)padded(columns) + 3 * sizeof(float) * (padded(columns) / BLOCK); }
+
+/* The lanes in the order in which their blocks are walked: finished lanes can then be added as a stack, in the order of the tree. */
+static const uint8_t LANE_ORDER[LANES] = {0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15};
+
+/* Where each lane's blocks start in that walk; lane l has the blocks l, l + 16, ... */
+static inline void walk_starts(int blocks, int starts[LANES]) {
+    int next = 0;
+    for (int i = 0; i < LANES; i++) {
+        int lane = LANE_ORDER[i];
+        starts[lane] = next;
+        next += (blocks - lane + LANES - 1) / LANES;
+    }
+}
+
+/* How many tokens the next tile takes of those that are left. */
+static inline int tile_size(int left, int tile) { return left >= tile ? tile : left >= 4 ? 4 : 1; }
+
+#endif

@@ -1,0 +1,71 @@
+#!/bin/sh
+# Compiles the native library if there is a C compiler, and says in one line why not if there is none; never fails the build.
+#   build.sh OUT WORK    writes OUT/<os>-<arch>/libshoal.so (.dylib on macOS); keeps objects in WORK
+# Files named level-*.c are compiled with the instruction sets of that level; the library looks at the CPU before it calls them.
+# All other files run on any CPU of the architecture. CC names another compiler.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+out=$1
+work=$2
+cc=${CC:-cc}
+
+skip() {
+  echo "native kernels are not built: $1. Everything works without them, more slowly."
+  rm -rf "$out"
+  exit 0
+}
+
+command -v "$cc" >/dev/null 2>&1 || skip "there is no C compiler ($cc)"
+
+case $(uname -s) in
+  Linux) os=linux library=libshoal.so ;;
+  Darwin) os=macos library=libshoal.dylib ;;
+  *) skip "$(uname -s) is not among the systems they are built for" ;;
+esac
+case $(uname -m) in
+  x86_64 | amd64) arch=x86_64 ;;
+  aarch64 | arm64) arch=aarch64 ;;
+  *) skip "$(uname -m) is not among the architectures they are built for" ;;
+esac
+target=$out/$os-$arch/$library
+
+# No contraction: a product and a sum are one rounding only where the source says fma.
+flags="-std=gnu11 -O3 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror=implicit-function-declaration"
+stamp=$(cat "$here"/*.c "$here"/*.h "$here"/*.sh | cksum; "$cc" --version 2>/dev/null | head -n 1)
+if [ -f "$target" ] && [ "$(cat "$work/stamp" 2>/dev/null)" = "$stamp" ]; then
+  exit 0
+fi
+mkdir -p "$work" "$(dirname "$target")" || skip "$work can't be written"
+rm -f "$work"/*.o "$work"/stamp
+
+objects=
+defines=
+level() { # NAME SOURCE FLAGS…: one level; a compiler that doesn't know its flags leaves it out
+  name=$1 source=$2
+  shift 2
+  if "$cc" $flags "$@" -DLEVEL="$name" -c "$here/$source" -o "$work/level-$name.o" 2>"$work/level-$name.log"; then
+    objects="$objects $work/level-$name.o"
+    defines="$defines -DHAVE_$name"
+  else
+    echo "native kernels of level $name are not built: $(head -n 1 "$work/level-$name.log")"
+  fi
+}
+case $arch in
+  x86_64)
+    level avx2 level-avx2.c -mavx2 -mfma -mf16c
+    level avxvnni level-avx2.c -mavx2 -mfma -mf16c -mavxvnni
+    level avx512vnni level-avx512.c -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni \
+      -mprefer-vector-width=512
+    ;;
+  aarch64)
+    level neon level-neon.c -march=armv8.2-a+dotprod+fp16
+    ;;
+esac
+for source in "$here"/*.c; do
+  case $source in */level-*) continue ;; esac
+  object=$work/$(basename "$source" .c).o
+  "$cc" $flags $defines -c "$source" -o "$object" 2>"$work/log" || skip "$(head -n 1 "$work/log")"
+  objects="$objects $object"
+done
+"$cc" -shared -o "$target" $objects 2>"$work/log" || skip "$(head -n 1 "$work/log")"
+printf '%s\n' "$stamp" >"$work/stamp"

@@ -1,0 +1,3 @@
+/* AVX2, FMA and F16C; with -mavxvnni also products of bytes in one instruction. */
+#define TILE 4
+#include "multiply.h"

@@ -1,0 +1,138 @@
+/* Sixteen 32-bit numbers in as many registers as the level needs, and products of bytes. x86 only. */
+#ifndef SIMD_H
+#define SIMD_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+#ifdef __AVX512F__
+
+typedef struct { __m512 v; } f16s;  /* sixteen floats */
+typedef struct { __m512i v; } i16s; /* sixteen ints, or 16 x 4 bytes */
+
+INLINE f16s f_zero(void) { return (f16s){_mm512_setzero_ps()}; }
+INLINE f16s f_load(const void *p) { return (f16s){_mm512_loadu_ps(p)}; }
+INLINE void f_store(float *p, f16s a) { _mm512_storeu_ps(p, a.v); }
+INLINE void f_store_some(float *p, f16s a, int count) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), a.v); }
+INLINE f16s f_all(float a) { return (f16s){_mm512_set1_ps(a)}; }
+INLINE f16s f_halves(float low, float high) {
+    return (f16s){_mm512_insertf32x8(_mm512_set1_ps(low), _mm256_set1_ps(high), 1)};
+}
+INLINE f16s f_add(f16s a, f16s b) { return (f16s){_mm512_add_ps(a.v, b.v)}; }
+INLINE f16s f_mul(f16s a, f16s b) { return (f16s){_mm512_mul_ps(a.v, b.v)}; }
+INLINE f16s f_fma(f16s a, f16s b, f16s c) { return (f16s){_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+/* a * b + c in the first count lanes, c in the others. */
+INLINE f16s f_fma_some(f16s a, f16s b, f16s c, int count) {
+    return (f16s){_mm512_mask3_fmadd_ps(a.v, b.v, c.v, (__mmask16)((1u << count) - 1))};
+}
+INLINE f16s f_of(i16s a) { return (f16s){_mm512_cvtepi32_ps(a.v)}; }
+INLINE f16s f_of_halves16(__m256i a) { return (f16s){_mm512_cvtph_ps(a)}; }
+INLINE f16s f_of_upper16(__m256i a) {
+    return (f16s){_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16))};
+}
+INLINE f16s f_of_bytes(__m128i a) { return (f16s){_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a))}; }
+INLINE i16s i_load(const void *p) { return (i16s){_mm512_loadu_si512(p)}; }
+INLINE i16s i_all(int a) { return (i16s){_mm512_set1_epi32(a)}; }
+INLINE i16s i_add(i16s a, i16s b) { return (i16s){_mm512_add_epi32(a.v, b.v)}; }
+INLINE i16s i_sub(i16s a, i16s b) { return (i16s){_mm512_sub_epi32(a.v, b.v)}; }
+INLINE i16s i_mul(i16s a, i16s b) { return (i16s){_mm512_mullo_epi32(a.v, b.v)}; }
+INLINE i16s i_shift_left(i16s a, int by) { return (i16s){_mm512_slli_epi32(a.v, by)}; }
+
+/* Lane i += i + 8, then + 4, + 2, + 1. */
+INLINE float f_tree(f16s a) {
+    __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+
+#else
+
+typedef struct { __m256 a, b; } f16s;
+typedef struct { __m256i a, b; } i16s;
+
+INLINE f16s f_zero(void) { return (f16s){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+INLINE f16s f_load(const void *p) { return (f16s){_mm256_loadu_ps(p), _mm256_loadu_ps((const float *)p + 8)}; }
+INLINE void f_store(float *p, f16s a) {
+    _mm256_storeu_ps(p, a.a);
+    _mm256_storeu_ps(p + 8, a.b);
+}
+INLINE __m256i first_lanes(int count, int from) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count - from), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE void f_store_some(float *p, f16s a, int count) {
+    _mm256_maskstore_ps(p, first_lanes(count, 0), a.a);
+    _mm256_maskstore_ps(p + 8, first_lanes(count, 8), a.b);
+}
+INLINE f16s f_all(float a) { return (f16s){_mm256_set1_ps(a), _mm256_set1_ps(a)}; }
+INLINE f16s f_halves(float low, float high) { return (f16s){_mm256_set1_ps(low), _mm256_set1_ps(high)}; }
+INLINE f16s f_add(f16s a, f16s b) { return (f16s){_mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b)}; }
+INLINE f16s f_mul(f16s a, f16s b) { return (f16s){_mm256_mul_ps(a.a, b.a), _mm256_mul_ps(a.b, b.b)}; }
+INLINE f16s f_fma(f16s a, f16s b, f16s c) { return (f16s){_mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b)}; }
+/* a * b + c in the first count lanes, c in the others. */
+INLINE f16s f_fma_some(f16s a, f16s b, f16s c, int count) {
+    f16s all = f_fma(a, b, c);
+    return (f16s){_mm256_blendv_ps(c.a, all.a, _mm256_castsi256_ps(first_lanes(count, 0))),
+                  _mm256_blendv_ps(c.b, all.b, _mm256_castsi256_ps(first_lanes(count, 8)))};
+}
+INLINE f16s f_of(i16s a) { return (f16s){_mm256_cvtepi32_ps(a.a), _mm256_cvtepi32_ps(a.b)}; }
+INLINE f16s f_of_halves16(__m256i a) {
+    return (f16s){_mm256_cvtph_ps(_mm256_castsi256_si128(a)), _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))};
+}
+INLINE f16s f_of_upper16(__m256i a) {
+    return (f16s){_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(a)), 16)),
+                  _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1)), 16))};
+}
+INLINE f16s f_of_bytes(__m128i a) {
+    return (f16s){_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(a, 8)))};
+}
+INLINE i16s i_load(const void *p) {
+    return (i16s){_mm256_loadu_si256(p), _mm256_loadu_si256((const __m256i *)((const char *)p + 32))};
+}
+INLINE i16s i_all(int a) { return (i16s){_mm256_set1_epi32(a), _mm256_set1_epi32(a)}; }
+INLINE i16s i_add(i16s a, i16s b) { return (i16s){_mm256_add_epi32(a.a, b.a), _mm256_add_epi32(a.b, b.b)}; }
+INLINE i16s i_sub(i16s a, i16s b) { return (i16s){_mm256_sub_epi32(a.a, b.a), _mm256_sub_epi32(a.b, b.b)}; }
+INLINE i16s i_mul(i16s a, i16s b) { return (i16s){_mm256_mullo_epi32(a.a, b.a), _mm256_mullo_epi32(a.b, b.b)}; }
+INLINE i16s i_shift_left(i16s a, int by) { return (i16s){_mm256_slli_epi32(a.a, by), _mm256_slli_epi32(a.b, by)}; }
+
+/* Lane i += i + 8, then + 4, + 2, + 1. */
+INLINE float f_tree(f16s a) {
+    __m256 b = _mm256_add_ps(a.a, a.b);
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+
+#endif
+
+/*
+ * Per 32-bit lane: sum + four products of bytes. With VNNI weights are unsigned (level + 128) and the sum starts from -128 times the
+ * sum of the activations; without it weights are signed, and their sign goes over to the activation, so that no sum of two products
+ * leaves 16 bits (128 * 127 * 2 is 32,512).
+ */
+#if defined(__AVX512VNNI__) && defined(__AVX512F__)
+#define UNSIGNED_WEIGHTS 1
+INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpbusd_epi32(sum, weights, x); }
+#elif defined(__AVXVNNI__)
+#define UNSIGNED_WEIGHTS 1
+INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, weights, x); }
+#else
+#define UNSIGNED_WEIGHTS 0
+INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) {
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x, weights));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#endif
+
+/* The same for weights that are never above 127 and never negative: no sign to look after. */
+INLINE __m256i dot4_small(__m256i sum, __m256i weights, __m256i x) {
+#if UNSIGNED_WEIGHTS
+    return dot4(sum, weights, x);
+#else
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));
+#endif
+}
+
+#endif

@@ -1,0 +1,16 @@
+package shoal.bridge.kernel.ffm;
+
+import java.util.Locale;
+
+/** What the C kernels were compiled for, in the order of shoal.h, slowest first on each architecture. */
+public enum InstructionSet {
+    AVX2,
+    AVXVNNI,
+    AVX512VNNI,
+    NEON;
+
+    /** As in the kernels' name, such as {@code native-avx512vnni}. */
+    public String label() {
+        return name().toLowerCase(Locale.ROOT);
+    }
+}

@@ -1,0 +1,169 @@
+package shoal.bridge.kernel.ffm;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Set;
+import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.host.AttentionBlock;
+import shoal.bridge.kernel.host.ComputePool;
+import shoal.bridge.kernel.host.HostBuffer;
+import shoal.bridge.kernel.host.HostOperations;
+import shoal.bridge.kernel.host.HostWeights;
+import shoal.bridge.library.NativeLibrary;
+import shoal.codec.gguf.GgmlType;
+
+/** Products of matrices in C, with the bits of the plain loops; everything else is done by other operations. */
+public final class NativeOperations implements HostOperations {
+    static final Set<GgmlType> TYPES = Set.of(
+            GgmlType.F32,
+            GgmlType.F16,
+            GgmlType.BF16,
+            GgmlType.Q8_0,
+            GgmlType.Q4_0,
+            GgmlType.Q4_1,
+            GgmlType.Q5_0,
+            GgmlType.Q5_1,
+            GgmlType.Q2_K,
+            GgmlType.Q3_K,
+            GgmlType.Q4_K,
+            GgmlType.Q5_K,
+            GgmlType.Q6_K,
+            GgmlType.IQ4_NL,
+            GgmlType.IQ4_XS,
+            GgmlType.MXFP4);
+
+    /** A call lasts a millisecond or so, since the garbage collector waits for it: so many bytes of weights, or products. */
+    private static final long CALL_BYTES = 8L << 20;
+
+    private static final long CALL_PRODUCTS = 150_000_000;
+
+    /** Rows of a panel in C; calls take whole panels. */
+    private static final int PANEL_ROWS = 16;
+
+    /** Tokens packed in a call: whole tiles of each level in C. */
+    private static final int PACK_TOKENS = 28;
+
+    /** Half of a usual second cache: so many bytes of panels are gone over tile by tile. */
+    private static final long SCRATCH_BYTES = 512 << 10;
+
+    private final KernelSymbols symbols;
+    private final InstructionSet level;
+    private final HostOperations others;
+    private final ThreadLocal<MemorySegment> scratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
+
+    /** @param level one of {@link #levels} of that library @param others do what C has no function for */
+    public NativeOperations(NativeLibrary.Loaded library, InstructionSet level, HostOperations others) {
+        symbols = new KernelSymbols(library);
+        this.level = level;
+        this.others = others;
+    }
+
+    /** What runs on this CPU, slowest first. */
+    public static List<InstructionSet> levels(NativeLibrary.Loaded library) {
+        return new KernelSymbols(library).levels();
+    }
+
+    @Override
+    public Set<GgmlType> types() {
+        return others.types();
+    }
+
+    @Override
+    public void prepare(HostWeights w, HostBuffer x, int tokens, ComputePool pool, int pieces) {
+        if (!TYPES.contains(w.type())) {
+            others.prepare(w, x, tokens, pool, pieces);
+        } else if (w.type().blockValues() > 1 && x.packedRows() != tokens) {
+            MemorySegment packed = x.room(symbols.packedBytes(x.width(), tokens));
+            MemorySegment values = MemorySegment.ofArray(x.values());
+            pool.ranges((tokens + PACK_TOKENS - 1) / PACK_TOKENS, pieces, (from, to) -> {
+                for (int part = from; part < to; part++) {
+                    int first = part * PACK_TOKENS;
+                    symbols.pack(
+                            level, values, x.width(), tokens, first, Math.min(tokens, first + PACK_TOKENS), packed);
+                }
+            });
+            x.packed(tokens);
+        }
+    }
+
+    @Override
+    public void multiply(
+            HostWeights w,
+            int firstRow,
+            int rowCount,
+            HostBuffer x,
+            int tokens,
+            float[] out,
+            int outStride,
+            int outColumn) {
+        if (!TYPES.contains(w.type())) {
+            others.multiply(w, firstRow, rowCount, x, tokens, out, outStride, outColumn);
+            return;
+        }
+        if (tokens == 0) {
+            return;
+        }
+        boolean blocks = w.type().blockValues() > 1;
+        MemorySegment activations =
+                blocks ? x.room(symbols.packedBytes(x.width(), tokens)) : MemorySegment.ofArray(x.values());
+        MemorySegment results = MemorySegment.ofArray(out);
+        MemorySegment room = scratch(w.columns());
+        int step = rowsPerCall(w, tokens);
+        for (int row = 0; row < rowCount; row += step) {
+            int rows = Math.min(step, rowCount - row);
+            symbols.multiply(
+                    level,
+                    w.type().id(),
+                    w.bytes().asSlice((firstRow + row) * w.rowBytes(), rows * w.rowBytes()),
+                    rows,
+                    w.columns(),
+                    activations,
+                    tokens,
+                    results.asSlice((long) Float.BYTES * (outColumn + row)),
+                    outStride,
+                    room);
+        }
+    }
+
+    private static int rowsPerCall(HostWeights w, int tokens) {
+        long rows = Math.min(CALL_BYTES / w.rowBytes(), CALL_PRODUCTS / ((long) w.columns() * tokens));
+        return (int) Math.max(PANEL_ROWS, rows / PANEL_ROWS * PANEL_ROWS);
+    }
+
+    /** This thread's, outside the heap; freed with the thread. */
+    private MemorySegment scratch(int columns) {
+        long needed = Math.max(SCRATCH_BYTES, symbols.scratchBytes(columns));
+        MemorySegment room = scratch.get();
+        if (room.byteSize() < needed) {
+            room = Arena.ofAuto().allocate(needed, 64);
+            scratch.set(room);
+        }
+        return room;
+    }
+
+    @Override
+    public void dequantiseRow(HostWeights w, int row, float[] out, int outOffset) {
+        others.dequantiseRow(w, row, out, outOffset);
+    }
+
+    @Override
+    public float sum(float[] values, int offset, int size) {
+        return others.sum(values, offset, size);
+    }
+
+    @Override
+    public float sumOfSquares(float[] values, int offset, int size) {
+        return others.sumOfSquares(values, offset, size);
+    }
+
+    @Override
+    public void attend(AttentionBlock block) {
+        others.attend(block);
+    }
+
+    @Override
+    public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
+        others.gate(gate, up, gating, from, to);
+    }
+}

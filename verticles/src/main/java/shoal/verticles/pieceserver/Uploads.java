@@ -1,0 +1,212 @@
+package shoal.verticles.pieceserver;
+
+import io.vertx.core.Context;
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import shoal.codec.base.NodeId;
+import shoal.codec.metainfo.Pieces;
+import shoal.codec.swarm.PeerKey;
+import shoal.codec.swarm.UploadScheduler;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Frame;
+import shoal.verticles.driver.MachineDriver;
+import shoal.verticles.quic.FrameStream;
+import shoal.verticles.quic.Lease;
+import shoal.verticles.store.ShardStore;
+
+/**
+ * Who asks for pieces, and the answers on their way: streams come in, {@link UploadScheduler} decides whose turn it is, pieces are
+ * read on workers. On the verticle's context.
+ */
+final class Uploads {
+    private static final Logger LOG = LoggerFactory.getLogger(Uploads.class);
+    private static final int MAX_STREAMS_PER_PEER = 16;
+    private static final int FRAME_BYTES = 256 * 1024;
+    private static final int MAX_FRAME_BYTES = Frame.RequestPiece.MAX_BLOCKS * Pieces.BLOCK_SIZE;
+
+    private final Vertx vertx;
+    private final Context vertxContext;
+    private final ShardStore store;
+    private final Catalog catalog;
+    private final MachineDriver<UploadScheduler.Input, UploadScheduler.Effect> scheduler;
+    private final Map<NodeId, Requester> requesters = new HashMap<>();
+    private final Map<PeerKey, NodeId> requesterIds = new HashMap<>();
+    private final Map<Long, Request> requests = new HashMap<>();
+    private long nextKey;
+    private long nextRequest;
+
+    /** Streams of one peer, which share one place in the queue. */
+    private static final class Requester {
+        final PeerKey key;
+        int streams;
+
+        Requester(PeerKey key) {
+            this.key = key;
+        }
+    }
+
+    private record Request(
+            Session session,
+            Frame.RequestPiece asked,
+            long bytes,
+            int frameBytes,
+            Seeded file,
+            int firstPiece,
+            int pieceCount) {
+        void sent() {
+            if (file.firstCopies != null) {
+                file.firstCopies.sent(session.key(), firstPiece, pieceCount, MachineDriver.nowNanos());
+            }
+        }
+
+        void notSent() {
+            if (file.firstCopies != null) {
+                file.firstCopies.takeBack(session.key(), firstPiece, pieceCount);
+            }
+        }
+    }
+
+    Uploads(Vertx vertx, ShardStore store, Catalog catalog, UploadScheduler.Settings settings) {
+        this.vertx = vertx;
+        vertxContext = vertx.getOrCreateContext();
+        this.store = store;
+        this.catalog = catalog;
+        scheduler = new MachineDriver<>(
+                vertx, new UploadScheduler(settings), new UploadScheduler.Input.Tick(), this::carryOut);
+    }
+
+    void stop() {
+        scheduler.stop();
+    }
+
+    void accept(FrameStream stream) {
+        Requester requester = requesters.computeIfAbsent(stream.peer().id(), id -> {
+            var key = new PeerKey(nextKey++);
+            requesterIds.put(key, id);
+            return new Requester(key);
+        });
+        if (requester.streams >= MAX_STREAMS_PER_PEER) {
+            stream.refuse(ErrorCode.BUSY, "a peer may have " + MAX_STREAMS_PER_PEER + " streams for pieces");
+            return;
+        }
+        requester.streams++;
+        var session = new Session(stream, requester.key, catalog::known, catalog::lookUp, catalog::fileList);
+        stream.onClose(() -> closed(session, requester));
+        session.start(this::requested, this::withdrawn);
+    }
+
+    private void closed(Session session, Requester requester) {
+        session.close();
+        catalog.unfollow(session);
+        requests.entrySet().removeIf(entry -> {
+            boolean its = entry.getValue().session == session;
+            if (its) {
+                entry.getValue().notSent();
+                scheduler.feed(new UploadScheduler.Input.Withdrawn(requester.key, entry.getKey()));
+            }
+            return its;
+        });
+        if (--requester.streams == 0) {
+            scheduler.feed(new UploadScheduler.Input.PeerLeft(requester.key));
+            NodeId id = requesterIds.remove(requester.key);
+            if (id != null) {
+                requesters.remove(id);
+            }
+            catalog.left(requester.key);
+        }
+    }
+
+    private void requested(Session session, Frame.RequestPiece asked) {
+        Seeded file = catalog.at(asked.piecesRoot());
+        if (file == null || !file.has(asked.firstBlock(), asked.blockCount())) {
+            session.refuse(asked, ErrorCode.NOT_FOUND);
+            return;
+        }
+        int firstPiece = file.pieceOf(asked.firstBlock());
+        int pieceCount = file.pieceOf(asked.firstBlock() + asked.blockCount() - 1) - firstPiece + 1;
+        if (!file.give(session, firstPiece, pieceCount, MachineDriver.nowNanos())) {
+            session.refuse(asked, ErrorCode.ELSEWHERE);
+            return;
+        }
+        long request = nextRequest++;
+        long bytes = file.bytesOf(asked.firstBlock(), asked.blockCount());
+        int frameBytes = Math.clamp(file.metainfo.pieceLength(), FRAME_BYTES, MAX_FRAME_BYTES);
+        requests.put(request, new Request(session, asked, bytes, frameBytes, file, firstPiece, pieceCount));
+        scheduler.feed(new UploadScheduler.Input.Requested(session.key(), request, bytes));
+    }
+
+    private void withdrawn(Session session, Frame.CancelRequest cancel) {
+        requests.entrySet().removeIf(entry -> {
+            Frame.RequestPiece asked = entry.getValue().asked;
+            boolean isIt = entry.getValue().session == session
+                    && asked.firstBlock() == cancel.firstBlock()
+                    && asked.blockCount() == cancel.blockCount()
+                    && asked.piecesRoot().equals(cancel.piecesRoot());
+            if (isIt) {
+                entry.getValue().notSent();
+                scheduler.feed(new UploadScheduler.Input.Withdrawn(session.key(), entry.getKey()));
+            }
+            return isIt;
+        });
+    }
+
+    private void carryOut(UploadScheduler.Effect effect) {
+        switch (effect) {
+            case UploadScheduler.Effect.Send(PeerKey peer, long request) -> send(peer, request);
+            case UploadScheduler.Effect.Refuse(PeerKey _, long number) -> {
+                Request request = requests.remove(number);
+                if (request != null) {
+                    request.notSent();
+                    request.session.refuse(request.asked, ErrorCode.BUSY);
+                }
+            }
+        }
+    }
+
+    /** Reads on a worker, and reports when the transport has taken the bytes: so no more is read than it is busy with. */
+    private void send(PeerKey peer, long number) {
+        Request request = requests.remove(number);
+        if (request == null) {
+            scheduler.feed(new UploadScheduler.Input.Sent(peer, number));
+            return;
+        }
+        Frame.RequestPiece asked = request.asked;
+        Lease lease = Lease.of((int) request.bytes);
+        vertx.executeBlocking(
+                        () -> {
+                            ByteBuffer data = lease.bytes();
+                            store.read(asked.piecesRoot(), asked.firstBlock(), asked.blockCount(), data);
+                            return data.flip();
+                        },
+                        false)
+                .onFailure(failure -> {
+                    LOG.warn("[TORRENT] cannot read a piece: {}", failure.getMessage());
+                    request.session.refuse(asked, ErrorCode.NOT_FOUND);
+                    catalog.recheck(asked.piecesRoot());
+                })
+                .compose(data -> send(request, data))
+                .onSuccess(_ -> vertxContext.runOnContext(_ -> request.sent()))
+                .onFailure(_ -> vertxContext.runOnContext(_ -> request.notSent()))
+                .onComplete(_ -> {
+                    lease.release();
+                    scheduler.feed(new UploadScheduler.Input.Sent(peer, number));
+                });
+    }
+
+    /** In frames of some pieces, so that the receiver can hash the first while the last are on their way. */
+    private static Future<?> send(Request request, ByteBuffer data) {
+        var sent = new ArrayList<Future<Void>>();
+        for (int at = 0; at < data.limit(); at += request.frameBytes) {
+            ByteBuffer part = data.slice(at, Math.min(request.frameBytes, data.limit() - at));
+            sent.add(request.session.send(new Frame.PieceData(
+                    request.asked.piecesRoot(), request.asked.firstBlock() + at / Pieces.BLOCK_SIZE, part)));
+        }
+        return Future.join(sent);
+    }
+}

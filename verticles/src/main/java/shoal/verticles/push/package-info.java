@@ -1,0 +1,5 @@
+/** Uploads of files to a rendezvous: both sides. */
+@NullMarked
+package shoal.verticles.push;
+
+import org.jspecify.annotations.NullMarked;
