@@ -84,59 +84,144 @@ KERNEL void rope(
 }
 
 /*
- * Where a position's key of one KV head starts, in values: a page holds (key or value, KV head, position in page, head size).
- * table: page numbers of the token's sequence, from its first on.
+ * Keys and values lie in pages of PAGE positions: per page (key or value, KV head), each a stretch of PAGE * head_bytes bytes. Keys are
+ * kept column by column, (column, position), so that work-items with a position each read side by side; values are kept position by
+ * position. As 8 bits, 32 columns share F16 scales: keys (32 columns: scales by position, then levels (column, position)), values
+ * (position: (scale, 32 levels) per 32 columns).
  */
-FUNCTION wide key_at(GLOBAL const int *table, int position, int kv_heads, int kv_head, int head_size) {
-    wide page = (wide)table[position / PAGE];
-    return ((page * 2 * kv_heads + kv_head) * PAGE + position % PAGE) * head_size;
+#define CACHE_F32 0
+#define CACHE_F16 1
+#define CACHE_Q8_0 2
+#define KEY_BLOCK (PAGE * (2 + PART))
+#define VALUE_BLOCK (2 + PART)
+
+FUNCTION wide head_bytes(int head_size, const int type) {
+    return type == CACHE_F32 ? 4 * head_size : type == CACHE_F16 ? 2 * head_size : head_size / PART * VALUE_BLOCK;
 }
 
+/* Byte of the cache at which a position's page has the keys of a head; its values have the heads after all keys. table: page numbers. */
+FUNCTION wide head_at(GLOBAL const int *table, int position, int kv_heads, int head, int head_size, const int type) {
+    wide page = (wide)table[position / PAGE];
+    return (page * 2 * kv_heads + head) * PAGE * head_bytes(head_size, type);
+}
+
+FUNCTION float key_of(GLOBAL const uchar *keys, int slot, int c, const int type) {
+    GLOBAL const uchar *block;
+    if (type == CACHE_F32) {
+        return ((GLOBAL const float *)keys)[c * PAGE + slot];
+    }
+    if (type == CACHE_F16) {
+        return HALF_AT(keys + 2 * (c * PAGE + slot));
+    }
+    block = keys + c / PART * KEY_BLOCK;
+    return HALF_AT(block + 2 * slot) * (float)(signed char)block[2 * PAGE + c % PART * PAGE + slot];
+}
+
+FUNCTION float value_of(GLOBAL const uchar *values, int slot, int c, int head_size, const int type) {
+    GLOBAL const uchar *start = values + slot * head_bytes(head_size, type);
+    if (type == CACHE_F32) {
+        return ((GLOBAL const float *)start)[c];
+    }
+    if (type == CACHE_F16) {
+        return HALF_AT(start + 2 * c);
+    }
+    start += c / PART * VALUE_BLOCK;
+    return HALF_AT(start) * (float)(signed char)start[2 + c % PART];
+}
+
+#define STORE_PARAMETERS                                                                                                            \
+    GLOBAL const float *keys, GLOBAL const float *values, GLOBAL uchar *cache, GLOBAL const int *batch, int tokens, int kv_heads,   \
+            int head_size, int count
+
 /* Keeps keys and values of tokens in their pages. One work-item per value: count = tokens * kv_heads * head_size. */
-KERNEL void store_keys_values(
-        GLOBAL const float *keys,
-        GLOBAL const float *values,
-        GLOBAL float *cache,
-        GLOBAL const int *batch,
-        int tokens,
-        int kv_heads,
-        int head_size,
-        int count) {
+FUNCTION void store(STORE_PARAMETERS, const int type) {
     int i = GROUP(0) * ITEMS(0) + ITEM(0);
-    int token, head, c;
-    wide at;
+    int token, head, c, slot;
+    GLOBAL uchar *key;
+    GLOBAL uchar *value;
     if (i >= count) {
         return;
     }
     c = i % head_size;
     head = i / head_size % kv_heads;
     token = i / head_size / kv_heads;
-    at = key_at(batch + batch[tokens + token], batch[token], kv_heads, head, head_size) + c;
-    cache[at] = keys[i];
-    cache[at + (wide)kv_heads * PAGE * head_size] = values[i];
+    slot = batch[token] % PAGE;
+    key = cache + head_at(batch + batch[tokens + token], batch[token], kv_heads, head, head_size, type);
+    value = cache + head_at(batch + batch[tokens + token], batch[token], kv_heads, kv_heads + head, head_size, type)
+            + slot * head_bytes(head_size, type);
+    if (type == CACHE_F32) {
+        ((GLOBAL float *)key)[c * PAGE + slot] = keys[i];
+        ((GLOBAL float *)value)[c] = values[i];
+    } else {
+        HALF_TO(keys[i], key + 2 * (c * PAGE + slot));
+        HALF_TO(values[i], value + 2 * c);
+    }
+}
+
+KERNEL void store_f32(STORE_PARAMETERS) {
+    store(keys, values, cache, batch, tokens, kv_heads, head_size, count, CACHE_F32);
+}
+
+KERNEL void store_f16(STORE_PARAMETERS) {
+    store(keys, values, cache, batch, tokens, kv_heads, head_size, count, CACHE_F16);
+}
+
+/* Of PART values that share a scale; all levels are 0 where it is. */
+FUNCTION float greatest_of(GLOBAL const float *values) {
+    float greatest = 0.0f;
+    for (int i = 0; i < PART; i++) {
+        greatest = fmax(greatest, fabs(values[i]));
+    }
+    return greatest < 1e-30f ? 0.0f : greatest;
+}
+
+FUNCTION int level_of(float value, float greatest) {
+    return greatest == 0.0f ? 0 : (int)((value * (127.0f / greatest) + 12582912.0f) - 12582912.0f);
+}
+
+/* As store. One work-item per PART values: count = tokens * kv_heads * head_size / PART. */
+KERNEL void store_q8_0(STORE_PARAMETERS) {
+    int i = GROUP(0) * ITEMS(0) + ITEM(0);
+    int block, head, token, slot;
+    float greatest;
+    GLOBAL uchar *key;
+    GLOBAL uchar *value;
+    if (i >= count) {
+        return;
+    }
+    block = i % (head_size / PART);
+    head = i / (head_size / PART) % kv_heads;
+    token = i / (head_size / PART) / kv_heads;
+    slot = batch[token] % PAGE;
+    keys += (wide)i * PART;
+    values += (wide)i * PART;
+    key = cache + head_at(batch + batch[tokens + token], batch[token], kv_heads, head, head_size, CACHE_Q8_0)
+            + block * KEY_BLOCK;
+    value = cache + head_at(batch + batch[tokens + token], batch[token], kv_heads, kv_heads + head, head_size, CACHE_Q8_0)
+            + slot * head_bytes(head_size, CACHE_Q8_0) + block * VALUE_BLOCK;
+    greatest = greatest_of(keys);
+    HALF_TO(greatest / 127.0f, key + 2 * slot);
+    for (int k = 0; k < PART; k++) {
+        key[2 * PAGE + k * PAGE + slot] = (uchar)(level_of(keys[k], greatest) & 255);
+    }
+    greatest = greatest_of(values);
+    HALF_TO(greatest / 127.0f, value);
+    for (int k = 0; k < PART; k++) {
+        value[2 + k] = (uchar)(level_of(values[k], greatest) & 255);
+    }
 }
 
 /*
  * One head of one token over the positions that it sees, in tiles of WIDE_LANES positions with a running maximum (Milakov and
  * Gimelshein 2018; Dao et al. 2022, algorithm 1): scores never go to memory. One group per head (dimension 0) and token (1).
  */
-KERNEL void attention(
-        GLOBAL const float *queries,
-        GLOBAL const float *cache,
-        GLOBAL const int *batch,
-        GLOBAL const float *sinks,
-        GLOBAL float *out,
-        int tokens,
-        int heads,
-        int kv_heads,
-        int head_size,
-        float scale,
-        int window,
-        float soft_cap,
-        int has_sinks) {
-    SHARED float query[MAX_HEAD];
-    SHARED float weights[WIDE_LANES];
-    SHARED float scratch[WIDE_LANES];
+#define ATTENTION_PARAMETERS                                                                                                        \
+    GLOBAL const float *queries, GLOBAL const uchar *cache, GLOBAL const int *batch, GLOBAL const float *sinks, GLOBAL float *out, \
+            int tokens, int heads, int kv_heads, int head_size, float scale, int window, float soft_cap, int has_sinks
+
+/* query: room for MAX_HEAD; weights, scratch: for WIDE_LANES. */
+FUNCTION void attend(
+        ATTENTION_PARAMETERS, const int type, LOCAL float *query, LOCAL float *weights, LOCAL float *scratch) {
     int lane = ITEM(0);
     int head = GROUP(0);
     int token = GROUP(1);
@@ -144,7 +229,6 @@ KERNEL void attention(
     int position = batch[token];
     int first = window > 0 && position - window + 1 > 0 ? position - window + 1 : 0;
     wide row = ((wide)token * heads + head) * head_size;
-    wide to_value = (wide)kv_heads * PAGE * head_size;
     GLOBAL const int *table = batch + batch[tokens + token];
     float greatest = has_sinks ? sinks[head] : -INFINITY;
     float total = has_sinks ? 1.0f : 0.0f;
@@ -162,10 +246,10 @@ KERNEL void attention(
         float score = -INFINITY;
         float before, shrink;
         if (p <= position) {
-            GLOBAL const float *key = cache + key_at(table, p, kv_heads, kv_head, head_size);
+            GLOBAL const uchar *keys = cache + head_at(table, p, kv_heads, kv_head, head_size, type);
             float product = 0.0f;
             for (int c = 0; c < head_size; c++) {
-                product = fma(key[c], query[c], product);
+                product = fma(key_of(keys, p % PAGE, c, type), query[c], product);
             }
             score = product * scale;
             if (soft_cap > 0.0f) {
@@ -183,7 +267,9 @@ KERNEL void attention(
             if (c < head_size) {
                 float sum = sums[k] * shrink;
                 for (int i = 0; i < count; i++) {
-                    sum = fma(weights[i], cache[key_at(table, base + i, kv_heads, kv_head, head_size) + to_value + c], sum);
+                    GLOBAL const uchar *values =
+                            cache + head_at(table, base + i, kv_heads, kv_heads + kv_head, head_size, type);
+                    sum = fma(weights[i], value_of(values, (base + i) % PAGE, c, head_size, type), sum);
                 }
                 sums[k] = sum;
             }
@@ -196,6 +282,78 @@ KERNEL void attention(
             out[row + c] = sums[k] / total;
         }
     }
+}
+
+KERNEL void attention_f32(ATTENTION_PARAMETERS) {
+    SHARED float query[MAX_HEAD];
+    SHARED float weights[WIDE_LANES];
+    SHARED float scratch[WIDE_LANES];
+    attend(
+            queries,
+            cache,
+            batch,
+            sinks,
+            out,
+            tokens,
+            heads,
+            kv_heads,
+            head_size,
+            scale,
+            window,
+            soft_cap,
+            has_sinks,
+            CACHE_F32,
+            query,
+            weights,
+            scratch);
+}
+
+KERNEL void attention_f16(ATTENTION_PARAMETERS) {
+    SHARED float query[MAX_HEAD];
+    SHARED float weights[WIDE_LANES];
+    SHARED float scratch[WIDE_LANES];
+    attend(
+            queries,
+            cache,
+            batch,
+            sinks,
+            out,
+            tokens,
+            heads,
+            kv_heads,
+            head_size,
+            scale,
+            window,
+            soft_cap,
+            has_sinks,
+            CACHE_F16,
+            query,
+            weights,
+            scratch);
+}
+
+KERNEL void attention_q8_0(ATTENTION_PARAMETERS) {
+    SHARED float query[MAX_HEAD];
+    SHARED float weights[WIDE_LANES];
+    SHARED float scratch[WIDE_LANES];
+    attend(
+            queries,
+            cache,
+            batch,
+            sinks,
+            out,
+            tokens,
+            heads,
+            kv_heads,
+            head_size,
+            scale,
+            window,
+            soft_cap,
+            has_sinks,
+            CACHE_Q8_0,
+            query,
+            weights,
+            scratch);
 }
 
 /* gate[i] = gating of gate[i] and up[i]; gating: 0 SILU, 1 GELU, 2 clamped SILU. One work-item per value. */
@@ -274,24 +432,20 @@ KERNEL void select_rows(
 KERNEL void quantise(
         GLOBAL const float *values, GLOBAL int *levels, GLOBAL float *scales, GLOBAL int *sums, int parts) {
     int part = GROUP(0) * ITEMS(0) + ITEM(0);
-    float greatest = 0.0f;
-    float inverse;
+    float greatest;
     if (part >= parts) {
         return;
     }
     values += (wide)part * PART;
     levels += (wide)part * (PART / 4);
-    for (int i = 0; i < PART; i++) {
-        greatest = fmax(greatest, fabs(values[i]));
-    }
-    inverse = greatest < 1e-30f ? 0.0f : 127.0f / greatest;
-    scales[part] = greatest < 1e-30f ? 0.0f : greatest / 127.0f;
+    greatest = greatest_of(values);
+    scales[part] = greatest / 127.0f;
     for (int side = 0; side < 2; side++) {
         int sum = 0;
         for (int k = 4 * side; k < 4 * side + 4; k++) {
             uint word = 0;
             for (int i = 0; i < 4; i++) {
-                int level = (int)((values[4 * k + i] * inverse + 12582912.0f) - 12582912.0f);
+                int level = level_of(values[4 * k + i], greatest);
                 sum += level;
                 word |= ((uint)level & 255u) << (8 * i);
             }

@@ -23,6 +23,7 @@
 #define ITEMS(dimension) ((int)get_local_size(dimension))
 #define BITS_TO_FLOAT(bits) as_float(bits)
 #define HALF_AT(bytes) vload_half(0, (GLOBAL const half *)(bytes))
+#define HALF_TO(value, bytes) vstore_half_rte(value, 0, (GLOBAL half *)(bytes))
 #define SQRT(x) sqrt(x)
 
 typedef ulong wide;
@@ -48,6 +49,7 @@ FUNCTION int dot4(int a, int b, int sum) {
 #define ITEMS(dimension) ((int)((dimension) == 0 ? blockDim.x : blockDim.y))
 #define BITS_TO_FLOAT(bits) __int_as_float((int)(bits))
 #define HALF_AT(bytes) half_at((const unsigned short *)(bytes))
+#define HALF_TO(value, bytes) half_to(value, (unsigned short *)(bytes))
 #define SQRT(x) sqrtf(x)
 #define fma(a, b, c) fmaf(a, b, c)
 #define fabs(a) fabsf(a)
@@ -66,6 +68,12 @@ FUNCTION float half_at(const unsigned short *at) {
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(*at));
     return value;
+}
+
+FUNCTION void half_to(float value, unsigned short *at) {
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    *at = bits;
 }
 
 /* sum + the products of four signed bytes with four signed bytes: one instruction from compute capability 6.1 on. */

@@ -15,7 +15,7 @@ import shoal.bridge.kernel.Kernels;
 import shoal.bridge.kernel.device.Devices;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
-import shoal.bridge.model.sampling.SamplingParameters;
+import shoal.codec.wire.Sampling;
 import tools.jackson.databind.JsonNode;
 
 /** Whole models on a device: the ids that the CPU and llama.cpp give, whatever the chunks and stages. */
@@ -49,12 +49,8 @@ class DeviceModelsTest {
             for (int i = 0; i < PROMPTS; i++) {
                 JsonNode expected = cases.get(i);
                 List<Integer> tokens = SharedData.list(expected.get("tokens"));
-                Generation got = generator.generate(
-                        expected.get("prompt").asString(),
-                        tokens.size(),
-                        SamplingParameters.GREEDY,
-                        0,
-                        (id, text) -> {});
+                Generation got =
+                        generator.generate(expected.get("prompt").asString(), tokens.size(), Sampling.GREEDY, _ -> {});
                 assertEquals(tokens, got.tokens(), expected.get("prompt").asString());
             }
         }

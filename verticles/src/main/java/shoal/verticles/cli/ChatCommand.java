@@ -23,6 +23,7 @@ import shoal.bridge.generate.Drafter;
 import shoal.bridge.generate.Generation;
 import shoal.bridge.generate.GenerationRequest;
 import shoal.bridge.generate.LocalGenerator;
+import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.model.text.jinja.TemplateException;
 import shoal.codec.wire.Sampling;
 import tools.jackson.databind.json.JsonMapper;
@@ -75,8 +76,14 @@ final class ChatCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private DraftOptions draftOptions;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar or opencl.")
     private @Nullable String kernels;
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
+    private @Nullable String device;
 
     @Option(
             names = "--threads",
@@ -99,8 +106,9 @@ final class ChatCommand implements Callable<Integer> {
         }
         Sampling sampling = samplingOptions.sampling();
         String source = template == null ? null : Files.readString(template);
-        try (LocalModel local = LocalModel.open(model, kernels, threads);
-                Drafter drafter = draftOptions.open(local, sampling, kernels, threads);
+        String provider = KernelSettings.providerFor(kernels, device);
+        try (LocalModel local = LocalModel.open(model, provider, threads);
+                Drafter drafter = draftOptions.open(local, sampling, provider, threads);
                 LocalGenerator.Context context = local.generator().openContext()) {
             ChatPrompt prompt;
             try {

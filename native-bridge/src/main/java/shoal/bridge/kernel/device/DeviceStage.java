@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.CompiledStage;
 import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.PreparedWeights;
@@ -437,8 +438,8 @@ final class DeviceStage implements CompiledStage {
             case Op.Rope rope -> rope(rope, rows);
             case Op.Store(int layer, Slot keys, Slot values) ->
                 each(
-                        "store_keys_values",
-                        rows * keys.width(),
+                        "store_" + cacheType(),
+                        rows * keys.width() / (program.cache().type() == CacheType.Q8_0 ? PART : 1),
                         memory(slot(keys).values()),
                         memory(slot(values).values()),
                         memory(pool.layer(layer)),
@@ -554,7 +555,7 @@ final class DeviceStage implements CompiledStage {
     private void attention(Op.Attention attention, int rows) {
         Op.Scores scores = attention.scores();
         device.launch(
-                device.function(LAYERS, "attention"),
+                device.function(LAYERS, "attention_" + cacheType()),
                 attention.heads(),
                 rows,
                 WIDE_LANES,
@@ -677,6 +678,11 @@ final class DeviceStage implements CompiledStage {
         Argument[] all = java.util.Arrays.copyOf(arguments, arguments.length + 1);
         all[arguments.length] = whole(count);
         device.launch(device.function(LAYERS, name), Math.ceilDiv(count, PLAIN_ITEMS), 1, PLAIN_ITEMS, 1, all);
+    }
+
+    /** How kernels that touch keys and values are named. */
+    private String cacheType() {
+        return program.cache().type().name().toLowerCase(Locale.ROOT);
     }
 
     private DeviceSlot slot(Slot slot) {

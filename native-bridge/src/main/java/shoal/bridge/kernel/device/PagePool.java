@@ -29,11 +29,11 @@ final class PagePool implements DeviceResource {
 
     /** Bytes that a page takes in all layers together. */
     static long pageBytes(CacheShape shape) {
-        return layerPageBytes(shape) * shape.layers();
+        return shape.bytesPerPosition() * PAGE_POSITIONS;
     }
 
     private static long layerPageBytes(CacheShape shape) {
-        return 2L * Float.BYTES * PAGE_POSITIONS * shape.valuesPerLayer();
+        return 2L * PAGE_POSITIONS * shape.kvHeads() * shape.type().headBytes(shape.headSize());
     }
 
     DeviceBuffer layer(int layer) {
