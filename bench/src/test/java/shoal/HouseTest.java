@@ -72,6 +72,7 @@ class HouseTest {
                 "codec.base",
                 "codec.gguf");
         may("bridge.kernel.device", "bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.kernel.cuda", "bridge.kernel", "bridge.kernel.device", "codec.base", "codec.gguf");
         may("bridge.kernel.opencl", "bridge.kernel", "bridge.kernel.device", "codec.base", "codec.gguf");
         may("bridge.library");
         may(

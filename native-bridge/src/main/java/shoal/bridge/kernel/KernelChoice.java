@@ -54,8 +54,12 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
 
     /** Kernels of the CPU, and those of a device that is none. */
     private static boolean takenByItself(KernelProvider provider, @Nullable String wanted) {
-        return !provider.runsOnDevices()
-                || wanted == null && provider.devices().stream().anyMatch(device -> !device.processor());
+        if (!provider.runsOnDevices()) {
+            return true;
+        }
+        return wanted == null
+                && provider.takenByItself()
+                && provider.devices().stream().anyMatch(device -> !device.processor());
     }
 
     /** The kernels that compute on devices, the fastest first, whether they can run or not. */

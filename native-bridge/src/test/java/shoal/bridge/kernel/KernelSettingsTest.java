@@ -16,7 +16,13 @@ class KernelSettingsTest {
     private static final DeviceInfo POCL = new DeviceInfo("gpu:0", "Slow", "1", 1 << 30, 1 << 30, true);
 
     /** @param devices null for kernels of the CPU */
-    private record Fake(String name, int speed, boolean runsOnDevices, List<DeviceInfo> devices, boolean ready)
+    private record Fake(
+            String name,
+            int speed,
+            boolean runsOnDevices,
+            List<DeviceInfo> devices,
+            boolean ready,
+            boolean takenByItself)
             implements KernelProvider {
         @Override
         public Readiness readiness() {
@@ -33,9 +39,10 @@ class KernelSettingsTest {
         return KernelChoice.of(
                 new KernelSettings(wanted, 1),
                 List.of(
-                        new Fake("plain", 1, false, List.of(), true),
-                        new Fake("gpu", 100, true, devices, !devices.isEmpty()),
-                        new Fake("quick", 10, false, List.of(), true)));
+                        new Fake("plain", 1, false, List.of(), true, true),
+                        new Fake("gpu", 100, true, devices, !devices.isEmpty(), true),
+                        new Fake("quick", 10, false, List.of(), true, true),
+                        new Fake("untried", 200, true, List.of(GPU), true, false)));
     }
 
     @Test
@@ -44,6 +51,7 @@ class KernelSettingsTest {
         assertEquals("quick", choose(null, List.of(POCL)).provider().name());
         assertEquals("quick", choose("cpu", List.of(GPU)).provider().name());
         assertEquals("gpu", choose("gpu:0", List.of(POCL)).provider().name());
+        assertEquals("untried", choose("untried:0", List.of(GPU)).provider().name());
         assertEquals("plain", choose("plain", List.of(GPU)).provider().name());
     }
 
