@@ -204,9 +204,10 @@ class HouseTest {
                 "bridge.model.sampling");
 
         // Benches measure the whole: the list of them, then each kind.
-        may("bench", "bench.micro", "bench.race", "bench.report", "verticles.cli");
+        may("bench", "bench.gpu", "bench.micro", "bench.race", "bench.report", "verticles.cli");
         may("bench.report");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
+        may("bench.gpu", "bench.report", "bridge.kernel", "bridge.kernel.device", "codec.gguf");
         may("bench.race", "bench.report");
     }
 

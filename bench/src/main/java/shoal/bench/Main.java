@@ -4,6 +4,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
+import shoal.bench.gpu.GpuCommand;
 import shoal.bench.micro.HashCommand;
 import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
@@ -14,7 +15,7 @@ import shoal.verticles.cli.Relaunch;
         name = "bench",
         description = "Measure, side by side with others where a binary of theirs is given. Each has --help.",
         mixinStandardHelpOptions = true,
-        subcommands = {BandwidthCommand.class, HashCommand.class, MatVecCommand.class})
+        subcommands = {BandwidthCommand.class, GpuCommand.class, HashCommand.class, MatVecCommand.class})
 public final class Main implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init")

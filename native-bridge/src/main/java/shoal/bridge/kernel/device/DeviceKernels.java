@@ -6,6 +6,7 @@ import java.util.EnumSet;
 import java.util.Set;
 import java.util.stream.Collectors;
 import shoal.bridge.kernel.CompiledStage;
+import shoal.bridge.kernel.DeviceInfo;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.kernel.PreparedWeights;
 import shoal.bridge.kernel.StageProgram;
@@ -30,6 +31,9 @@ public final class DeviceKernels implements Kernels {
             GgmlType.IQ4_NL,
             GgmlType.IQ4_XS,
             GgmlType.MXFP4));
+
+    private static final long COPIED_BYTES = 256 << 20;
+    private static final int COPIES = 5;
 
     private final Device device;
 
@@ -66,6 +70,33 @@ public final class DeviceKernels implements Kernels {
     public CompiledStage compile(StageProgram program) {
         synchronized (device) {
             return new DeviceStage(program, device);
+        }
+    }
+
+    public DeviceInfo info() {
+        return device.info();
+    }
+
+    /**
+     * How fast the device copies within its own memory, reads and writes counted: what a step that reads all weights can hope for.
+     * The best of a few copies of up to 256 MiB.
+     */
+    public double copiedBytesPerSecond() {
+        synchronized (device) {
+            long bytes = Math.max(1, Math.min(COPIED_BYTES, device.freeBytes() / 4));
+            try (DeviceBuffer from = device.allocate(bytes);
+                    DeviceBuffer to = device.allocate(bytes)) {
+                device.copy(from, to, bytes);
+                device.finish();
+                long best = Long.MAX_VALUE;
+                for (int i = 0; i < COPIES; i++) {
+                    long begun = System.nanoTime();
+                    device.copy(from, to, bytes);
+                    device.finish();
+                    best = Math.min(best, Math.max(1, System.nanoTime() - begun));
+                }
+                return 2e9 * bytes / best;
+            }
         }
     }
 
