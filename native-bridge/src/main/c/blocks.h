@@ -196,17 +196,24 @@ struct scales {
     i16s halves[2], factors[2];
 };
 
+/* Sixteen halves, bytes apart. */
+INLINE f16s halves_apart(const uint8_t *p, int bytes) {
+#define H(b) (short)(p[(b) * bytes] | p[(b) * bytes + 1] << 8)
+    return f_of_halves16(
+        _mm256_setr_epi16(H(0), H(1), H(2), H(3), H(4), H(5), H(6), H(7), H(8), H(9), H(10), H(11), H(12), H(13), H(14), H(15)));
+#undef H
+}
+
 INLINE struct scales scales_at(int type, const uint8_t *p) {
     struct scales s;
     switch (type) {
-        case Q8_0: case Q4_0: case Q5_0: case IQ4_NL: {
-            int n = type_bytes(type);
-#define H(b) (short)(p[(b) * n] | p[(b) * n + 1] << 8)
-            s.scale = f_of_halves16(_mm256_setr_epi16(H(0), H(1), H(2), H(3), H(4), H(5), H(6), H(7), H(8), H(9), H(10), H(11), H(12),
-                H(13), H(14), H(15)));
-#undef H
+        case Q8_0: case Q4_0: case Q5_0: case IQ4_NL:
+            s.scale = halves_apart(p, type_bytes(type));
             return s;
-        }
+        case Q4_1: case Q5_1:
+            s.scale = halves_apart(p, type_bytes(type));
+            s.constant = halves_apart(p + 2, type_bytes(type));
+            return s;
         case Q4_K: case Q5_K: {
             const uint8_t *q = p + type_bytes(type);
             uint64_t scales[2], factors[2];
@@ -233,6 +240,7 @@ INLINE struct scales scales_at(int type, const uint8_t *p) {
         default: {
             float scale[16], constant[16];
             int halves[2][16], factors[2][16];
+#pragma GCC unroll 16
             for (int b = 0; b < 16; b++) {
                 struct scale one = scale_at(type, p + b / type_parts(type) * type_bytes(type), b % type_parts(type));
                 scale[b] = one.scale;
@@ -242,11 +250,17 @@ INLINE struct scales scales_at(int type, const uint8_t *p) {
                     factors[half][b] = one.factors[half];
                 }
             }
-            s.scale = f_load(scale);
-            s.constant = f_load(constant);
+            s.scale = f_of_array(scale);
+            if (has_constant(type)) {
+                s.constant = f_of_array(constant);
+            }
             for (int half = 0; half < 2; half++) {
-                s.halves[half] = i_load(halves[half]);
-                s.factors[half] = i_load(factors[half]);
+                if (has_halves(type)) {
+                    s.halves[half] = i_of_array(halves[half]);
+                }
+                if (type == Q2_K) {
+                    s.factors[half] = i_of_array(factors[half]);
+                }
             }
             return s;
         }

@@ -38,18 +38,13 @@ fi
 mkdir -p "$work" "$(dirname "$target")" || skip "$work can't be written"
 rm -f "$work"/*.o "$work"/stamp
 
-objects=
-defines=
-level() { # NAME SOURCE FLAGS…: one level; a compiler that doesn't know its flags leaves it out
+level() { # NAME SOURCE FLAGS…: one level, at the same time as the others; a compiler that doesn't know its flags leaves it out
   name=$1 source=$2
   shift 2
-  if "$cc" $flags "$@" -DLEVEL="$name" -c "$here/$source" -o "$work/level-$name.o" 2>"$work/level-$name.log"; then
-    objects="$objects $work/level-$name.o"
-    defines="$defines -DHAVE_$name"
-  else
-    echo "native kernels of level $name are not built: $(head -n 1 "$work/level-$name.log")"
-  fi
+  levels="$levels $name"
+  "$cc" $flags "$@" -DLEVEL="$name" -c "$here/$source" -o "$work/level-$name.o" 2>"$work/level-$name.log" &
 }
+levels=
 case $arch in
   x86_64)
     level avx2 level-avx2.c -mavx2 -mfma -mf16c
@@ -57,10 +52,18 @@ case $arch in
     level avx512vnni level-avx512.c -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni \
       -mprefer-vector-width=512
     ;;
-  aarch64)
-    level neon level-neon.c -march=armv8.2-a+dotprod+fp16
-    ;;
 esac
+wait
+objects=
+defines=
+for name in $levels; do
+  if [ -f "$work/level-$name.o" ]; then
+    objects="$objects $work/level-$name.o"
+    defines="$defines -DHAVE_$name"
+  else
+    echo "native kernels of level $name are not built: $(grep -m 1 error "$work/level-$name.log")"
+  fi
+done
 for source in "$here"/*.c; do
   case $source in */level-*) continue ;; esac
   object=$work/$(basename "$source" .c).o

@@ -1,5 +1,5 @@
 /* SHA-256 and BLAKE3 of many messages at once, for shoal.bridge.hash. The caller asks shoal_hash_variants which instruction
- * sets this processor and system offer, and names one of them in every other call. Nothing here keeps state or allocates. */
+ * sets this processor and system offer, and names one of them in every other call. Nothing here keeps other state or allocates. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -247,8 +247,7 @@ static uint64_t xgetbv(void) {
     return (uint64_t)high << 32 | low;
 }
 
-/* Which of AVX512, AVX2 and SHA_NI processor and operating system offer. */
-int32_t shoal_hash_variants(void) {
+static int32_t find_variants(void) {
     unsigned a, b, c, d, ecx1;
     int found = 0;
     if (!__get_cpuid(1, &a, &b, &ecx1, &d) || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
@@ -258,6 +257,17 @@ int32_t shoal_hash_variants(void) {
     if ((saved & 6) == 6 && (b & 1u << 5)) found |= AVX2;
     if ((saved & 0xe6) == 0xe6 && (b & 1u << 16) && (b & 1u << 30)) found |= AVX512;
     return found;
+}
+
+/* Which of AVX512, AVX2 and SHA_NI processor and operating system offer. Asked once: in a virtual machine cpuid takes microseconds. */
+int32_t shoal_hash_variants(void) {
+    static int32_t found = -1;
+    int32_t known = __atomic_load_n(&found, __ATOMIC_RELAXED);
+    if (known < 0) {
+        known = find_variants();
+        __atomic_store_n(&found, known, __ATOMIC_RELAXED);
+    }
+    return known;
 }
 
 /* SHA-256 of count messages of the same length: 32 bytes each to out. With wide lanes, the last ones may idle; with SHA_NI added

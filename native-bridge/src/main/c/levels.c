@@ -10,9 +10,6 @@ extern const struct level level_avxvnni;
 #ifdef HAVE_avx512vnni
 extern const struct level level_avx512vnni;
 #endif
-#ifdef HAVE_neon
-extern const struct level level_neon;
-#endif
 
 static const struct level *const TABLE[LEVELS + 1] = {
 #ifdef HAVE_avx2
@@ -23,9 +20,6 @@ static const struct level *const TABLE[LEVELS + 1] = {
 #endif
 #ifdef HAVE_avx512vnni
     [LEVEL_AVX512VNNI] = &level_avx512vnni,
-#endif
-#ifdef HAVE_neon
-    [LEVEL_NEON] = &level_neon,
 #endif
     [LEVELS] = NULL, /* so that the table is never empty */
 };
@@ -66,15 +60,6 @@ static uint32_t runnable(void) {
     }
     return levels;
 }
-#elif defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
-
-static uint32_t runnable(void) {
-    unsigned long needed = 1ul << 10 | 1ul << 20; /* HWCAP_ASIMDHP, HWCAP_ASIMDDP */
-    return (getauxval(AT_HWCAP) & needed) == needed ? 1u << LEVEL_NEON : 0;
-}
-#elif defined(__aarch64__) && defined(__APPLE__)
-static uint32_t runnable(void) { return 1u << LEVEL_NEON; } /* all of Apple's have them */
 #else
 static uint32_t runnable(void) { return 0; }
 #endif

@@ -21,7 +21,7 @@ EXPORT int32_t shoal_blake3(
         int32_t variant, const uint8_t *input, size_t count, size_t blocks, uint64_t counter, uint8_t *out);
 
 /* Instruction sets that kernels were compiled for, slowest first. */
-enum { LEVEL_AVX2, LEVEL_AVXVNNI, LEVEL_AVX512VNNI, LEVEL_NEON, LEVELS };
+enum { LEVEL_AVX2, LEVEL_AVXVNNI, LEVEL_AVX512VNNI, LEVELS };
 
 /* Bit l: level l was compiled and runs on this CPU and this system. */
 EXPORT uint32_t shoal_levels(void);

@@ -5,6 +5,9 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+/* From numbers that were just computed: in registers, since a load right after narrower stores would wait for them. */
+#define EIGHT(a, i) a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
+
 #define INLINE static inline __attribute__((always_inline))
 
 #ifdef __AVX512F__
@@ -39,6 +42,12 @@ INLINE i16s i_add(i16s a, i16s b) { return (i16s){_mm512_add_epi32(a.v, b.v)}; }
 INLINE i16s i_sub(i16s a, i16s b) { return (i16s){_mm512_sub_epi32(a.v, b.v)}; }
 INLINE i16s i_mul(i16s a, i16s b) { return (i16s){_mm512_mullo_epi32(a.v, b.v)}; }
 INLINE i16s i_shift_left(i16s a, int by) { return (i16s){_mm512_slli_epi32(a.v, by)}; }
+INLINE f16s f_of_array(const float a[16]) {
+    return (f16s){_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_setr_ps(EIGHT(a, 0))), _mm256_setr_ps(EIGHT(a, 8)), 1)};
+}
+INLINE i16s i_of_array(const int a[16]) {
+    return (i16s){_mm512_inserti64x4(_mm512_castsi256_si512(_mm256_setr_epi32(EIGHT(a, 0))), _mm256_setr_epi32(EIGHT(a, 8)), 1)};
+}
 
 /* Lane i += i + 8, then + 4, + 2, + 1. */
 INLINE float f_tree(f16s a) {
@@ -96,6 +105,8 @@ INLINE i16s i_add(i16s a, i16s b) { return (i16s){_mm256_add_epi32(a.a, b.a), _m
 INLINE i16s i_sub(i16s a, i16s b) { return (i16s){_mm256_sub_epi32(a.a, b.a), _mm256_sub_epi32(a.b, b.b)}; }
 INLINE i16s i_mul(i16s a, i16s b) { return (i16s){_mm256_mullo_epi32(a.a, b.a), _mm256_mullo_epi32(a.b, b.b)}; }
 INLINE i16s i_shift_left(i16s a, int by) { return (i16s){_mm256_slli_epi32(a.a, by), _mm256_slli_epi32(a.b, by)}; }
+INLINE f16s f_of_array(const float a[16]) { return (f16s){_mm256_setr_ps(EIGHT(a, 0)), _mm256_setr_ps(EIGHT(a, 8))}; }
+INLINE i16s i_of_array(const int a[16]) { return (i16s){_mm256_setr_epi32(EIGHT(a, 0)), _mm256_setr_epi32(EIGHT(a, 8))}; }
 
 /* Lane i += i + 8, then + 4, + 2, + 1. */
 INLINE float f_tree(f16s a) {

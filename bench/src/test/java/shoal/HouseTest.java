@@ -57,6 +57,7 @@ class HouseTest {
         may("codec.wire", "codec.base", "codec.metainfo");
         may("codec.dht", "codec.base", "codec.wire");
         may("codec.swarm", "codec.base", "codec.metainfo", "codec.wire");
+        may("codec.swarm.world", "codec.swarm");
         may("codec.pipeline", "codec.base", "codec.wire");
         may("codec.command", "codec.base", "codec.metainfo", "codec.wire");
 
@@ -83,7 +84,7 @@ class HouseTest {
                 "bridge.kernel.scalar",
                 "bridge.kernel.vector",
                 "codec.gguf");
-        may("bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.model", "bridge.kernel", "bridge.kernel.scalar", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
         may("bridge.model.text.jinja");
@@ -100,7 +101,7 @@ class HouseTest {
                 "codec.gguf",
                 "codec.wire");
 
-        may("bridge.make", "bridge.kernel.scalar", "codec.base", "codec.gguf");
+        may("bridge.make", "bridge.kernel.scalar", "bridge.model", "codec.base", "codec.gguf");
 
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
@@ -190,6 +191,7 @@ class HouseTest {
                 "verticles.bus",
                 "verticles.quic",
                 "codec.base",
+                "codec.gguf",
                 "codec.metainfo",
                 "codec.wire",
                 "bridge.generate",
@@ -198,17 +200,29 @@ class HouseTest {
                 "bridge.kernel",
                 "bridge.make",
                 "bridge.model",
+                "bridge.model.arch",
                 "bridge.model.text",
                 "bridge.model.text.jinja",
                 "bridge.model.text.grammar",
-                "bridge.model.sampling");
+                "bridge.model.sampling",
+                "codec.gguf");
 
         // Benches measure the whole: the list of them, then each kind.
-        may("bench", "bench.gpu", "bench.micro", "bench.race", "bench.report", "verticles.cli");
+        may("bench", "bench.gpu", "bench.micro", "bench.race", "bench.report", "bench.scale", "verticles.cli");
         may("bench.report");
+        may("bench.scale", "bench.report", "codec.swarm.world");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
         may("bench.gpu", "bench.report", "bridge.kernel", "bridge.kernel.device", "codec.gguf");
-        may("bench.race", "bench.report");
+        may(
+                "bench.race",
+                "bench.report",
+                "verticles.cli",
+                "bridge.kernel",
+                "bridge.make",
+                "bridge.model",
+                "bridge.model.arch",
+                "codec.base",
+                "codec.gguf");
     }
 
     private static JavaClasses house;

@@ -8,6 +8,9 @@ import shoal.bench.gpu.GpuCommand;
 import shoal.bench.micro.HashCommand;
 import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
+import shoal.bench.race.EngineCommand;
+import shoal.bench.race.TransferCommand;
+import shoal.bench.scale.SwarmCommand;
 import shoal.verticles.cli.Relaunch;
 
 /** Where {@code ./shoal bench} begins. A bench is one class, a {@link shoal.bench.report.BenchCommand}, in the list below. */
@@ -15,7 +18,15 @@ import shoal.verticles.cli.Relaunch;
         name = "bench",
         description = "Measure, side by side with others where a binary of theirs is given. Each has --help.",
         mixinStandardHelpOptions = true,
-        subcommands = {BandwidthCommand.class, GpuCommand.class, HashCommand.class, MatVecCommand.class})
+        subcommands = {
+            EngineCommand.class,
+            TransferCommand.class,
+            BandwidthCommand.class,
+            GpuCommand.class,
+            HashCommand.class,
+            MatVecCommand.class,
+            SwarmCommand.class
+        })
 public final class Main implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init")

@@ -74,6 +74,10 @@ public final class Report {
         return note(sentence);
     }
 
+    public Machine machine() {
+        return machine;
+    }
+
     boolean failed() {
         return failed;
     }

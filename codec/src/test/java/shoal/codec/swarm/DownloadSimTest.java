@@ -4,14 +4,16 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static shoal.codec.swarm.SwarmWorld.MILLI;
-import static shoal.codec.swarm.SwarmWorld.SECOND;
+import static shoal.codec.swarm.world.SwarmWorld.MILLI;
+import static shoal.codec.swarm.world.SwarmWorld.SECOND;
 
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import shoal.codec.sim.SeedSource;
+import shoal.codec.swarm.world.Crowd;
+import shoal.codec.swarm.world.SwarmWorld;
 
 /** Whole swarms in virtual time. A failing seed is replayed with -Dshoal.seed. */
 class DownloadSimTest {
@@ -275,39 +277,12 @@ class DownloadSimTest {
     }
 
     @ParameterizedTest
-    @SeedSource(2)
-    void hundredPeersWithChurnAndLiars(long seed) {
-        SwarmWorld world = new SwarmWorld(seed, 4 * MIB + 77, PIECE).delays(1, 80);
-        SwarmWorld.Node origin = world.origin(20);
-        List<SwarmWorld.Node> all = new ArrayList<>();
-        List<SwarmWorld.Node> staying = new ArrayList<>();
-        for (int i = 0; i < 100; i++) {
-            boolean liar = i % 10 == 3;
-            SwarmWorld.Node node = liar ? world.bad(SwarmWorld.Nature.LIAR, 5) : world.downloader(5);
-            long comes = world.random.nextLong(2 * SECOND);
-            int number = i;
-            world.at(comes, () -> {
-                if (!liar) {
-                    node.start();
-                }
-                node.connect(origin);
-                for (int k = 0; k < 12 && number > 0; k++) {
-                    SwarmWorld.Node other = all.get(world.random.nextInt(all.size()));
-                    if (other != node && !node.connected.containsKey(other.key.value())) {
-                        node.connect(other);
-                    }
-                }
-            });
-            all.add(node);
-            if (i % 10 == 7) {
-                world.at(comes + world.random.nextLong(SECOND), node::goAway);
-            } else if (!liar) {
-                staying.add(node);
-            }
-        }
-        assertTrue(
-                world.runUntil(() -> staying.stream().allMatch(SwarmWorld.Node::finished), 300 * SECOND),
-                "seed " + seed);
-        staying.forEach(node -> assertWhole(node, world));
+    @SeedSource(1)
+    void hundredPeersWithChurnLossAndLiars(long seed) {
+        Crowd.Outcome outcome = Crowd.run(seed, 100, 4 * MIB + 77, PIECE);
+        System.out.println("100 peers, seed " + seed + ": " + outcome);
+        assertTrue(outcome.whole(), "seed " + seed + ": " + outcome);
+        assertTrue(outcome.originCopies() < 10, "seed " + seed + ": " + outcome);
+        assertTrue(outcome.fairness() > 0.7, "seed " + seed + ": " + outcome);
     }
 }

@@ -5,6 +5,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.ArrayBlockingQueue;
 
 /**
  * BLAKE3 of a stream of bytes, as they come: <a href="https://github.com/BLAKE3-team/BLAKE3-specs">paper</a>, sections 2 and 5.1.
@@ -19,13 +20,15 @@ public final class Blake3 {
     private static final int BATCH_BYTES = BATCH_CHUNKS * ChunkHasher.CHUNK_BYTES;
 
     private final ChunkHasher hasher;
-    private final MemorySegment buffer;
-    private final MemorySegment values;
+    private final Scratch scratch = Scratch.take();
+    private final MemorySegment buffer = scratch.buffer;
+    private final MemorySegment values = scratch.values;
     /** Chaining values of subtrees, the largest first: one for each bit of the number of chunks so far. */
     private final List<MemorySegment> subtrees = new ArrayList<>();
 
     private int buffered;
     private long chunks;
+    private boolean finished;
 
     /** With the fastest provider that is here. */
     public Blake3() {
@@ -34,9 +37,25 @@ public final class Blake3 {
 
     Blake3(ChunkHasher hasher) {
         this.hasher = hasher;
-        Arena arena = Arena.ofAuto();
-        buffer = arena.allocate(BATCH_BYTES, 64);
-        values = arena.allocate((long) BATCH_CHUNKS * ChunkHasher.VALUE_BYTES, 64);
+    }
+
+    /** Memory outside the heap; used again, since the collector is in no hurry to give it back. */
+    private record Scratch(MemorySegment buffer, MemorySegment values) {
+        private static final ArrayBlockingQueue<Scratch> UNUSED = new ArrayBlockingQueue<>(16);
+
+        static Scratch take() {
+            Scratch unused = UNUSED.poll();
+            if (unused != null) {
+                return unused;
+            }
+            Arena arena = Arena.ofAuto();
+            return new Scratch(
+                    arena.allocate(BATCH_BYTES, 64), arena.allocate((long) BATCH_CHUNKS * ChunkHasher.VALUE_BYTES, 64));
+        }
+
+        void giveBack() {
+            UNUSED.offer(this); // or the collector has it
+        }
     }
 
     /** The hash of what remains in data. */
@@ -46,6 +65,9 @@ public final class Blake3 {
 
     /** Takes what remains in data. */
     public Blake3 update(ByteBuffer data) {
+        if (finished) {
+            throw new IllegalStateException("finished already");
+        }
         MemorySegment input = MemorySegment.ofBuffer(data);
         long at = 0;
         long size = input.byteSize();
@@ -77,6 +99,10 @@ public final class Blake3 {
 
     /** Fills out, which may have any size (section 2.6). */
     public void finish(byte[] out) {
+        if (finished) {
+            throw new IllegalStateException("finished already");
+        }
+        finished = true;
         int whole = Math.max(0, (buffered - 1) / ChunkHasher.CHUNK_BYTES); // those that are not the last
         hasher.chunks(buffer, whole, chunks, values);
         for (int i = 0; i < whole; i++) {
@@ -90,6 +116,7 @@ public final class Blake3 {
             node = Blake3Node.ofParent(pair, 0);
         }
         node.root(out);
+        scratch.giveBack();
     }
 
     private void subtree(MemorySegment input) {

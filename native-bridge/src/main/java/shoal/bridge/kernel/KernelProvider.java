@@ -4,7 +4,7 @@ import java.util.List;
 
 /** Found by {@link java.util.ServiceLoader}; its class must load anywhere, even where its kernels can't run. */
 public interface KernelProvider {
-    /** One word, as a user would name it: {@code scalar}, {@code vector}. */
+    /** One word, as a user would name it: {@code scalar}, {@code vector}, {@code native}. */
     String name();
 
     /** Higher is faster; the highest that is ready is taken. */

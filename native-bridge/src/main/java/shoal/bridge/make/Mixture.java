@@ -20,7 +20,6 @@ final class Mixture {
 
     private final FileType type;
     private final boolean pure;
-    private final int layers;
     private final int experts;
     private final int queriesPerKey;
     private final boolean llama70b;
@@ -45,7 +44,6 @@ final class Mixture {
             int kvHeads) {
         this.type = type;
         this.pure = pure;
-        this.layers = layers;
         this.experts = experts;
         queriesPerKey = heads / Math.max(1, kvHeads);
         llama70b = architecture.equals("llama") && layers == LAYERS_OF_LLAMA_70B && heads != kvHeads;
@@ -115,7 +113,7 @@ final class Mixture {
         if (name.equals("token_embd.weight")) {
             return usual;
         }
-        if (name.contains("attn_v.weight")) {
+        if (name.contains("attn_v.weight") || name.contains("attn_qkv.weight")) {
             return values(usual);
         }
         if (name.contains("attn_k.weight")) {
@@ -126,14 +124,6 @@ final class Mixture {
         }
         if (name.contains("attn_output.weight")) {
             return attentionOutput(usual);
-        }
-        if (name.contains("attn_qkv.weight")) {
-            return switch (type) {
-                case Q3_K_M, Q3_K_L -> GgmlType.Q4_K;
-                case Q4_K_M -> GgmlType.Q5_K;
-                case Q5_K_M -> GgmlType.Q6_K;
-                default -> usual;
-            };
         }
         return usual;
     }
@@ -205,9 +195,5 @@ final class Mixture {
     private static int layer(String name) {
         Matcher matcher = LAYER.matcher(name);
         return matcher.matches() ? Integer.parseInt(matcher.group(1)) : -1;
-    }
-
-    int layers() {
-        return layers;
     }
 }

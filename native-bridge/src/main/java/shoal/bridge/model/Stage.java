@@ -1,23 +1,38 @@
 package shoal.bridge.model;
 
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import shoal.bridge.kernel.CompiledStage;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.kernel.StageBatch;
 import shoal.codec.base.LayerRange;
+import shoal.codec.base.MalformedException;
 
 /**
  * A range of a model's layers, ready to run. Opened by {@link shoal.bridge.model.arch.Architectures}; the tensor source and the
  * kernels must outlive it. Batches run one at a time, further callers wait; a sequence is used by one caller at a time.
  */
 public final class Stage implements AutoCloseable {
+    private static final ValueLayout.OfFloat FLOAT =
+            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
     private final ModelConfig config;
     private final LayerRange range;
     private final CompiledStage compiled;
     private final int contextLength;
     private final StageMemory memory;
+    private final TensorSource source;
 
-    public Stage(ModelConfig config, LayerRange range, CompiledStage compiled, int contextLength, StageMemory memory) {
+    /** @param source the weights, to be looked at again if results are no numbers */
+    public Stage(
+            ModelConfig config,
+            LayerRange range,
+            CompiledStage compiled,
+            int contextLength,
+            StageMemory memory,
+            TensorSource source) {
+        this.source = source;
         this.config = config;
         this.range = range;
         this.compiled = compiled;
@@ -72,6 +87,7 @@ public final class Stage implements AutoCloseable {
      * logits by a last stage; F32 little-endian.
      *
      * @throws IllegalArgumentException past the context length, naming both numbers, and if anything does not fit
+     * @throws MalformedException if a result is no finite number, naming the tensor that is damaged
      */
     public void run(Batch batch, MemorySegment output) {
         for (Batch.Slice slice : batch.slices()) {
@@ -90,6 +106,24 @@ public final class Stage implements AutoCloseable {
                 batch.input() instanceof Batch.Input.Activations(MemorySegment values) ? values : null,
                 batch.wantedRows(),
                 output));
+        if (!isFinite(output, outputBytes(batch))) {
+            boolean cameIn = batch.input() instanceof Batch.Input.Activations(MemorySegment values)
+                    && !isFinite(values, (long) Float.BYTES * config.hidden() * batch.tokenCount());
+            throw new MalformedException(
+                    cameIn
+                            ? "what layers " + range + " were given to go on with is no finite number; the stage before"
+                                    + " them has damaged weights or a fault"
+                            : WeightCheck.explain(source, config, range));
+        }
+    }
+
+    /** Zero times a finite number is zero, times anything else it is NaN: one sum tells of all. */
+    private static boolean isFinite(MemorySegment values, long bytes) {
+        float sum = 0;
+        for (long at = 0; at < bytes; at += Float.BYTES) {
+            sum += 0f * values.get(FLOAT, at);
+        }
+        return sum == 0;
     }
 
     @Override

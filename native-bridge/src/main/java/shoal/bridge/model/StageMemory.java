@@ -30,7 +30,7 @@ public record StageMemory(long weightsBytes, long cacheBytesPerToken) {
         return weightsBytes + cacheBytesPerToken * sequences * positions;
     }
 
-    private static boolean isNeeded(String name, Gguf header, ModelConfig config, LayerRange range) {
+    static boolean isNeeded(String name, Gguf header, ModelConfig config, LayerRange range) {
         boolean first = range.first() == 0;
         boolean last = range.last() == config.layers() - 1;
         if (name.startsWith("blk.")) {

@@ -79,7 +79,14 @@ public final class Weights {
         if (tensor.type() != GgmlType.F32) {
             throw new MalformedException("tensor " + name + " has type " + tensor.type() + ", supported is F32");
         }
-        return source.tensor(tensor).toArray(FLOAT);
+        float[] values = source.tensor(tensor).toArray(FLOAT);
+        for (int i = 0; i < values.length; i++) {
+            if (!Float.isFinite(values[i])) {
+                throw new MalformedException("tensor " + name + " has the value " + values[i] + " at " + i
+                        + "; the file is damaged, get it again");
+            }
+        }
+        return values;
     }
 
     /** As {@link #vector}, null if there is no such tensor. */
@@ -130,8 +137,9 @@ public final class Weights {
         TensorInfo tensor = source.header().requiredTensor(name);
         taken.add(name);
         if (!withoutTrailingOnes(tensor.dimensions()).equals(withoutTrailingOnes(dimensions))) {
-            throw new MalformedException(
-                    "tensor " + name + " has shape " + tensor.dimensions() + ", expected " + dimensions);
+            boolean tokens = name.equals("token_embd.weight") || name.equals("output.weight");
+            throw new MalformedException("tensor " + name + " has shape " + tensor.dimensions() + ", expected "
+                    + dimensions + (tokens ? "; the vocabulary has " + dimensions.getLast() + " tokens" : ""));
         }
         return tensor;
     }

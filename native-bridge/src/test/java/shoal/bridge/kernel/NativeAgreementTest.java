@@ -179,6 +179,7 @@ class NativeAgreementTest {
             for (int tokens : new int[] {1, 15}) {
                 var x = HostBuffer.of(columns, activations(columns, tokens, random));
                 float[] together = new float[tokens * rows];
+                operations.prepare(weights, x, tokens, pool, 3);
                 operations.multiply(weights, 1, rows - 1, x, tokens, together, rows, 1);
                 float[] apart = new float[tokens * rows];
                 pool.ranges(

@@ -20,11 +20,16 @@ import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.library.NativeLibrary;
+import shoal.bridge.make.FileType;
+import shoal.bridge.make.RandomModel;
+import shoal.bridge.make.Recipe;
 import shoal.bridge.model.arch.Architectures;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.MalformedException;
 import shoal.codec.gguf.Gguf;
 import shoal.codec.gguf.GgufReader;
+import shoal.codec.gguf.GgufWriter;
+import shoal.codec.gguf.MetadataValue;
 import shoal.codec.gguf.TensorInfo;
 
 /** A header that lies is refused by name before anything is computed or allocated for it. */
@@ -84,6 +89,89 @@ class HostileModelTest {
         assertEquals(fastest, choice.provider().name());
         assertTrue(choice.describe().startsWith("kernels: " + fastest + " (the fastest"), choice.describe());
         assertEquals(!built, choice.describe().contains("native kernels can't run: this build has no native library"));
+    }
+
+    /** A weight that is no number is found when results are none, and named; one in a vector is found at once. */
+    @ParameterizedTest
+    @CsvSource({
+        "blk.1.ffn_up.weight, 300, NaN, false",
+        "blk.2.attn_v.weight, 5, Infinity, false",
+        "output.weight, 77, -Infinity, false",
+        "blk.0.ffn_norm.weight, 3, NaN, true",
+        "output_norm.weight, 0, Infinity, true",
+    })
+    void namesTheWeightThatIsNoNumber(String name, int at, float value, boolean atOnce, @TempDir Path folder)
+            throws Exception {
+        Path path = folder.resolve("bad.gguf");
+        RandomModel.write(Recipe.of("llama-tiny"), FileType.F32, false, 5, path, _ -> {});
+        byte[] bytes = Files.readAllBytes(path);
+        Gguf header = GgufReader.read(MemorySegment.ofArray(bytes));
+        long offset = header.fileOffset(header.requiredTensor(name)) + 4L * at;
+        ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).putFloat((int) offset, value);
+        Files.write(path, bytes);
+        String said =
+                "tensor " + name + " has the value " + value + " at " + at + "; the file is damaged, get it again";
+        var settings = new KernelSettings("scalar", 1);
+        try (ModelFile file = ModelFile.open(path);
+                Kernels kernels = KernelChoice.of(settings).provider().open(settings)) {
+            LayerRange all = Architectures.config(header).allLayers();
+            if (atOnce) {
+                assertEquals(
+                        said,
+                        assertThrows(
+                                        MalformedException.class,
+                                        () -> Architectures.open(file, all, StageSettings.of(kernels)))
+                                .getMessage());
+                return;
+            }
+            try (Stage stage = Architectures.open(file, all, StageSettings.of(kernels));
+                    var sequence = stage.openSequence()) {
+                Batch batch = Batch.ofTokens(sequence, 0, new int[] {1, 2, 300}, Batch.Wanted.LAST);
+                MemorySegment out = MemorySegment.ofArray(new float[stage.outputWidth()]);
+                assertEquals(
+                        said,
+                        assertThrows(MalformedException.class, () -> stage.run(batch, out))
+                                .getMessage());
+            }
+        }
+    }
+
+    @Test
+    void activationsThatAreNoNumbersAreNotBlamedOnTheWeights(@TempDir Path folder) throws Exception {
+        Path path = folder.resolve("model.gguf");
+        RandomModel.write(Recipe.of("llama-tiny"), FileType.Q8_0, false, 5, path, _ -> {});
+        var settings = new KernelSettings("scalar", 1);
+        try (ModelFile file = ModelFile.open(path);
+                Kernels kernels = KernelChoice.of(settings).provider().open(settings);
+                Stage stage = Architectures.open(file, new LayerRange(1, 2), StageSettings.of(kernels));
+                var sequence = stage.openSequence()) {
+            float[] given = new float[stage.config().hidden()];
+            MemorySegment out = MemorySegment.ofArray(new float[stage.outputWidth()]);
+            Batch batch = Batch.ofActivations(sequence, 0, 1, MemorySegment.ofArray(given), Batch.Wanted.LAST);
+            stage.run(batch, out);
+            given[7] = Float.NaN;
+            String said = assertThrows(MalformedException.class, () -> stage.run(batch, out))
+                    .getMessage();
+            assertTrue(said.startsWith("what layers 1-2 were given"), said);
+        }
+    }
+
+    @Test
+    void aVocabularyThatDoesNotFitTheEmbeddingIsRefused(@TempDir Path folder) throws Exception {
+        Path path = folder.resolve("model.gguf");
+        RandomModel.write(Recipe.of("llama-tiny"), FileType.Q8_0, false, 5, path, _ -> {});
+        try (ModelFile file = ModelFile.open(path)) {
+            var metadata = new java.util.LinkedHashMap<>(file.header().metadata());
+            var tokens = file.header().requiredTexts("tokenizer.ggml.tokens");
+            metadata.put(
+                    "tokenizer.ggml.tokens",
+                    MetadataValue.Array.ofTexts(java.util.List.of(tokens).subList(0, 500)));
+            byte[] header = GgufWriter.write(metadata, file.header().tensors()).header();
+            byte[] bytes = java.util.Arrays.copyOf(header, header.length + (int) file.sizeBytes());
+            assertEquals(
+                    "tensor token_embd.weight has shape [256, 512], expected [256, 500]; the vocabulary has 500 tokens",
+                    refusal(bytes));
+        }
     }
 
     private static int find(byte[] bytes, byte[] name) {

@@ -76,7 +76,19 @@ final class ChatCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private DraftOptions draftOptions;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar or opencl.")
+    @Option(
+            names = "--cache-type",
+            paramLabel = "TYPE",
+            defaultValue = LocalModel.DEFAULT_CACHE,
+            description = "How keys and values are kept: f32, f16 or q8_0 (default ${DEFAULT-VALUE}).")
+    @SuppressWarnings("NullAway.Init")
+    private String cacheType;
+
+    @Mixin
+    @SuppressWarnings("NullAway.Init")
+    private MemoryOptions memoryOptions;
+
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
     private @Nullable String kernels;
 
     @Option(
@@ -107,7 +119,8 @@ final class ChatCommand implements Callable<Integer> {
         Sampling sampling = samplingOptions.sampling();
         String source = template == null ? null : Files.readString(template);
         String provider = KernelSettings.providerFor(kernels, device);
-        try (LocalModel local = LocalModel.open(model, provider, threads);
+        try (LocalModel local = LocalModel.open(
+                        model, provider, threads, cacheType, memoryOptions.wholeModel(Long.MAX_VALUE, cacheType));
                 Drafter drafter = draftOptions.open(local, sampling, provider, threads);
                 LocalGenerator.Context context = local.generator().openContext()) {
             ChatPrompt prompt;

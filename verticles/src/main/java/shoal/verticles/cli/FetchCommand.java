@@ -30,6 +30,7 @@ import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Local;
 import shoal.verticles.piecefetcher.PieceFetcherVerticle;
+import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.quic.PeerRefusedException;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -39,6 +40,7 @@ import tools.jackson.databind.json.JsonMapper;
         description = "Fetch a file from peers, verify every piece, and go on where an earlier fetch stopped.",
         mixinStandardHelpOptions = true)
 final class FetchCommand implements Callable<Integer> {
+    private static final Set<String> LOOPBACK = Set.of("127.0.0.1", "localhost");
     private static final Duration PATIENCE = Duration.ofSeconds(10);
 
     @Parameters(
@@ -93,6 +95,15 @@ final class FetchCommand implements Callable<Integer> {
             description = "Fail when nothing has come for so long; default ${DEFAULT-VALUE}.")
     private int stallSeconds;
 
+    @Option(names = "--rate", paramLabel = "BYTES", description = "Bytes a second to fetch at most; 0 for no limit.")
+    private long rate;
+
+    @Option(
+            names = "--peer-rate",
+            paramLabel = "BYTES",
+            description = "Bytes a second to fetch from each source at most; 0 for no limit.")
+    private long peerRate;
+
     @Option(names = "--json", description = "Print one JSON line a second, and a last one with where bytes came from.")
     private boolean json;
 
@@ -119,7 +130,7 @@ final class FetchCommand implements Callable<Integer> {
             throw new MalformedException("nobody is named to ask. Pass --from HOST:PORT.");
         }
         Files.createDirectories(out);
-        try (CommandPeer peer = CommandPeer.open(out.resolve(".shoal"), null, secretFile, settings())) {
+        try (CommandPeer peer = CommandPeer.open(out.resolve(".shoal"), listenAt(origins), secretFile, settings())) {
             Target target = described == null ? target(peer, origins) : target(described);
             if (described != null) {
                 peer.store.begin(described, 0);
@@ -129,6 +140,8 @@ final class FetchCommand implements Callable<Integer> {
                     Addresses.FETCH_PROGRESS,
                     Local.FetchProgress.class,
                     now -> progress.tell(now.name(), now.verifiedBytes(), now.size(), bytes(now.bytesBySource())));
+            CommandPeer.await(peer.vertx.deployVerticle( // what is here is given to others who fetch it too
+                    new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
             CommandPeer.await(peer.vertx.deployVerticle(
                     new PieceFetcherVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, List.copyOf(origins))));
             String name = target.name == null ? target.hash.toShortHex() : target.name;
@@ -152,6 +165,8 @@ final class FetchCommand implements Callable<Integer> {
     private List<String> settings() {
         var settings = new ArrayList<String>();
         settings.add("torrent.stallSeconds=" + stallSeconds);
+        settings.add("download.bytesPerSecond=" + rate);
+        settings.add("download.bytesPerSecondPerPeer=" + peerRate);
         if (!lookIn.isEmpty()) {
             settings.add("store.lookIn="
                     + JsonMapper.shared()
@@ -219,6 +234,12 @@ final class FetchCommand implements Callable<Integer> {
                     note.startsWith(", info-hash") ? "" : ", every piece verified",
                     note);
         }
+    }
+
+    /** Any free port, so that others who fetch the file can ask for pieces; on loopback if all who are asked are there. */
+    private static Endpoint listenAt(Set<Endpoint> origins) {
+        boolean near = origins.stream().allMatch(origin -> LOOPBACK.contains(origin.host()));
+        return new Endpoint(near ? "127.0.0.1" : "0.0.0.0", 0);
     }
 
     /** Reads what is wanted; a name is asked of the peers. */

@@ -92,7 +92,7 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private String cacheType;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar or opencl.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
     private @Nullable String kernels;
 
     @Option(
@@ -107,6 +107,10 @@ final class GenerateCommand implements Callable<Integer> {
             paramLabel = "N",
             description = "Computing threads, 0 for one a core.")
     private int threads;
+
+    @Mixin
+    @SuppressWarnings("NullAway.Init")
+    private MemoryOptions memoryOptions;
 
     @Option(
             names = "--secret-file",
@@ -133,7 +137,13 @@ final class GenerateCommand implements Callable<Integer> {
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
         Path model = Objects.requireNonNull(where.model);
         String provider = KernelSettings.providerFor(kernels, device);
-        try (LocalModel local = LocalModel.open(model, provider, threads, cacheType);
+        try (LocalModel local = LocalModel.open(
+                        model,
+                        provider,
+                        threads,
+                        cacheType,
+                        memoryOptions.wholeModel(
+                                (long) prompt.getBytes(StandardCharsets.UTF_8).length + tokens, cacheType));
                 Drafter drafter = draftOptions.open(local, sampling, provider, threads)) {
             LocalGenerator generator = local.generator();
             Tokenizer tokenizer = generator.tokenizer();

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.generate.LocalGenerator;
 import shoal.bridge.kernel.CacheType;
@@ -32,15 +33,22 @@ final class LocalModel implements AutoCloseable {
 
     /** @param kernelName a provider, or null or auto for the fastest; threads 0 for one a core */
     static LocalModel open(Path model, @Nullable String kernelName, int threads) throws IOException {
-        return open(model, kernelName, threads, DEFAULT_CACHE);
+        return open(model, kernelName, threads, DEFAULT_CACHE, _ -> {});
     }
 
-    /** @param cacheType how keys and values are kept: f32, f16 or q8_0 */
-    static LocalModel open(Path model, @Nullable String kernelName, int threads, String cacheType) throws IOException {
+    /**
+     * As above, if a look at the metadata finds nothing against it.
+     *
+     * @param cacheType how keys and values are kept: f32, f16 or q8_0
+     * @param check throws if it finds something
+     */
+    static LocalModel open(Path model, @Nullable String kernelName, int threads, String cacheType, Consumer<Gguf> check)
+            throws IOException {
         CacheType cache = CacheType.of(cacheType);
         ModelFile file = ModelFile.open(model);
         Kernels kernels = null;
         try {
+            check.accept(file.header());
             var settings = new KernelSettings(
                     kernelName == null || kernelName.equals("auto") ? null : kernelName,
                     threads == 0 ? KernelSettings.defaults().threads() : threads);

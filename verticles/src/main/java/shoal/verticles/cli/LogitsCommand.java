@@ -38,7 +38,7 @@ final class LogitsCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private String cacheType;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar or opencl.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
     private @Nullable String kernels;
 
     @Option(
@@ -52,7 +52,8 @@ final class LogitsCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        try (LocalModel local = LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0, cacheType)) {
+        try (LocalModel local =
+                LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0, cacheType, _ -> {})) {
             int size = local.generator().tokenizer().size();
             for (int token : tokens) {
                 if (token < 0 || token >= size) {

@@ -156,8 +156,31 @@ abstract class RoleCommand implements Callable<Integer> {
                 description = "compute.device: auto, cpu, or one that doctor lists, such as opencl:0.")
         private @Nullable String device;
 
+        @Option(names = "--threads", paramLabel = "N", description = "compute.threads: 0 for one a core.")
+        private @Nullable String threads;
+
+        @Option(
+                names = "--max-memory",
+                paramLabel = "BYTES",
+                description = "compute.memoryBytes: most that layers and KV cache may take, such as 6G.")
+        private @Nullable String maxMemory;
+
         @Option(names = "--enable-torrent", description = "torrent.enabled: fetch missing shards from peers.")
         private boolean enableTorrent;
+
+        @Option(
+                names = "--look-in",
+                paramLabel = "DIR",
+                arity = "1..*",
+                description = "store.lookIn: directories whose GGUF files are used before anything is fetched.")
+        private List<String> lookIn = List.of();
+
+        @Option(
+                names = "--web-seed",
+                paramLabel = "URL",
+                arity = "1..*",
+                description = "torrent.webSeeds: web servers to fetch from as a last resort.")
+        private List<String> webSeeds = List.of();
 
         Node() {
             super(Role.NODE);
@@ -173,8 +196,20 @@ abstract class RoleCommand implements Callable<Integer> {
             }
             option(reader, "--shards-dir", "store.shardsDirectory", shardsDirectory);
             option(reader, "--device", "compute.device", device);
+            if (threads != null) {
+                reader.option("--threads", "compute.threads", number("--threads", threads));
+            }
+            if (maxMemory != null) {
+                reader.option("--max-memory", "compute.memoryBytes", MemoryOptions.bytes("--max-memory", maxMemory));
+            }
             if (enableTorrent) {
                 reader.option("--enable-torrent", "torrent.enabled", true);
+            }
+            if (!lookIn.isEmpty()) {
+                reader.option("--look-in", "store.lookIn", lookIn);
+            }
+            if (!webSeeds.isEmpty()) {
+                reader.option("--web-seed", "torrent.webSeeds", webSeeds);
             }
         }
     }

@@ -54,6 +54,12 @@ final class SeedCommand implements Callable<Integer> {
     private long rate;
 
     @Option(
+            names = "--peer-rate",
+            paramLabel = "BYTES",
+            description = "Bytes a second to send to each peer at most; 0 for no limit.")
+    private long peerRate;
+
+    @Option(
             names = "--store",
             paramLabel = "DIR",
             description = "Where to remember hashes; else each start hashes anew.")
@@ -79,7 +85,11 @@ final class SeedCommand implements Callable<Integer> {
             Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(store)));
         }
         var bind = new Endpoint(host, port);
-        CommandPeer peer = CommandPeer.open(store, bind, secretFile, List.of("upload.bytesPerSecond=" + rate));
+        CommandPeer peer = CommandPeer.open(
+                store,
+                bind,
+                secretFile,
+                List.of("upload.bytesPerSecond=" + rate, "upload.bytesPerSecondPerPeer=" + peerRate));
         Runtime.getRuntime().addShutdownHook(new Thread(() -> CommandPeer.await(peer.endpoint.close())));
         var seeded = new ArrayList<StoredFile>();
         for (Path file : files) {

@@ -26,6 +26,7 @@ import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
 import shoal.codec.dht.DhtKeys;
+import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.pipeline.Placement;
 import shoal.codec.pipeline.PlacementPlanner;
@@ -141,16 +142,47 @@ public final class CoordinatorVerticle extends VerticleBase {
         }
         waitingFor = "the model's vocabulary file";
         return findVocabulary(0)
-                .compose(file -> bus.ask(
-                        Addresses.FETCH,
-                        new Local.FetchFile(trusted(file), file.name(), List.of()),
-                        Local.FileFetched.class))
-                .compose(fetched -> vertx.executeBlocking(() -> Model.read(fetched.path())))
+                .compose(this::fetchModel)
                 .onSuccess(found -> LOG.info(
                         "model {}: {} layers in {} shards",
                         found.manifest().modelName(),
                         found.manifest().layerCount(),
                         found.manifest().shards().size()));
+    }
+
+    /** Of an unsplit model the header is enough. */
+    private Future<Model> fetchModel(Frame.FileEntry file) {
+        boolean isCut = !isVocabulary(file.name());
+        var wish = new Local.FetchFile(
+                trusted(file), file.name(), List.of(), isCut ? new Local.Part.Header() : new Local.Part.Whole());
+        int stages = profile.coordinator().nodes();
+        return bus.ask(Addresses.FETCH, wish, Local.FileFetched.class)
+                .compose(fetched -> vertx.executeBlocking(() -> isCut
+                        ? Model.cut(
+                                fetched.path(),
+                                file.name(),
+                                fetched.piecesRoot(),
+                                new InfoHash(file.infoHash()),
+                                stages)
+                        : Model.read(fetched.path())));
+    }
+
+    private static boolean isVocabulary(String name) {
+        return name.endsWith("vocabulary.gguf");
+    }
+
+    /** A file that is neither a shard nor a vocabulary file, by its name. */
+    private static boolean mayBeWholeModel(String name) {
+        return name.endsWith(".gguf") && !isVocabulary(name) && !name.matches(".*shard-\\d+\\.gguf");
+    }
+
+    private static boolean isCalled(Frame.FileEntry file, @Nullable String wanted) {
+        return wanted == null
+                || wanted.equals(file.infoHash().toHex())
+                || wanted.equals(file.piecesRoot().toHex())
+                || file.name().equals(wanted)
+                || file.name().equals(wanted + "-vocabulary.gguf")
+                || file.name().equals(wanted + ".gguf");
     }
 
     /** The hash to fetch by: the one that the profile names, rather than the one that a bootstrap says belongs to it. */
@@ -160,15 +192,17 @@ public final class CoordinatorVerticle extends VerticleBase {
         return byInfoHash ? file.infoHash() : file.piecesRoot();
     }
 
-    /** The vocabulary file that the profile names, or the only one that a bootstrap seeds. */
+    /** The vocabulary file that the profile names, or the only one that a bootstrap seeds; else a model that is not split. */
     private Future<Frame.FileEntry> findVocabulary(int index) {
         List<Endpoint> bootstrap = profile.bootstrapEndpoints();
         if (index >= bootstrap.size()) {
-            return Future.failedFuture(new CommandException("no bootstrap seeds a vocabulary file"
-                    + (profile.coordinator().model() == null
-                            ? ""
-                            : " of " + profile.coordinator().model())
-                    + ". Run: shoal split MODEL --out SEED_DIRECTORY on the rendezvous."));
+            return Future.failedFuture(
+                    new CommandException(
+                            "no bootstrap seeds a vocabulary file or a model"
+                                    + (profile.coordinator().model() == null
+                                            ? ""
+                                            : " of " + profile.coordinator().model())
+                                    + ". Put a model into the rendezvous' seed directory, or run there: shoal split MODEL --out SEED_DIRECTORY."));
         }
         return endpoint.connect(bootstrap.get(index))
                 .compose(peer -> peer.ask(StreamKind.PIECES, new Frame.ListFiles(), ASK_TIMEOUT))
@@ -177,14 +211,17 @@ public final class CoordinatorVerticle extends VerticleBase {
                         return findVocabulary(index + 1);
                     }
                     String wanted = profile.coordinator().model();
-                    var found = files.stream()
-                            .filter(file -> file.name().endsWith("vocabulary.gguf"))
-                            .filter(file -> wanted == null
-                                    || wanted.equals(file.infoHash().toHex())
-                                    || wanted.equals(file.piecesRoot().toHex())
-                                    || file.name().equals(wanted + "-vocabulary.gguf")
-                                    || file.name().equals(wanted))
+                    var named = files.stream()
+                            .filter(file -> isCalled(file, wanted))
                             .toList();
+                    var found = named.stream()
+                            .filter(file -> isVocabulary(file.name()))
+                            .toList();
+                    if (found.isEmpty()) {
+                        found = named.stream()
+                                .filter(file -> mayBeWholeModel(file.name()))
+                                .toList();
+                    }
                     if (found.size() > 1) {
                         return Future.failedFuture(new CommandException("the bootstrap seeds several models: "
                                 + String.join(
@@ -278,8 +315,9 @@ public final class CoordinatorVerticle extends VerticleBase {
     private static Set<Integer> held(Result.Capabilities node, List<ModelManifest.Shard> shards) {
         var held = new HashSet<Integer>();
         for (ModelManifest.Shard shard : shards) {
-            boolean loaded =
-                    node.loaded().stream().anyMatch(has -> has.piecesRoot().equals(shard.piecesRoot()));
+            boolean loaded = node.loaded().stream()
+                    .anyMatch(has -> has.piecesRoot().equals(shard.piecesRoot())
+                            && has.layers().equals(shard.layers()));
             if (loaded || node.onDisk().contains(shard.piecesRoot())) {
                 held.add(shard.index());
             }

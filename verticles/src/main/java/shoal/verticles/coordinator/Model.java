@@ -8,15 +8,21 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.ModelFile;
+import shoal.bridge.model.Presence;
 import shoal.bridge.model.arch.Architectures;
 import shoal.bridge.model.text.ChatTemplate;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
 import shoal.bridge.model.text.grammar.Grammar;
 import shoal.bridge.model.text.jinja.TemplateException;
+import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
 import shoal.codec.command.CommandException;
+import shoal.codec.gguf.Gguf;
+import shoal.codec.gguf.SplitPlan;
+import shoal.codec.gguf.SplitPlanner;
 import shoal.codec.gguf.VocabularyFile;
+import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.wire.Sampling;
 
@@ -43,6 +49,29 @@ record Model(
         }
     }
 
+    /**
+     * What the header of an unsplit model tells, with its layers cut for some stages. The manifest's shards are all the one file; its
+     * name, with its ending, stands for the model's.
+     *
+     * @param file sparse or whole; its header is here
+     * @throws CommandException if it is no model, or can't be cut
+     */
+    static Model cut(Path file, String name, Hash256 piecesRoot, InfoHash infoHash, int stages) throws IOException {
+        try (ModelFile whole = ModelFile.openSparse(file, Presence.ALL)) {
+            Gguf header = whole.header();
+            ModelConfig config = Architectures.config(header);
+            SplitPlan plan =
+                    SplitPlanner.plan(header, piecesRoot, name, whole.sizeBytes(), Math.min(stages, config.layers()));
+            var parts = plan.shards().stream()
+                    .map(part -> new SplitPlan.ShardFile(
+                            name + "." + part.layers(), piecesRoot, infoHash, plan.tensorBytes(part)))
+                    .toList();
+            return new Model(plan.manifest(parts), config, Tokenizers.of(header), template(whole));
+        } catch (MalformedException malformed) {
+            throw new CommandException(String.valueOf(malformed.getMessage()));
+        }
+    }
+
     private static @Nullable ChatTemplate template(ModelFile vocabulary) {
         try {
             return ChatTemplate.of(vocabulary.header());
@@ -64,6 +93,17 @@ record Model(
     boolean beginsItself(String prompt) {
         int begin = tokenizer.beginOfText();
         return begin >= 0 && prompt.startsWith(new String(tokenizer.bytes(begin, true), StandardCharsets.UTF_8));
+    }
+
+    /** @throws CommandException if there is a grammar that cannot be read */
+    void checkGrammar(Sampling sampling) {
+        if (!sampling.grammar().isEmpty()) {
+            try {
+                Grammar.parse(sampling.grammar(), tokenizer);
+            } catch (MalformedException wrong) {
+                throw new CommandException(String.valueOf(wrong.getMessage()));
+            }
+        }
     }
 
     /**

@@ -426,6 +426,7 @@ final class Fetch implements Sources.Listener {
             return;
         }
         if (other != null) { // another part of the same file: what that brings need not travel twice
+            deciding = true; // nobody needs to be asked for the metadata again
             other.result().onComplete(_ -> {
                 if (!over) {
                     accept(known);

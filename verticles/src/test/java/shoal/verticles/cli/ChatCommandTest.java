@@ -35,8 +35,13 @@ class ChatCommandTest {
     @BeforeAll
     static void files() throws IOException {
         try (InputStream model = ChatCommandTest.class.getResourceAsStream("/models/stories-q8_0.gguf")) {
+            byte[] bytes = Objects.requireNonNull(model).readAllBytes();
+            Files.write(given.resolve("model.gguf"), bytes);
+            String text = new String(bytes, StandardCharsets.ISO_8859_1);
             Files.write(
-                    given.resolve("model.gguf"), Objects.requireNonNull(model).readAllBytes());
+                    given.resolve("plain.gguf"), // whose template has another key
+                    text.replace("tokenizer.chat_template", "tokenizer.chat_tempXXXX")
+                            .getBytes(StandardCharsets.ISO_8859_1));
         }
         Files.writeString(
                 given.resolve("chat.jinja"), "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}");
@@ -123,11 +128,11 @@ class ChatCommandTest {
 
     @Test
     void aModelWithoutTemplateSaysWhatToDo() {
-        run("", "chat", "--model", "G/model.gguf");
+        run("", "chat", "--model", "G/plain.gguf");
         assertEquals(1, exit);
         assertTrue(err.contains("the model has no chat template") && err.contains("--template FILE"), err);
         assertEquals(1, err.lines().count(), err);
-        run("", "generate", "--model", "G/model.gguf", "--prompt", "x", "--chat");
+        run("", "generate", "--model", "G/plain.gguf", "--prompt", "x", "--chat");
         assertEquals(1, exit);
         assertTrue(err.contains("the model has no chat template"), err);
     }
@@ -139,9 +144,9 @@ class ChatCommandTest {
         assertEquals("20 Nov 2026 Zoë Grüße>", out);
         run("", "apply-template", "--template", "G/full.jinja", "--input", "G/input.json", "--json");
         assertEquals("{\"prompt\":\"20 Nov 2026 Zoë Grüße>\"}", out.strip());
-        run("", "apply-template", "--model", "G/model.gguf", "--input", "G/input.json");
+        run("", "apply-template", "--model", "G/plain.gguf", "--input", "G/input.json");
         assertEquals(1, exit);
-        assertTrue(err.contains("model.gguf: the model has no chat template"), err);
+        assertTrue(err.contains("plain.gguf: the model has no chat template"), err);
         run("", "apply-template", "--template", "G/full.jinja", "--input", "G/full.jinja");
         assertEquals(1, exit);
         assertTrue(err.contains("full.jinja is no JSON"), err);

@@ -89,8 +89,31 @@ final class CliBadInputTest {
         generate --model G/model.gguf --prompt x --device opencl:x | 1 | a device is named as opencl:0
         generate --model G/model.gguf --prompt x --kernels vector --device opencl:0 | 1 | vector kernels don't run on device opencl:0; leave one of the two out
         logits --model G/model.gguf --tokens 1,2 --kernels opencl --device cpu | 1 | opencl kernels don't run on device cpu; leave one of the two out
+        generate --model G/model.gguf --prompt x --cache-type f8 | 1 | cache type f8 is not known; there are f32, f16, q8_0
         logits --model G/model.gguf --tokens 1,x          | 2 | 'x' is no whole number
         logits --model G/model.gguf --tokens 5000         | 1 | token 5000 is not in the vocabulary, allowed 0..1023
+        generate --model G/model.gguf --prompt x --max-memory 50M | 2 | of KV cache for 129 positions, and about
+        generate --model G/model.gguf --prompt x --max-memory 6Q  | 2 | --max-memory is '6Q', allowed is a number of bytes
+        generate --model G/model.gguf --prompt x --threads 9999   | 1 | threads is 9999, allowed 1..1024
+        node --max-memory much --bootstrap 127.0.0.1:1    | 2 | --max-memory is 'much'
+        node --threads 2000 --bootstrap 127.0.0.1:1       | 2 | --threads: compute.threads is 2000
+        # tools
+        inspect G/text.gguf                               | 1 | text.gguf: this is not a GGUF file
+        inspect G/short.gguf                              | 1 | short.gguf
+        inspect D/none.gguf                               | 1 | none.gguf does not exist
+        quantize G/model.gguf D/out.gguf Q4_0             | 1 | is Q8_0 already; quantising it again loses more
+        quantize G/model.gguf D/out.gguf Q9_9             | 1 | type 'Q9_9' is not known; there are
+        quantize D/none.gguf D/out.gguf Q4_0              | 1 | none.gguf does not exist
+        quantize G/model.gguf D/no/such/out.gguf Q8_0     | 1 | does not exist; make that folder
+        quantize G/model.gguf D/out.gguf Q8_0 --threads -2 | 2 | --threads is -2, allowed 0..1024
+        make-model --like llama-9z --out D/out.gguf       | 1 | there is no model like 'llama-9z'; there are llama-1b
+        make-model --like llama-tiny --type Q9 --out D/out.gguf | 1 | type 'Q9' is not known
+        make-model --like llama-tiny                      | 2 | needs --like NAME and --out FILE
+        make-model --like llama-tiny --out D/no/out.gguf  | 1 | does not exist; make that folder
+        perplexity G/model.gguf --text D/none.txt         | 1 | none.txt does not exist
+        perplexity G/model.gguf --text G/text.gguf        | 1 | and a context of 512 needs 1024 or more
+        perplexity G/model.gguf --text G/text.gguf --context 9999 | 1 | the context is 9999, allowed 4..512
+        perplexity G/text.gguf --text G/text.gguf         | 1 | this is not a GGUF file
         # shards
         split G/model.gguf --shards 9 --out D/out         | 1 | shard count is 9, allowed 1..8
         split G/model.gguf --shards 0 --out D/out         | 1 | shard count is 0, allowed 1..8

@@ -39,6 +39,52 @@ final class SwarmIT {
         program.close();
     }
 
+    /** A seed directory with one unsplit model is enough: the coordinator cuts it, and each node fetches its layers only. */
+    @Test
+    void aModelThatNobodyHasSplitIsCutByLayers() throws IOException {
+        Path seeds = Files.createDirectories(directory.resolve("seeds"));
+        Files.copy(Program.MODEL, seeds.resolve("stories.gguf"));
+        String bootstrap = "127.0.0.1:" + freePort();
+        program.role(
+                "rendezvous",
+                "rendezvous",
+                "--port",
+                bootstrap.substring(bootstrap.indexOf(':') + 1),
+                "--seed-dir",
+                seeds.toString());
+        for (String name : List.of("one", "two")) {
+            program.role(name, "node", "--port", "0", "--bootstrap", bootstrap, "--set", "torrent.enabled=true");
+        }
+        var coordinator = program.role(
+                "coordinator", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--set", "coordinator.nodes=2");
+        String at = coordinator.awaitReady().toString();
+        coordinator.awaitEvent("swarm_ready");
+        String[] question = {"--prompt", "Once", "--tokens", "8", "--temperature", "0", "--json"};
+        var there = program.run(
+                "there",
+                Stream.concat(Stream.of("generate", "--at", at), Stream.of(question))
+                        .toArray(String[]::new));
+        var here = program.run(
+                "here",
+                Stream.concat(Stream.of("generate", "--model", Program.MODEL.toString()), Stream.of(question))
+                        .toArray(String[]::new));
+        assertEquals(0, there.awaitExit(), there::said);
+        assertEquals(here.json(), there.json());
+        for (String name : List.of("one", "two")) {
+            JsonNode file = program.run(
+                            "ls-" + name,
+                            "ls",
+                            "--store",
+                            directory.resolve(name + "/models_cache").toString(),
+                            "--json")
+                    .json()
+                    .path("files")
+                    .get(0);
+            assertFalse(file.path("whole").asBoolean(), file.toString());
+            assertEquals(1, file.path("used_for").size(), file.toString());
+        }
+    }
+
     @Test
     void profilesStartASwarmThatAnswersEnvelopesAndGenerates() throws IOException {
         Path seeds = split(2);

@@ -105,6 +105,10 @@ public final class NativeOperations implements HostOperations {
             return;
         }
         boolean blocks = w.type().blockValues() > 1;
+        if (blocks && x.packedRows() != tokens) {
+            throw new IllegalStateException(
+                    tokens + " rows of activations are to be multiplied, " + x.packedRows() + " are prepared");
+        }
         MemorySegment activations =
                 blocks ? x.room(symbols.packedBytes(x.width(), tokens)) : MemorySegment.ofArray(x.values());
         MemorySegment results = MemorySegment.ofArray(out);

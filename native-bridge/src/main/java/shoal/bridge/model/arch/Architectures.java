@@ -95,6 +95,6 @@ public final class Architectures {
         StageProgram program = architecture.program(config, range, weights, contextLength);
         weights.requireAllTaken(range);
         CompiledStage compiled = settings.kernels().compile(program.withCacheType(settings.cacheType()));
-        return new Stage(config, range, compiled, contextLength, memory);
+        return new Stage(config, range, compiled, contextLength, memory, source);
     }
 }

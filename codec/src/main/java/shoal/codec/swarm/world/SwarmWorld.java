@@ -1,39 +1,49 @@
-package shoal.codec.swarm;
+package shoal.codec.swarm.world;
 
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.PriorityQueue;
 import java.util.TreeMap;
 import java.util.function.BooleanSupplier;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.swarm.Bitfield;
+import shoal.codec.swarm.Download;
+import shoal.codec.swarm.FirstCopies;
+import shoal.codec.swarm.PeerKey;
+import shoal.codec.swarm.RateLimit;
+import shoal.codec.swarm.SourceClass;
+import shoal.codec.swarm.UploadScheduler;
 
 /**
  * A swarm in virtual time: nodes with a download, an upload scheduler, an uplink of some bandwidth and links of some delay.
  * A block's content is one number, so that wrong bytes are seen.
  */
-final class SwarmWorld {
-    static final long MILLI = 1_000_000L;
-    static final long SECOND = 1_000_000_000L;
+public final class SwarmWorld {
+    public static final long MILLI = 1_000_000L;
+    public static final long SECOND = 1_000_000_000L;
 
-    enum Nature {
+    public enum Nature {
         HONEST,
         LIAR,
         SILENT,
         FLOODER
     }
 
-    final Download.Shape shape;
-    final RandomGenerator random;
-    final long seed;
-    final List<Node> nodes = new ArrayList<>();
-    final Map<Long, Integer> truth = new HashMap<>();
-    long now;
+    public final Download.Shape shape;
+    public final RandomGenerator random;
+    public final long seed;
+    public final List<Node> nodes = new ArrayList<>();
+    public final Map<Long, Integer> truth = new HashMap<>();
+    public long now;
     private long minDelay = MILLI;
     private long maxDelay = 20 * MILLI;
+    private double loss;
     private long order;
     private final PriorityQueue<Event> events = new PriorityQueue<>();
 
@@ -44,7 +54,7 @@ final class SwarmWorld {
         }
     }
 
-    SwarmWorld(long seed, long size, int pieceBytes) {
+    public SwarmWorld(long seed, long size, int pieceBytes) {
         this.seed = seed;
         random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
         shape = new Download.Shape(size, pieceBytes);
@@ -53,18 +63,28 @@ final class SwarmWorld {
         }
     }
 
-    SwarmWorld delays(long minMillis, long maxMillis) {
+    public SwarmWorld delays(long minMillis, long maxMillis) {
         minDelay = minMillis * MILLI;
         maxDelay = maxMillis * MILLI;
         return this;
     }
 
-    void at(long when, Runnable what) {
+    private int truth(long block) {
+        return Objects.requireNonNull(truth.get(block));
+    }
+
+    /** @param chance in 0..1 that a datagram of an answer is lost and comes a round trip later */
+    public SwarmWorld losing(double chance) {
+        loss = chance;
+        return this;
+    }
+
+    public void at(long when, Runnable what) {
         events.add(new Event(Math.max(now, when), order++, what));
     }
 
     /** Runs until done or nothing is left to happen or the time is over; says whether done. */
-    boolean runUntil(BooleanSupplier done, long limitNanos) {
+    public boolean runUntil(BooleanSupplier done, long limitNanos) {
         while (!done.getAsBoolean()) {
             Event next = events.poll();
             if (next == null || next.at > limitNanos) {
@@ -76,56 +96,56 @@ final class SwarmWorld {
         return true;
     }
 
-    Node seeder(double megabytesPerSecond) {
+    public Node seeder(double megabytesPerSecond) {
         return new Node(Bitfield.all(shape.pieceCount()), SourceClass.PEER, Nature.HONEST, megabytesPerSecond);
     }
 
-    Node origin(double megabytesPerSecond) {
+    public Node origin(double megabytesPerSecond) {
         return new Node(Bitfield.all(shape.pieceCount()), SourceClass.ORIGIN, Nature.HONEST, megabytesPerSecond);
     }
 
-    Node bad(Nature nature, double megabytesPerSecond) {
+    public Node bad(Nature nature, double megabytesPerSecond) {
         return new Node(Bitfield.all(shape.pieceCount()), SourceClass.PEER, nature, megabytesPerSecond);
     }
 
-    Node downloader(double megabytesPerSecond, Bitfield verified) {
+    public Node downloader(double megabytesPerSecond, Bitfield verified) {
         return new Node(verified, SourceClass.PEER, Nature.HONEST, megabytesPerSecond);
     }
 
-    Node downloader(double megabytesPerSecond) {
+    public Node downloader(double megabytesPerSecond) {
         return downloader(megabytesPerSecond, Bitfield.none(shape.pieceCount()));
     }
 
-    final class Node {
-        final PeerKey key = new PeerKey(nodes.size());
-        final SourceClass sourceClass;
-        final Nature nature;
-        final double bytesPerNano;
-        final BitSet has;
-        final Map<Long, Integer> blocks = new HashMap<>();
-        final Map<Node, Long> delays = new HashMap<>();
-        final Map<Node, Long> lastArrival = new HashMap<>();
-        final TreeMap<Long, Node> connected = new TreeMap<>();
-        final UploadScheduler uploads;
-        Download download;
-        boolean gone;
-        long uplinkFree;
-        long sentBytes;
-        long receivedBytes;
-        long doneNanos = -1;
-        int bans;
-        int needPeers;
-        int sentElsewhere;
-        final List<Download.Effect.Request> requests = new ArrayList<>();
-        Download.Effect.Finished finished;
-        Download.Effect.Failed failed;
+    public final class Node {
+        public final PeerKey key = new PeerKey(nodes.size());
+        public final SourceClass sourceClass;
+        public final Nature nature;
+        public final double bytesPerNano;
+        public final BitSet has;
+        public final Map<Long, Integer> blocks = new HashMap<>();
+        public final Map<Node, Long> delays = new HashMap<>();
+        public final Map<Node, Long> lastArrival = new HashMap<>();
+        public final TreeMap<Long, Node> connected = new TreeMap<>();
+        public final UploadScheduler uploads;
+        public @Nullable Download download;
+        public boolean gone;
+        public long uplinkFree;
+        public long sentBytes;
+        public long receivedBytes;
+        public long doneNanos = -1;
+        public int bans;
+        public int needPeers;
+        public int sentElsewhere;
+        public final List<Download.Effect.Request> requests = new ArrayList<>();
+        public Download.Effect.@Nullable Finished finished;
+        public Download.Effect.@Nullable Failed failed;
         private long nextRequest;
         private long timer = Long.MAX_VALUE;
         private long uploadTimer = Long.MAX_VALUE;
         private final Map<Long, Asked> asked = new HashMap<>();
         private final Map<Long, Map<Long, Integer>> buffers = new HashMap<>(); // (peer, piece) to blocks
 
-        private FirstCopies firstCopies;
+        private @Nullable FirstCopies firstCopies;
 
         private record Asked(Node from, long firstBlock, int blockCount, int blocksPerPiece) {
             int firstPiece() {
@@ -137,7 +157,7 @@ final class SwarmWorld {
             }
         }
 
-        Node(Bitfield has, SourceClass sourceClass, Nature nature, double megabytesPerSecond) {
+        public Node(Bitfield has, SourceClass sourceClass, Nature nature, double megabytesPerSecond) {
             this.has = has.toBitSet();
             this.sourceClass = sourceClass;
             this.nature = nature;
@@ -146,28 +166,28 @@ final class SwarmWorld {
             for (int p = this.has.nextSetBit(0); p >= 0; p = this.has.nextSetBit(p + 1)) {
                 long first = shape.firstBlockOf(p);
                 for (long b = first; b < first + shape.blocksOf(p); b++) {
-                    blocks.put(b, truth.get(b));
+                    blocks.put(b, truth(b));
                 }
             }
             nodes.add(this);
         }
 
-        Node superSeeding() {
+        public Node superSeeding() {
             firstCopies = new FirstCopies(shape.pieceCount());
             return this;
         }
 
-        long delayTo(Node other) {
+        public long delayTo(Node other) {
             Node first = key.value() < other.key.value() ? this : other;
             Node second = first == this ? other : this;
             return first.delays.computeIfAbsent(second, _ -> random.nextLong(minDelay, maxDelay + 1));
         }
 
-        void start(Bitfield wanted, Download.Settings settings) {
+        public void start(Bitfield wanted, Download.Settings settings) {
             start(wanted, settings, RateLimit.none());
         }
 
-        void start(Bitfield wanted, Download.Settings settings, RateLimit limit) {
+        public void start(Bitfield wanted, Download.Settings settings, RateLimit limit) {
             download = new Download(
                     shape,
                     wanted,
@@ -178,12 +198,12 @@ final class SwarmWorld {
             feed(new Download.Input.Tick());
         }
 
-        void start() {
+        public void start() {
             start(Bitfield.all(shape.pieceCount()), Download.Settings.DEFAULT);
         }
 
         /** Both learn of each other after the link's delay. */
-        void connect(Node other) {
+        public void connect(Node other) {
             at(now + delayTo(other), () -> {
                 meet(other);
                 other.meet(this);
@@ -192,8 +212,9 @@ final class SwarmWorld {
 
         private void meet(Node other) {
             if (!gone && !other.gone) {
-                if (firstCopies != null) {
-                    for (FirstCopies.Range range : firstCopies.placedWithOthers(other.key)) {
+                FirstCopies copies = firstCopies;
+                if (copies != null) {
+                    for (FirstCopies.Range range : copies.placedWithOthers(other.key)) {
                         tellPlaced(other, range.firstPiece(), range.pieceCount());
                     }
                 }
@@ -207,7 +228,7 @@ final class SwarmWorld {
             at(now + delayTo(other), () -> other.feed(new Download.Input.PeerPlaced(key, firstPiece, count)));
         }
 
-        void goAway() {
+        public void goAway() {
             gone = true;
             for (Node other : List.copyOf(connected.values())) {
                 at(now + delayTo(other), () -> other.lose(this));
@@ -225,19 +246,20 @@ final class SwarmWorld {
             }
         }
 
-        boolean finished() {
+        public boolean finished() {
             return finished != null;
         }
 
-        void feed(Download.Input input) {
-            if (download == null || gone || download.isOver()) {
+        public void feed(Download.Input input) {
+            Download machine = download;
+            if (machine == null || gone || machine.isOver()) {
                 return;
             }
-            for (Download.Effect effect : List.copyOf(download.handle(input, now))) {
+            for (Download.Effect effect : List.copyOf(machine.handle(input, now))) {
                 carryOut(effect);
             }
-            long deadline = download.deadlineNanos();
-            if (deadline <= now && !download.isOver()) {
+            long deadline = machine.deadlineNanos();
+            if (deadline <= now && !machine.isOver()) {
                 throw new AssertionError("a deadline that is not ahead");
             }
             if (deadline < timer) {
@@ -263,7 +285,7 @@ final class SwarmWorld {
                     at(now + delayTo(to), () -> to.withdrawn(this, firstBlock, blockCount));
                 }
                 case Download.Effect.Verify(PeerKey peer, int piece) -> {
-                    Map<Long, Integer> buffer = buffers.remove(peer.value() << 32 | piece);
+                    Map<Long, Integer> buffer = Objects.requireNonNull(buffers.remove(peer.value() << 32 | piece));
                     at(now + MILLI, () -> verify(peer, piece, buffer));
                 }
                 case Download.Effect.Announce(int piece) -> {
@@ -294,7 +316,7 @@ final class SwarmWorld {
             boolean right = true;
             long first = shape.firstBlockOf(piece);
             for (long b = first; b < first + shape.blocksOf(piece); b++) {
-                right &= truth.get(b).equals(buffer.get(b));
+                right &= Integer.valueOf(truth(b)).equals(buffer.get(b));
             }
             if (right) {
                 blocks.putAll(buffer);
@@ -318,17 +340,18 @@ final class SwarmWorld {
                     return;
                 }
             }
-            if (firstCopies != null) {
+            FirstCopies copies = firstCopies;
+            if (copies != null) {
                 int first = (int) (firstBlock / shape.blocksPerPiece());
                 int count = lastPiece - first + 1;
-                if (!firstCopies.mayGive(from.key, first, count, now)) {
+                if (!copies.mayGive(from.key, first, count, now)) {
                     sentElsewhere++;
                     at(
                             now + delayTo(from),
                             () -> from.feed(new Download.Input.RequestElsewhere(key, firstBlock, blockCount)));
                     return;
                 }
-                firstCopies.give(from.key, first, count);
+                copies.give(from.key, first, count);
                 connected.values().stream()
                         .filter(other -> other != from)
                         .forEach(other -> tellPlaced(other, first, count));
@@ -361,7 +384,7 @@ final class SwarmWorld {
                 switch (effect) {
                     case UploadScheduler.Effect.Send(PeerKey peer, long request) -> send(peer, request);
                     case UploadScheduler.Effect.Refuse(PeerKey _, long request) -> {
-                        Asked it = asked.remove(request);
+                        Asked it = Objects.requireNonNull(asked.remove(request));
                         at(
                                 now + delayTo(it.from),
                                 () -> it.from.feed(
@@ -403,13 +426,14 @@ final class SwarmWorld {
             long bytes = shape.bytesOfBlocks(firstBlock, count);
             uplinkFree = Math.max(now, uplinkFree) + (long) (bytes / bytesPerNano);
             sentBytes += bytes;
-            at(uplinkFree + delayTo(to), () -> {
+            long again = loss > 0 && random.nextDouble() < loss ? 2 * delayTo(to) : 0;
+            at(uplinkFree + delayTo(to) + again, () -> {
                 if (gone || !to.connected.containsKey(key.value())) {
                     return;
                 }
                 for (long b = firstBlock; b < firstBlock + count; b++) {
                     int piece = (int) (b / shape.blocksPerPiece());
-                    int value = nature == Nature.LIAR || !truthful ? 666 : blocks.get(b);
+                    int value = nature == Nature.LIAR || !truthful ? 666 : truth(b);
                     to.buffers
                             .computeIfAbsent(key.value() << 32 | piece, _ -> new HashMap<>())
                             .put(b, value);
