@@ -72,6 +72,9 @@ class HouseTest {
                 "bridge.kernel.scalar",
                 "codec.base",
                 "codec.gguf");
+        may("bridge.kernel.device", "bridge.kernel", "codec.base", "codec.gguf");
+        may("bridge.kernel.cuda", "bridge.kernel", "bridge.kernel.device", "codec.base", "codec.gguf");
+        may("bridge.kernel.opencl", "bridge.kernel", "bridge.kernel.device", "codec.base", "codec.gguf");
         may("bridge.library");
         may(
                 "bridge.kernel.ffm",
@@ -205,10 +208,11 @@ class HouseTest {
                 "codec.gguf");
 
         // Benches measure the whole: the list of them, then each kind.
-        may("bench", "bench.micro", "bench.race", "bench.report", "bench.scale", "verticles.cli");
+        may("bench", "bench.gpu", "bench.micro", "bench.race", "bench.report", "bench.scale", "verticles.cli");
         may("bench.report");
         may("bench.scale", "bench.report", "codec.swarm.world");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
+        may("bench.gpu", "bench.report", "bridge.kernel", "bridge.kernel.device", "codec.gguf");
         may(
                 "bench.race",
                 "bench.report",

@@ -4,6 +4,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
+import shoal.bench.gpu.GpuCommand;
 import shoal.bench.micro.HashCommand;
 import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
@@ -21,6 +22,7 @@ import shoal.verticles.cli.Relaunch;
             EngineCommand.class,
             TransferCommand.class,
             BandwidthCommand.class,
+            GpuCommand.class,
             HashCommand.class,
             MatVecCommand.class,
             SwarmCommand.class

@@ -189,6 +189,14 @@ public final class EnvelopeCodec {
                 capabilities.put("kernels", has.kernels());
                 capabilities.put("pid", has.pid());
                 capabilities.set("contact", contact(has.contact()));
+                ArrayNode devices = capabilities.putArray("devices");
+                for (Result.ComputeDevice device : has.devices()) {
+                    devices.addObject()
+                            .put("id", device.id())
+                            .put("name", device.name())
+                            .put("driver", device.driver())
+                            .put("memory_bytes", device.memoryBytes());
+                }
             }
             case Result.State state -> {
                 json.put("node_id", state.node().toHex());
@@ -501,7 +509,16 @@ public final class EnvelopeCodec {
                 has.longValue("memory_bytes"),
                 has.textOr("kernels", ""),
                 has.longOr("pid", 0),
-                has.contact("contact"));
+                has.contact("contact"),
+                has.has("devices")
+                        ? has.list(
+                                "devices",
+                                device -> new Result.ComputeDevice(
+                                        device.text("id"),
+                                        device.text("name"),
+                                        device.text("driver"),
+                                        device.longValue("memory_bytes")))
+                        : List.of());
     }
 
     /** The fields of one JSON object, with errors that name them. */

@@ -36,6 +36,7 @@ public sealed interface Result {
      * @param loaded shards whose layers are ready
      * @param onDisk pieces roots of whole files that are here
      * @param pid of the process, 0 if unknown
+     * @param devices that layers could run on beside the CPU
      */
     record Capabilities(
             @Nullable Integer shardId,
@@ -49,13 +50,24 @@ public sealed interface Result {
             long memoryBytes,
             String kernels,
             long pid,
-            Contact contact)
+            Contact contact,
+            List<ComputeDevice> devices)
             implements Result {
         public Capabilities {
+            devices = List.copyOf(devices);
             loaded = List.copyOf(loaded);
             onDisk = List.copyOf(onDisk);
         }
     }
+
+    /**
+     * A device that computes, such as a GPU.
+     *
+     * @param id as users name it: {@code opencl:0}
+     * @param name as its driver tells it
+     * @param driver with its version
+     */
+    record ComputeDevice(String id, String name, String driver, long memoryBytes) {}
 
     /** To STATUS. */
     record State(NodeId node, String role, String state, int sessions, long uptimeSeconds) implements Result {}

@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.ServiceLoader;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Which provider runs the kernels.
@@ -29,16 +30,16 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
         List<KernelProvider> fastestFirst = providers.stream()
                 .sorted(Comparator.comparingInt(KernelProvider::speed).reversed())
                 .toList();
-        String wanted = settings.provider();
+        String wanted = settings.providerName();
+        boolean any = wanted == null || wanted.equals(KernelSettings.CPU);
         List<String> faster = new ArrayList<>();
         for (KernelProvider provider : fastestFirst) {
-            if (wanted != null && !wanted.equals(provider.name())) {
+            if (any ? !takenByItself(provider, wanted) : !provider.name().equals(wanted)) {
                 continue;
             }
             switch (provider.readiness()) {
                 case KernelProvider.Readiness.Ready() -> {
-                    return new KernelChoice(
-                            provider, wanted != null ? "asked for by name" : "the fastest that runs here", faster);
+                    return new KernelChoice(provider, any ? "the fastest that runs here" : "asked for by name", faster);
                 }
                 case KernelProvider.Readiness.Missing(String reason, String remedy) ->
                     faster.add(provider.name() + " kernels can't run: " + reason + ". " + remedy);
@@ -49,6 +50,25 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
                         ? "there are no '" + wanted + "' kernels; there are "
                                 + providers.stream().map(KernelProvider::name).collect(Collectors.joining(", "))
                         : String.join("; ", faster));
+    }
+
+    /** Kernels of the CPU, and those of a device that is none. */
+    private static boolean takenByItself(KernelProvider provider, @Nullable String wanted) {
+        if (!provider.runsOnDevices()) {
+            return true;
+        }
+        return wanted == null
+                && provider.takenByItself()
+                && provider.devices().stream().anyMatch(device -> !device.processor());
+    }
+
+    /** The kernels that compute on devices, the fastest first, whether they can run or not. */
+    public static List<KernelProvider> deviceProviders() {
+        return ServiceLoader.load(KernelProvider.class, KernelProvider.class.getClassLoader()).stream()
+                .map(ServiceLoader.Provider::get)
+                .filter(KernelProvider::runsOnDevices)
+                .sorted(Comparator.comparingInt(KernelProvider::speed).reversed())
+                .toList();
     }
 
     /** One line for the operator. */

@@ -23,6 +23,7 @@ import shoal.bridge.generate.Drafter;
 import shoal.bridge.generate.Generation;
 import shoal.bridge.generate.GenerationRequest;
 import shoal.bridge.generate.LocalGenerator;
+import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.model.text.jinja.TemplateException;
 import shoal.codec.wire.Sampling;
 import tools.jackson.databind.json.JsonMapper;
@@ -87,8 +88,14 @@ final class ChatCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private MemoryOptions memoryOptions;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
     private @Nullable String kernels;
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
+    private @Nullable String device;
 
     @Option(
             names = "--threads",
@@ -111,9 +118,10 @@ final class ChatCommand implements Callable<Integer> {
         }
         Sampling sampling = samplingOptions.sampling();
         String source = template == null ? null : Files.readString(template);
+        String provider = KernelSettings.providerFor(kernels, device);
         try (LocalModel local = LocalModel.open(
-                        model, kernels, threads, cacheType, memoryOptions.wholeModel(Long.MAX_VALUE, cacheType));
-                Drafter drafter = draftOptions.open(local, sampling, kernels, threads);
+                        model, provider, threads, cacheType, memoryOptions.wholeModel(Long.MAX_VALUE, cacheType));
+                Drafter drafter = draftOptions.open(local, sampling, provider, threads);
                 LocalGenerator.Context context = local.generator().openContext()) {
             ChatPrompt prompt;
             try {

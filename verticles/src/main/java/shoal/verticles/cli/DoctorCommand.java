@@ -22,7 +22,9 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import shoal.bridge.hash.BlockHashers;
+import shoal.bridge.kernel.DeviceInfo;
 import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelProvider;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.verticles.config.Profile;
 import shoal.verticles.config.ProfileReader;
@@ -81,6 +83,7 @@ final class DoctorCommand implements Callable<Integer> {
         Profile profile = reader.read();
         java();
         kernels();
+        devices();
         hashing();
         quic();
         cores();
@@ -151,6 +154,26 @@ final class DoctorCommand implements Callable<Integer> {
             }
         } catch (RuntimeException | LinkageError failure) {
             not(Verdict.MISSING, "kernels", String.valueOf(failure.getMessage()), "Use a full JDK 25.");
+        }
+    }
+
+    /** What kernels could run on beside the CPU, and which of it would be taken by itself. */
+    private void devices() {
+        for (KernelProvider provider : KernelChoice.deviceProviders()) {
+            switch (provider.readiness()) {
+                case KernelProvider.Readiness.Missing(String reason, String remedy) ->
+                    not(Verdict.NOTE, provider.name(), reason + ", so no device computes through it", remedy);
+                case KernelProvider.Readiness.Ready() -> {
+                    for (DeviceInfo device : provider.devices()) {
+                        ok(
+                                device.id(),
+                                device.name() + ", " + mib(device.memoryBytes()) + ", " + device.driver()
+                                        + (device.processor()
+                                                ? "; a CPU: used only if asked for with --device " + device.id()
+                                                : ""));
+                    }
+                }
+            }
         }
     }
 

@@ -21,6 +21,7 @@ import shoal.bridge.generate.Drafter;
 import shoal.bridge.generate.Generation;
 import shoal.bridge.generate.GenerationRequest;
 import shoal.bridge.generate.LocalGenerator;
+import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.codec.base.Endpoint;
 import shoal.codec.wire.Frame;
@@ -91,8 +92,14 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private String cacheType;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
     private @Nullable String kernels;
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
+    private @Nullable String device;
 
     @Option(
             names = "--threads",
@@ -129,14 +136,15 @@ final class GenerateCommand implements Callable<Integer> {
 
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
         Path model = Objects.requireNonNull(where.model);
+        String provider = KernelSettings.providerFor(kernels, device);
         try (LocalModel local = LocalModel.open(
                         model,
-                        kernels,
+                        provider,
                         threads,
                         cacheType,
                         memoryOptions.wholeModel(
                                 (long) prompt.getBytes(StandardCharsets.UTF_8).length + tokens, cacheType));
-                Drafter drafter = draftOptions.open(local, sampling, kernels, threads)) {
+                Drafter drafter = draftOptions.open(local, sampling, provider, threads)) {
             LocalGenerator generator = local.generator();
             Tokenizer tokenizer = generator.tokenizer();
             int[] ids = chat

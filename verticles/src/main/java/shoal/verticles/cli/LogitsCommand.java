@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import shoal.bridge.kernel.KernelSettings;
 import tools.jackson.databind.json.JsonMapper;
 
 /** The model's raw word on what comes next. */
@@ -37,15 +38,22 @@ final class LogitsCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private String cacheType;
 
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector or scalar.")
+    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
     private @Nullable String kernels;
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
+    private @Nullable String device;
 
     @Option(names = "--json", description = "Print {\"logits\":[…]}, one for each token id.")
     private boolean json;
 
     @Override
     public Integer call() throws IOException {
-        try (LocalModel local = LocalModel.open(model, kernels, 0, cacheType, _ -> {})) {
+        try (LocalModel local =
+                LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0, cacheType, _ -> {})) {
             int size = local.generator().tokenizer().size();
             for (int token : tokens) {
                 if (token < 0 || token >= size) {

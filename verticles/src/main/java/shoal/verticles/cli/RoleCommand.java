@@ -150,6 +150,12 @@ abstract class RoleCommand implements Callable<Integer> {
                 description = "store.shardsDirectory: where finished shards lie.")
         private @Nullable String shardsDirectory;
 
+        @Option(
+                names = "--device",
+                paramLabel = "NAME",
+                description = "compute.device: auto, cpu, or one that doctor lists, such as opencl:0.")
+        private @Nullable String device;
+
         @Option(names = "--threads", paramLabel = "N", description = "compute.threads: 0 for one a core.")
         private @Nullable String threads;
 
@@ -189,6 +195,7 @@ abstract class RoleCommand implements Callable<Integer> {
                 reader.option("--total-shards", "shard.total", number("--total-shards", totalShards));
             }
             option(reader, "--shards-dir", "store.shardsDirectory", shardsDirectory);
+            option(reader, "--device", "compute.device", device);
             if (threads != null) {
                 reader.option("--threads", "compute.threads", number("--threads", threads));
             }

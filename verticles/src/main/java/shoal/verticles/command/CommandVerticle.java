@@ -36,7 +36,7 @@ public final class CommandVerticle extends VerticleBase {
     private final String software;
 
     /** What this process may use, and with which kernels it computes; a role that computes nothing has none. */
-    public record Machine(long memoryBytes, String kernels) {}
+    public record Machine(long memoryBytes, String kernels, List<Result.ComputeDevice> devices) {}
 
     public CommandVerticle(
             QuicEndpoint endpoint,
@@ -151,6 +151,7 @@ public final class CommandVerticle extends VerticleBase {
                 machine.memoryBytes(),
                 machine.kernels(),
                 ProcessHandle.current().pid(),
-                endpoint.contact());
+                endpoint.contact(),
+                machine.devices());
     }
 }

@@ -150,7 +150,8 @@ public record Profile(
 
     public record Shard(@Nullable Integer id, @Nullable Integer total) {}
 
-    public record Compute(String kernels, int threads, long memoryBytes, int contextLength, String cache) {
+    public record Compute(
+            String kernels, String device, int threads, long memoryBytes, int contextLength, String cache) {
         public int threadCount() {
             return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         }

@@ -22,6 +22,7 @@ import shoal.bridge.model.text.Tokenizers;
 import shoal.codec.base.ByteRange;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
+import shoal.codec.command.Result;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 
@@ -42,8 +43,8 @@ public final class StageHost implements AutoCloseable {
     record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
 
     public StageHost(Profile.Compute compute) {
-        var settings =
-                new KernelSettings(compute.kernels().equals("auto") ? null : compute.kernels(), compute.threadCount());
+        var settings = new KernelSettings(
+                KernelSettings.providerFor(compute.kernels(), compute.device()), compute.threadCount());
         var choice = KernelChoice.of(settings);
         kernels = choice.provider().open(settings);
         kernelsName = choice.provider().name();
@@ -61,6 +62,15 @@ public final class StageHost implements AutoCloseable {
 
     public String kernelsName() {
         return kernelsName;
+    }
+
+    /** Devices that stages could run on beside the CPU. */
+    public static List<Result.ComputeDevice> devices() {
+        return KernelChoice.deviceProviders().stream()
+                .flatMap(provider -> provider.devices().stream())
+                .map(device ->
+                        new Result.ComputeDevice(device.id(), device.name(), device.driver(), device.memoryBytes()))
+                .toList();
     }
 
     /** What stages may take in all. */

@@ -284,7 +284,8 @@ public final class RoleProcess {
         StageHost stages = host;
         var machine = new CommandVerticle.Machine(
                 stages == null ? StageHost.machineMemoryBytes() : stages.memoryBytes(),
-                stages == null ? "none" : stages.kernelsName());
+                stages == null ? "none" : stages.kernelsName(),
+                stages == null ? List.of() : StageHost.devices());
         deploy(vertx, new DhtVerticle(quic, bus, bootstrap, name, role));
         if (role != Role.COORDINATOR) {
             deploy(vertx, new PieceServerVerticle(quic, files, bus, profile));

@@ -85,6 +85,10 @@ final class CliBadInputTest {
         generate --model G/model.gguf --prompt x --tokens -1   | 1 | -1 tokens are asked for, allowed are 0 or more
         generate --model G/model.gguf --prompt x --tokens abc  | 2 | 'abc' is no whole number
         generate --model G/model.gguf --prompt x --kernels gpu | 1 | there are no 'gpu' kernels; there are
+        generate --model G/model.gguf --prompt x --device gpu  | 1 | there are no 'gpu' kernels; there are
+        generate --model G/model.gguf --prompt x --device opencl:x | 1 | a device is named as opencl:0
+        generate --model G/model.gguf --prompt x --kernels vector --device opencl:0 | 1 | vector kernels don't run on device opencl:0; leave one of the two out
+        logits --model G/model.gguf --tokens 1,2 --kernels opencl --device cpu | 1 | opencl kernels don't run on device cpu; leave one of the two out
         generate --model G/model.gguf --prompt x --cache-type f8 | 1 | cache type f8 is not known; there are f32, f16, q8_0
         logits --model G/model.gguf --tokens 1,x          | 2 | 'x' is no whole number
         logits --model G/model.gguf --tokens 5000         | 1 | token 5000 is not in the vocabulary, allowed 0..1023

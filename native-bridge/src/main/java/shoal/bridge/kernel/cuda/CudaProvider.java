@@ -1,0 +1,85 @@
+package shoal.bridge.kernel.cuda;
+
+import java.util.ArrayList;
+import java.util.List;
+import shoal.bridge.kernel.DeviceInfo;
+import shoal.bridge.kernel.KernelProvider;
+import shoal.bridge.kernel.KernelSettings;
+import shoal.bridge.kernel.Kernels;
+import shoal.bridge.kernel.device.DeviceException;
+import shoal.bridge.kernel.device.DeviceKernels;
+
+/** NVIDIA's GPUs through CUDA. Taken only by name: it has not run on a GPU yet. */
+public final class CudaProvider implements KernelProvider {
+    @Override
+    public String name() {
+        return "cuda";
+    }
+
+    @Override
+    public int speed() {
+        return 200;
+    }
+
+    @Override
+    public boolean runsOnDevices() {
+        return true;
+    }
+
+    @Override
+    public boolean takenByItself() {
+        return false;
+    }
+
+    @Override
+    public Readiness readiness() {
+        return switch (Cuda.find()) {
+            case Cuda.Found.Missing(String reason) ->
+                new Readiness.Missing(reason, "Install NVIDIA's driver where there is such a GPU.");
+            case Cuda.Found.Here _ ->
+                devices().isEmpty()
+                        ? new Readiness.Missing("CUDA's driver here knows no GPU", "See that nvidia-smi lists it.")
+                        : Nvrtc.find() == null
+                                ? new Readiness.Missing(
+                                        "no libnvrtc here, which compiles the kernels", "Install CUDA's NVRTC.")
+                                : new Readiness.Ready();
+        };
+    }
+
+    @Override
+    public List<DeviceInfo> devices() {
+        List<DeviceInfo> found = new ArrayList<>();
+        if (Cuda.find() instanceof Cuda.Found.Here(Cuda calls)) {
+            try {
+                for (int handle : calls.devices()) {
+                    found.add(info(calls, found.size(), handle));
+                }
+            } catch (DeviceException unusable) {
+                return List.of();
+            }
+        }
+        return found;
+    }
+
+    private static DeviceInfo info(Cuda calls, int index, int handle) {
+        long memory = calls.deviceMemory(handle);
+        return new DeviceInfo(
+                "cuda:" + index, calls.deviceName(handle), "CUDA " + calls.driverVersion(), memory, memory, false);
+    }
+
+    @Override
+    public Kernels open(KernelSettings settings) {
+        Nvrtc compiler = Nvrtc.find();
+        if (!(Cuda.find() instanceof Cuda.Found.Here(Cuda calls)) || compiler == null) {
+            throw new IllegalArgumentException("no CUDA driver here, or no NVRTC");
+        }
+        List<Integer> handles = calls.devices();
+        int index = settings.deviceIndex();
+        if (index >= handles.size()) {
+            throw new IllegalArgumentException(
+                    "there is no device cuda:" + index + "; there are " + handles.size() + ", counted from 0");
+        }
+        int handle = handles.get(index);
+        return new DeviceKernels(new CudaDevice(calls, compiler, handle, info(calls, index, handle)));
+    }
+}

@@ -1,0 +1,77 @@
+package shoal.bridge.kernel.device;
+
+/** Activations on the device: rows of width F32 values, and on demand the same rows rounded to 8 bits. Grows, never shrinks. */
+final class DeviceSlot implements DeviceResource {
+    private static final int PART = 32;
+
+    private final int width;
+    private final GrowingBuffer values;
+    private final GrowingBuffer levels;
+    private final GrowingBuffer scales;
+    private final GrowingBuffer sums;
+    private int quantisedRows;
+
+    DeviceSlot(Device device, int width) {
+        this.width = width;
+        values = new GrowingBuffer(device);
+        levels = new GrowingBuffer(device);
+        scales = new GrowingBuffer(device);
+        sums = new GrowingBuffer(device);
+    }
+
+    int width() {
+        return width;
+    }
+
+    /** Makes room for so many rows; what they held is lost, and so is the rounded form. */
+    DeviceBuffer overwrite(int rows) {
+        quantisedRows = 0;
+        return values.reserve((long) rows * width * Float.BYTES);
+    }
+
+    /** The rows, to be changed in place. */
+    DeviceBuffer change() {
+        quantisedRows = 0;
+        return values.buffer();
+    }
+
+    DeviceBuffer values() {
+        return values.buffer();
+    }
+
+    /** Whether the rounded form of the first rows has to be made; makes room for it then, and counts it as made. */
+    boolean wantsQuantising(int rows) {
+        if (rows <= quantisedRows) {
+            return false;
+        }
+        long size = (long) rows * width;
+        levels.reserve(size);
+        scales.reserve(size / PART * Float.BYTES);
+        sums.reserve(size / PART * 2 * Integer.BYTES);
+        quantisedRows = rows;
+        return true;
+    }
+
+    /** Signed bytes, laid out as {@link #values}. */
+    DeviceBuffer levels() {
+        return levels.buffer();
+    }
+
+    /** One per 32 values. */
+    DeviceBuffer scales() {
+        return scales.buffer();
+    }
+
+    /** Two per 32 values: the sums of each half's levels. */
+    DeviceBuffer sums() {
+        return sums.buffer();
+    }
+
+    @Override
+    public void close() {
+        values.close();
+        levels.close();
+        scales.close();
+        sums.close();
+    }
+}

@@ -1,0 +1,115 @@
+package shoal.bridge.generate;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import shoal.bridge.SharedData;
+import shoal.bridge.kernel.Kernels;
+import shoal.bridge.kernel.device.Devices;
+import shoal.bridge.model.ModelFile;
+import shoal.bridge.model.StageSettings;
+import shoal.codec.wire.Sampling;
+import tools.jackson.databind.JsonNode;
+
+/** Whole models on a device: the ids that the CPU and llama.cpp give, whatever the chunks and stages. */
+class DeviceModelsTest {
+    private static final String PROMPT =
+            "Once upon a time, a little girl named Mina lived in a small town. Mina wanted to";
+
+    /** Of the twelve prompts that the references have; the rest would say the same, slowly, where the device is a CPU. */
+    private static final int PROMPTS = 6;
+
+    private Kernels kernels;
+
+    @BeforeEach
+    void open() {
+        kernels = Devices.open();
+    }
+
+    @AfterEach
+    void close() {
+        if (kernels != null) {
+            kernels.close();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"stories-q8_0.gguf", "stories-q4_k_m.gguf", "stories-f16.gguf", "stories-moe-q8_0.gguf"})
+    void continuesAsTheCpuDoes(String file) throws Exception {
+        JsonNode cases = SharedData.json("models/references.json").get("models").get(file);
+        try (ModelFile model = ModelFile.open(SharedData.file("models/" + file));
+                LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(kernels))) {
+            for (int i = 0; i < PROMPTS; i++) {
+                JsonNode expected = cases.get(i);
+                List<Integer> tokens = SharedData.list(expected.get("tokens"));
+                Generation got =
+                        generator.generate(expected.get("prompt").asString(), tokens.size(), Sampling.GREEDY, _ -> {});
+                assertEquals(tokens, got.tokens(), expected.get("prompt").asString());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 3", "4, 1000", "3, 1"})
+    void stagesAndChunksChangeNothing(int stages, int chunk) throws Exception {
+        for (String name : List.of("stories-q8_0.gguf", "stories-moe-q8_0.gguf")) {
+            try (ModelFile model = ModelFile.open(SharedData.file("models/" + name))) {
+                assertArrayEquals(logits(model, 1, 1000), logits(model, stages, chunk), name);
+            }
+        }
+    }
+
+    private float[] logits(ModelFile model, int stages, int chunk) {
+        try (LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(kernels), stages, chunk)) {
+            return generator.logits(generator.tokenizer().encode(PROMPT, true, true));
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "arch/mixtral.gguf",
+                "arch/llama31.gguf",
+                "arch/qwen3.gguf",
+                "arch/gemma2.gguf",
+                "arch/starcoder2.gguf",
+                "quants/quant128-Q4_0.gguf",
+                "quants/quant256-Q4_K_M.gguf",
+                "quants/quant256-Q6_K.gguf"
+            })
+    void logitsAreTheReferences(String file) throws Exception {
+        boolean quantised = file.startsWith("quants/");
+        String folder = file.substring(0, file.indexOf('/'));
+        JsonNode model = null;
+        for (JsonNode candidate :
+                SharedData.json("testdata/" + folder + "/references.json").get("models")) {
+            if (candidate.get("file").asString().equals(file.substring(folder.length() + 1))) {
+                model = candidate;
+            }
+        }
+        assertTrue(model != null, file);
+        try (ModelFile opened = ModelFile.open(SharedData.file("testdata/" + file));
+                LocalGenerator generator = LocalGenerator.open(opened, StageSettings.of(kernels))) {
+            JsonNode prompt = model.get("prompts").get(0);
+            JsonNode expected = prompt.get("exact").get("logits");
+            double scale = 0;
+            for (JsonNode logit : expected) {
+                scale = Math.max(scale, Math.abs(logit.asDouble()));
+            }
+            double tolerance =
+                    quantised ? 3 * prompt.get("llamacpp_max_abs_diff").asDouble() : 1e-4 * scale;
+            float[] logits = generator.logits(SharedData.ints(prompt.get("prompt_tokens")));
+            assertEquals(expected.size(), logits.length);
+            for (int id = 0; id < logits.length; id++) {
+                assertEquals(expected.get(id).asDouble(), logits[id], tolerance, "logit of token " + id);
+            }
+        }
+    }
+}
