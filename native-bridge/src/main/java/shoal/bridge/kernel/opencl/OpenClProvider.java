@@ -26,6 +26,12 @@ public final class OpenClProvider implements KernelProvider {
         return true;
     }
 
+    /** Not before the kernels have been seen to be right and fast on a GPU. */
+    @Override
+    public boolean takenByItself() {
+        return false;
+    }
+
     @Override
     public Readiness readiness() {
         return switch (OpenCl.find()) {
