@@ -80,7 +80,7 @@ class HostileModelTest {
     @Test
     void providersSayWhyAndWhatElse() {
         assertEquals(
-                "there are no 'abacus' kernels; there are scalar, vector, native",
+                "there are no 'abacus' kernels; there are scalar, vector, opencl, cuda, native",
                 assertThrows(IllegalArgumentException.class, () -> KernelChoice.of(new KernelSettings("abacus", 1)))
                         .getMessage());
         KernelChoice choice = KernelChoice.of(KernelSettings.defaults());
