@@ -643,6 +643,7 @@ public final class QuicEndpoint {
         }
         int internals = message.indexOf(": QuicConnectionAddress"); // says nothing to a reader
         return message.substring(0, internals < 0 ? message.length() : internals)
+                .replaceFirst("^[a-z]+\\(\\.\\.\\) failed with error\\(-?[0-9]+\\): ", "") // nor does this, of epoll's
                 .lines()
                 .findFirst()
                 .orElse("");
