@@ -4,6 +4,7 @@ import static shoal.codec.base.Bounds.requireRange;
 import static shoal.codec.base.Bounds.requireText;
 
 import java.util.List;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -172,144 +173,58 @@ public record Sampling(
     }
 
     public Sampling withGrammar(String gbnf) {
-        return new Sampling(
-                temperature,
-                topK,
-                topP,
-                minP,
-                typicalP,
-                penalties,
-                dry,
-                xtc,
-                mirostat,
-                logitBias,
-                gbnf,
-                logprobs,
-                seed);
+        return with(draft -> draft.grammar = gbnf);
     }
 
     public Sampling withTypicalP(float share) {
-        return new Sampling(
-                temperature,
-                topK,
-                topP,
-                minP,
-                share,
-                penalties,
-                dry,
-                xtc,
-                mirostat,
-                logitBias,
-                grammar,
-                logprobs,
-                seed);
+        return with(draft -> draft.typicalP = share);
     }
 
     public Sampling withPenalties(Penalties other) {
-        return new Sampling(
-                temperature, topK, topP, minP, typicalP, other, dry, xtc, mirostat, logitBias, grammar, logprobs, seed);
+        return with(draft -> draft.penalties = other);
     }
 
     public Sampling withDry(Dry other) {
-        return new Sampling(
-                temperature,
-                topK,
-                topP,
-                minP,
-                typicalP,
-                penalties,
-                other,
-                xtc,
-                mirostat,
-                logitBias,
-                grammar,
-                logprobs,
-                seed);
+        return with(draft -> draft.dry = other);
     }
 
     public Sampling withXtc(Xtc other) {
-        return new Sampling(
-                temperature,
-                topK,
-                topP,
-                minP,
-                typicalP,
-                penalties,
-                dry,
-                other,
-                mirostat,
-                logitBias,
-                grammar,
-                logprobs,
-                seed);
+        return with(draft -> draft.xtc = other);
     }
 
     public Sampling withMirostat(@Nullable Mirostat other) {
-        return new Sampling(
-                temperature,
-                topK,
-                topP,
-                minP,
-                typicalP,
-                penalties,
-                dry,
-                xtc,
-                other,
-                logitBias,
-                grammar,
-                logprobs,
-                seed);
+        return with(draft -> draft.mirostat = other);
     }
 
     public Sampling withLogitBias(List<Bias> biases) {
-        return new Sampling(
-                temperature,
-                topK,
-                topP,
-                minP,
-                typicalP,
-                penalties,
-                dry,
-                xtc,
-                mirostat,
-                biases,
-                grammar,
-                logprobs,
-                seed);
+        return with(draft -> draft.logitBias = biases);
     }
 
     public Sampling withSeed(long other) {
-        return new Sampling(
-                temperature,
-                topK,
-                topP,
-                minP,
-                typicalP,
-                penalties,
-                dry,
-                xtc,
-                mirostat,
-                logitBias,
-                grammar,
-                logprobs,
-                other);
+        return with(draft -> draft.seed = other);
     }
 
     public Sampling withLogprobs(int count) {
+        return with(draft -> draft.logprobs = count);
+    }
+
+    private Sampling with(Consumer<Draft> change) {
+        var draft = new Draft(this);
+        change.accept(draft);
         return new Sampling(
                 temperature,
                 topK,
                 topP,
                 minP,
-                typicalP,
-                penalties,
-                dry,
-                xtc,
-                mirostat,
-                logitBias,
-                grammar,
-                count,
-                seed);
+                draft.typicalP,
+                draft.penalties,
+                draft.dry,
+                draft.xtc,
+                draft.mirostat,
+                draft.logitBias,
+                draft.grammar,
+                draft.logprobs,
+                draft.seed);
     }
 
     private static void requireBetween(String name, float value, float min, float max) {
@@ -320,5 +235,30 @@ public record Sampling(
 
     private static String plain(float bound) {
         return bound == (int) bound ? String.valueOf((int) bound) : String.valueOf(bound);
+    }
+
+    /** What can be changed one by one. */
+    private static final class Draft {
+        private float typicalP;
+        private Penalties penalties;
+        private Dry dry;
+        private Xtc xtc;
+        private @Nullable Mirostat mirostat;
+        private List<Bias> logitBias;
+        private String grammar;
+        private int logprobs;
+        private long seed;
+
+        Draft(Sampling from) {
+            typicalP = from.typicalP;
+            penalties = from.penalties;
+            dry = from.dry;
+            xtc = from.xtc;
+            mirostat = from.mirostat;
+            logitBias = from.logitBias;
+            grammar = from.grammar;
+            logprobs = from.logprobs;
+            seed = from.seed;
+        }
     }
 }

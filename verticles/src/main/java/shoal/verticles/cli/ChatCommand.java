@@ -23,7 +23,6 @@ import shoal.bridge.generate.Drafter;
 import shoal.bridge.generate.Generation;
 import shoal.bridge.generate.GenerationRequest;
 import shoal.bridge.generate.LocalGenerator;
-import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.model.text.jinja.TemplateException;
 import shoal.codec.wire.Sampling;
 import tools.jackson.databind.json.JsonMapper;
@@ -76,33 +75,9 @@ final class ChatCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private DraftOptions draftOptions;
 
-    @Option(
-            names = "--cache-type",
-            paramLabel = "TYPE",
-            defaultValue = LocalModel.DEFAULT_CACHE,
-            description = "How keys and values are kept: f32, f16 or q8_0 (default ${DEFAULT-VALUE}).")
-    @SuppressWarnings("NullAway.Init")
-    private String cacheType;
-
     @Mixin
     @SuppressWarnings("NullAway.Init")
-    private MemoryOptions memoryOptions;
-
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
-    private @Nullable String kernels;
-
-    @Option(
-            names = "--device",
-            paramLabel = "NAME",
-            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
-    private @Nullable String device;
-
-    @Option(
-            names = "--threads",
-            defaultValue = "0",
-            paramLabel = "N",
-            description = "Computing threads, 0 for one a core.")
-    private int threads;
+    private ComputeOptions computeOptions;
 
     @Option(names = "--json", description = "Print one JSON object for each reply, and nothing else.")
     private boolean json;
@@ -118,10 +93,9 @@ final class ChatCommand implements Callable<Integer> {
         }
         Sampling sampling = samplingOptions.sampling();
         String source = template == null ? null : Files.readString(template);
-        String provider = KernelSettings.providerFor(kernels, device);
-        try (LocalModel local = LocalModel.open(
-                        model, provider, threads, cacheType, memoryOptions.wholeModel(Long.MAX_VALUE, cacheType));
-                Drafter drafter = draftOptions.open(local, sampling, provider, threads);
+        try (LocalModel local = computeOptions.open(model, tokens);
+                Drafter drafter =
+                        draftOptions.open(local, sampling, computeOptions.provider(), computeOptions.threads());
                 LocalGenerator.Context context = local.generator().openContext()) {
             ChatPrompt prompt;
             try {

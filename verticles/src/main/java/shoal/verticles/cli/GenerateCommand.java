@@ -21,7 +21,6 @@ import shoal.bridge.generate.Drafter;
 import shoal.bridge.generate.Generation;
 import shoal.bridge.generate.GenerationRequest;
 import shoal.bridge.generate.LocalGenerator;
-import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.codec.base.Endpoint;
 import shoal.codec.wire.Frame;
@@ -84,33 +83,9 @@ final class GenerateCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init")
     private SamplingOptions samplingOptions;
 
-    @Option(
-            names = "--cache-type",
-            paramLabel = "TYPE",
-            defaultValue = LocalModel.DEFAULT_CACHE,
-            description = "How keys and values are kept: f32, f16 or q8_0 (default ${DEFAULT-VALUE}).")
-    @SuppressWarnings("NullAway.Init")
-    private String cacheType;
-
-    @Option(names = "--kernels", paramLabel = "NAME", description = "auto, native, vector, scalar, opencl or cuda.")
-    private @Nullable String kernels;
-
-    @Option(
-            names = "--device",
-            paramLabel = "NAME",
-            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
-    private @Nullable String device;
-
-    @Option(
-            names = "--threads",
-            defaultValue = "0",
-            paramLabel = "N",
-            description = "Computing threads, 0 for one a core.")
-    private int threads;
-
     @Mixin
     @SuppressWarnings("NullAway.Init")
-    private MemoryOptions memoryOptions;
+    private ComputeOptions computeOptions;
 
     @Option(
             names = "--secret-file",
@@ -136,15 +111,10 @@ final class GenerateCommand implements Callable<Integer> {
 
     private Map<String, Object> here(PrintStream out, Sampling sampling) throws IOException {
         Path model = Objects.requireNonNull(where.model);
-        String provider = KernelSettings.providerFor(kernels, device);
-        try (LocalModel local = LocalModel.open(
-                        model,
-                        provider,
-                        threads,
-                        cacheType,
-                        memoryOptions.wholeModel(
-                                (long) prompt.getBytes(StandardCharsets.UTF_8).length + tokens, cacheType));
-                Drafter drafter = draftOptions.open(local, sampling, provider, threads)) {
+        try (LocalModel local =
+                        computeOptions.open(model, (long) prompt.getBytes(StandardCharsets.UTF_8).length + tokens);
+                Drafter drafter =
+                        draftOptions.open(local, sampling, computeOptions.provider(), computeOptions.threads())) {
             LocalGenerator generator = local.generator();
             Tokenizer tokenizer = generator.tokenizer();
             int[] ids = chat
