@@ -118,6 +118,14 @@ public final class EnvelopeCodec {
                 params.put("context_length", task.contextLength());
                 params.put("close", task.close());
             }
+            case Command.StandBy stand -> {
+                params.put("shard_id", stand.shardId());
+                params.set("layers", layers(stand.layers()));
+                params.put("info_hash", stand.infoHash().toHex());
+                ArrayNode neighbours = params.putArray("neighbours");
+                stand.neighbours().forEach(each -> neighbours.add(contact(each)));
+            }
+            case Command.NodeReady() -> {}
             case Command.Generate generate -> {
                 params.put("prompt", generate.prompt());
                 params.put("max_tokens", generate.maxTokens());
@@ -209,6 +217,10 @@ public final class EnvelopeCodec {
                 json.put("session", Long.toHexString(task.session()));
                 json.put("stage", task.stage());
                 json.put("status", task.open() ? "open" : "closed");
+            }
+            case Result.StandsBy stands -> {
+                json.put("shard_id", stands.shardId());
+                json.put("status", "ready");
             }
             case Result.Generated generated -> {
                 generated.promptTokens().forEach(json.putArray("prompt_tokens")::add);
@@ -372,6 +384,13 @@ public final class EnvelopeCodec {
             case Command.GetCapabilities.NAME -> new Command.GetCapabilities();
             case Command.Status.NAME -> new Command.Status();
             case Command.ExecuteTask.NAME -> executeTask(params);
+            case Command.StandBy.NAME ->
+                new Command.StandBy(
+                        params.integer("shard_id"),
+                        params.layers("layers"),
+                        params.hash("info_hash"),
+                        params.list("neighbours", Fields::asContact));
+            case Command.NodeReady.NAME -> new Command.NodeReady();
             case Command.Generate.NAME ->
                 new Command.Generate(
                         params.text("prompt"),
@@ -482,6 +501,7 @@ public final class EnvelopeCodec {
                         json.session("session"),
                         json.integer("stage"),
                         json.text("status").equals("open"));
+            case Command.StandBy.NAME -> new Result.StandsBy(json.integer("shard_id"));
             case Command.Generate.NAME ->
                 new Result.Generated(
                         json.integers("prompt_tokens"),
@@ -665,15 +685,19 @@ public final class EnvelopeCodec {
         }
 
         Contact contact(String key) {
-            Fields contact = object(key);
-            if (!(contact.json.get("endpoints") instanceof ArrayNode texts)) {
-                throw contact.wrong("endpoints", "a list of addresses");
+            return object(key).asContact();
+        }
+
+        /** These fields as they stand in a contact. */
+        Contact asContact() {
+            if (!(json.get("endpoints") instanceof ArrayNode texts)) {
+                throw wrong("endpoints", "a list of addresses");
             }
             var endpoints = new ArrayList<Endpoint>();
             for (JsonNode text : texts) {
                 endpoints.add(Endpoint.parse(text.asString()));
             }
-            return new Contact(contact.node("node_id"), endpoints);
+            return new Contact(node("node_id"), endpoints);
         }
 
         @Nullable Contact contactOrNull(String key) {

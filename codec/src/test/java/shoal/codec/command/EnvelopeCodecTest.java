@@ -164,7 +164,10 @@ class EnvelopeCodecTest {
                                 -1)),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
                 new Command.ShardProgress(3, 10, 20, null),
-                new Command.ShardProgress(3, 10, 20, 5));
+                new Command.ShardProgress(3, 10, 20, 5),
+                new Command.StandBy(3, new LayerRange(4, 7), HASH, List.of(CONTACT, CONTACT)),
+                new Command.StandBy(0, new LayerRange(0, 0), HASH, List.of()),
+                new Command.NodeReady());
     }
 
     @ParameterizedTest
@@ -198,6 +201,7 @@ class EnvelopeCodecTest {
                                 List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
                 new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true)),
+                new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),
                 new Envelope.Success("GENERATE", "r", new Result.Generated(List.of(1), List.of(2, 3), " text", "eos")));
     }
 
