@@ -53,7 +53,9 @@ final class Upkeep implements Watch.Listener {
     private @Nullable Model model;
     private @Nullable Standing standing;
     private @Nullable Pipeline pipeline;
+    /** The next that is given out: above all that were, here or by others. */
     private Epoch epoch = Epoch.FIRST;
+
     private boolean busy;
     private boolean again;
     private boolean mayImprove;
@@ -74,7 +76,7 @@ final class Upkeep implements Watch.Listener {
         this.commands = commands;
         this.needed = profile.coordinator().nodes();
         finder = new ModelFinder(vertx, endpoint, bus, profile);
-        watch = new Watch(vertx, endpoint, () -> epoch, this);
+        watch = new Watch(vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
         loading = new Loading(endpoint, bus, commands, members);
         generations = new Generations(vertx, endpoint, commands, profile, this::faulty);
