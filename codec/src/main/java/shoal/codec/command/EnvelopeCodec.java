@@ -103,7 +103,7 @@ public final class EnvelopeCodec {
             case Command.Status() -> {}
             case Command.ExecuteTask task -> {
                 params.put("task_type", Command.ExecuteTask.TASK_TYPE);
-                params.put("session", Long.toHexString(task.session()));
+                params.put("pipeline", Long.toHexString(task.pipeline()));
                 params.put("epoch", task.epoch().number());
                 params.put("stage", task.stage());
                 params.put("shard_id", task.shardId());
@@ -113,7 +113,6 @@ public final class EnvelopeCodec {
                     params.set("next", contact(task.next()));
                 }
                 params.set("coordinator", contact(task.coordinator()));
-                params.set("sampling", sampling(task.sampling()));
                 params.put("activations", task.activations().name());
                 params.put("context_length", task.contextLength());
                 params.put("close", task.close());
@@ -214,9 +213,14 @@ public final class EnvelopeCodec {
                 json.put("uptime_seconds", state.uptimeSeconds());
             }
             case Result.TaskAccepted task -> {
-                json.put("session", Long.toHexString(task.session()));
+                json.put("pipeline", Long.toHexString(task.pipeline()));
                 json.put("stage", task.stage());
                 json.put("status", task.open() ? "open" : "closed");
+                if (task.open()) {
+                    json.put("pages", task.pages());
+                    json.put("fresh", task.fresh());
+                    json.put("order", task.order());
+                }
             }
             case Result.StandsBy stands -> {
                 json.put("shard_id", stands.shardId());
@@ -419,7 +423,7 @@ public final class EnvelopeCodec {
             throw new MalformedException("task_type is '" + type + "', allowed is " + Command.ExecuteTask.TASK_TYPE);
         }
         return new Command.ExecuteTask(
-                params.session("session"),
+                params.number("pipeline"),
                 new Epoch(params.integer("epoch")),
                 params.integer("stage"),
                 params.integer("shard_id"),
@@ -427,7 +431,6 @@ public final class EnvelopeCodec {
                 params.hash("info_hash"),
                 params.contactOrNull("next"),
                 params.contact("coordinator"),
-                sampling(params.objectOrEmpty("sampling")),
                 params.activationType("activations"),
                 params.integer("context_length"),
                 params.flagOr("close", false));
@@ -498,9 +501,12 @@ public final class EnvelopeCodec {
                         json.longValue("uptime_seconds"));
             case Command.ExecuteTask.NAME ->
                 new Result.TaskAccepted(
-                        json.session("session"),
+                        json.number("pipeline"),
                         json.integer("stage"),
-                        json.text("status").equals("open"));
+                        json.text("status").equals("open"),
+                        json.integerOr("pages", 0),
+                        json.flagOr("fresh", true),
+                        json.textOr("order", ""));
             case Command.StandBy.NAME -> new Result.StandsBy(json.integer("shard_id"));
             case Command.Generate.NAME ->
                 new Result.Generated(
@@ -621,7 +627,7 @@ public final class EnvelopeCodec {
             throw wrong(key, "true or false");
         }
 
-        long session(String key) {
+        long number(String key) {
             try {
                 return Long.parseUnsignedLong(text(key), 16);
             } catch (NumberFormatException notHex) {

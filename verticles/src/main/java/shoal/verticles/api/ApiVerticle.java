@@ -158,7 +158,13 @@ public final class ApiVerticle extends VerticleBase {
         run.consumer = bus.listen(Addresses.generation(id), Local.GenerationNews.class, run::heard);
         request.response().closeHandler(_ -> run.leave());
         var start = new Local.StartGeneration(
-                id, wanted.prompt(), wanted.maxTokens(), wanted.sampling(), wanted.stop(), wanted.logProbabilities());
+                id,
+                wanted.prompt(),
+                wanted.maxTokens(),
+                wanted.sampling(),
+                wanted.stop(),
+                wanted.logProbabilities(),
+                user(request));
         checkModel(wanted.model())
                 .compose(_ -> bus.ask(Addresses.START_GENERATION, start, Local.GenerationAccepted.class))
                 .onSuccess(run::accepted)
@@ -166,6 +172,13 @@ public final class ApiVerticle extends VerticleBase {
                     run.end();
                     request.fail(failure);
                 });
+    }
+
+    /** Who asks, so that nobody takes the place of all others: the machine that the request comes from. */
+    private static String user(RoutingContext request) {
+        return request.request().remoteAddress() == null
+                ? ""
+                : String.valueOf(request.request().remoteAddress().hostAddress());
     }
 
     /** A client that names a model means that one. */
@@ -261,7 +274,9 @@ public final class ApiVerticle extends VerticleBase {
                     end();
                 }
                 case Local.GenerationNews.Broken(ErrorCode code, String message) -> {
-                    ApiException failure = ApiException.of(502, "server_error", message);
+                    ApiException failure = code == ErrorCode.BUSY
+                            ? ApiException.of(429, "rate_limit_error", message)
+                            : ApiException.of(502, "server_error", message);
                     if (wanted.stream()) {
                         send(error(failure));
                         finishStream();

@@ -19,7 +19,7 @@ final class Canary {
     static Future<Void> fly(Vertx vertx, Generations generations, Model model, Pipeline through, Duration patience) {
         Promise<Void> passed = Promise.promise();
         int token = Math.max(0, model.tokenizer().beginOfText());
-        long id = generations.run(model, through, List.of(token), 1, Sampling.GREEDY, 0, new Generations.Listener() {
+        long id = generations.run(model, through, List.of(token), 1, Sampling.GREEDY, 0, "canary", new Generations.Listener() {
             @Override
             public boolean token(int sampled, float logProbability, List<TokenLogprob> top) {
                 return false;
