@@ -163,8 +163,8 @@ class EnvelopeCodecTest {
                                 5,
                                 -1)),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
-                new Command.ShardProgress(3, 10, 20, null),
-                new Command.ShardProgress(3, 10, 20, 5));
+                new Command.ShardProgress(3, 10, 20, null, null),
+                new Command.ShardProgress(3, 10, 20, 5, 2));
     }
 
     @ParameterizedTest
