@@ -141,6 +141,9 @@ public final class EnvelopeCodec {
                 if (progress.secondsLeft() != null) {
                     params.put("seconds_left", progress.secondsLeft());
                 }
+                if (progress.layersReady() != null) {
+                    params.put("layers_ready", progress.layersReady());
+                }
             }
         }
         return params;
@@ -410,7 +413,8 @@ public final class EnvelopeCodec {
                         params.integer("shard_id"),
                         params.longValue("verified_bytes"),
                         params.longValue("size"),
-                        params.integerOrNull("seconds_left"));
+                        params.integerOrNull("seconds_left"),
+                        params.integerOrNull("layers_ready"));
             default ->
                 throw new MalformedException(
                         "Unknown command " + name + ". Known are " + String.join(", ", Command.NAMES) + ".");

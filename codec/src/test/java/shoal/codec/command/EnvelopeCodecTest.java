@@ -151,8 +151,8 @@ class EnvelopeCodecTest {
                                 5,
                                 -1)),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
-                new Command.ShardProgress(3, 10, 20, null),
-                new Command.ShardProgress(3, 10, 20, 5),
+                new Command.ShardProgress(3, 10, 20, null, null),
+                new Command.ShardProgress(3, 10, 20, 5, 2),
                 new Command.StandBy(3, new LayerRange(4, 7), HASH, List.of(CONTACT, CONTACT)),
                 new Command.StandBy(0, new LayerRange(0, 0), HASH, List.of()),
                 new Command.NodeReady());

@@ -1,8 +1,10 @@
 package shoal.verticles.inferencestage;
 
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.WorkerExecutor;
+import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -73,7 +75,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         bus.answerLocally(
                 Addresses.OPEN_STAGE,
                 Local.OpenStage.class,
-                wish -> compute.executeBlocking(() -> host.open(wish))
+                wish -> (wish.coming() == null ? compute.executeBlocking(() -> host.open(wish)) : openComing(wish))
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
@@ -93,6 +95,19 @@ public final class InferenceStageVerticle extends VerticleBase {
             host.close();
             return null;
         });
+    }
+
+    /** It waits for what is not here yet, so it has a thread of its own; sessions run meanwhile. */
+    private Future<Local.LoadedShard> openComing(Local.OpenStage wish) {
+        Promise<Local.LoadedShard> opened = Promise.promise();
+        Thread.ofVirtual().name("open-" + wish.layers()).start(() -> {
+            try {
+                opened.complete(host.open(wish));
+            } catch (IOException | RuntimeException failure) {
+                opened.fail(failure);
+            }
+        });
+        return opened.future();
     }
 
     // ------------------------------------------------------------------------------------------- set-up

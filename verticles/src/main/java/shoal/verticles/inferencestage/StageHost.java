@@ -1,6 +1,7 @@
 package shoal.verticles.inferencestage;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,6 +18,7 @@ import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageMemory;
 import shoal.bridge.model.StageSettings;
+import shoal.bridge.model.TensorSource;
 import shoal.bridge.model.arch.Architectures;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
@@ -42,6 +44,9 @@ public final class StageHost implements AutoCloseable {
     private final long memoryBytes;
     /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
     private volatile List<Open> open = List.of();
+
+    private long reservedBytes; // of stages that are being opened
+    private boolean closed;
 
     /** By pieces root, made when a session needs one. */
     private final Map<Hash256, Tokenizer> tokenizers = new ConcurrentHashMap<>();
@@ -103,60 +108,98 @@ public final class StageHost implements AutoCloseable {
     }
 
     /**
-     * Opens the layers that lie in a shard file, if they aren't open yet.
+     * Opens the layers that lie in a shard file, if they aren't open yet. Of a file that is still coming, each layer is taken over as
+     * soon as its bytes are here: this waits, on a thread that may.
      *
-     * @throws IOException if the file can't be read
+     * @throws IOException if the file can't be read, or the rest of it won't come
      * @throws shoal.codec.base.MalformedException if it is no shard that can run here
      * @throws IllegalStateException if there is too little memory; the message names both numbers
      */
-    public synchronized Local.LoadedShard open(Local.OpenStage wish) throws IOException {
+    public Local.LoadedShard open(Local.OpenStage wish) throws IOException {
+        Local.LoadedShard known = known(wish);
+        if (known != null) {
+            return known;
+        }
+        ModelFile file = openFile(wish);
+        long needed = 0;
+        try {
+            needed = reserve(file, wish.layers());
+            Local.Coming coming = wish.coming();
+            TensorSource tensors = coming == null ? file : new ComingTensors(file, wish.layers(), coming);
+            Stage stage = Architectures.open(tensors, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
+            return add(wish, file, stage, needed);
+        } catch (UncheckedIOException notComing) {
+            file.close();
+            throw notComing.getCause();
+        } catch (RuntimeException failure) {
+            file.close();
+            throw failure;
+        } finally {
+            release(needed);
+        }
+    }
+
+    private Local.@Nullable LoadedShard known(Local.OpenStage wish) {
         for (Open known : open) {
             if (known.shard().piecesRoot().equals(wish.piecesRoot())
                     && known.shard().layers().equals(wish.layers())) {
                 return known.shard();
             }
         }
-        ModelFile file = openFile(wish);
-        try {
-            StageMemory needs = Architectures.memory(file.header(), wish.layers(), cacheType);
-            int context =
-                    Math.min(maxContext, Architectures.config(file.header()).contextLength());
-            long needed = needs.totalBytes(1, context);
-            long taken = open.stream()
-                    .mapToLong(stage -> stage.shard().memoryBytes())
-                    .sum();
-            if (needed > memoryBytes - taken) {
-                throw new IllegalStateException(String.format(
-                        java.util.Locale.ROOT,
-                        "layers %s need %,d bytes for weights and a context of %,d, this node has %,d left of %,d. "
-                                + "Use more shards, a shorter compute.contextLength, or a larger compute.memoryBytes.",
-                        wish.layers(),
-                        needed,
-                        context,
-                        memoryBytes - taken,
-                        memoryBytes));
-            }
-            Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
-            var shard = new Local.LoadedShard(
-                    wish.shardId(),
-                    wish.layers(),
-                    wish.piecesRoot(),
-                    wish.infoHash(),
-                    wish.file(),
+        return null;
+    }
+
+    /** Keeps what the layers need for them while they are opened; says how many bytes. */
+    private synchronized long reserve(ModelFile file, LayerRange layers) {
+        StageMemory needs = Architectures.memory(file.header(), layers, cacheType);
+        int context = Math.min(maxContext, Architectures.config(file.header()).contextLength());
+        long needed = needs.totalBytes(1, context);
+        long taken = reservedBytes
+                + open.stream().mapToLong(stage -> stage.shard().memoryBytes()).sum();
+        if (needed > memoryBytes - taken) {
+            throw new IllegalStateException(String.format(
+                    java.util.Locale.ROOT,
+                    "layers %s need %,d bytes for weights and a context of %,d, this node has %,d left of %,d. "
+                            + "Use more shards, a shorter compute.contextLength, or a larger compute.memoryBytes.",
+                    layers,
                     needed,
-                    kernelsName);
-            var more = new ArrayList<>(open);
-            more.add(new Open(shard, file, stage));
-            open = List.copyOf(more);
-            return shard;
-        } catch (RuntimeException failure) {
-            file.close();
-            throw failure;
+                    context,
+                    memoryBytes - taken,
+                    memoryBytes));
         }
+        reservedBytes += needed;
+        return needed;
+    }
+
+    private synchronized void release(long bytes) {
+        reservedBytes -= bytes;
+    }
+
+    /** The stage is open from now on, unless somebody else has opened the same meanwhile, or all is closed. */
+    private synchronized Local.LoadedShard add(Local.OpenStage wish, ModelFile file, Stage stage, long needed) {
+        Local.LoadedShard known = known(wish);
+        if (known != null || closed) {
+            stage.close();
+            if (known == null) {
+                throw new IllegalStateException("the process stops");
+            }
+            file.close();
+            return known;
+        }
+        var shard = new Local.LoadedShard(
+                wish.shardId(), wish.layers(), wish.piecesRoot(), wish.infoHash(), wish.file(), needed, kernelsName);
+        var more = new ArrayList<>(open);
+        more.add(new Open(shard, file, stage));
+        open = List.copyOf(more);
+        return shard;
     }
 
     private static ModelFile openFile(Local.OpenStage wish) throws IOException {
         List<ByteRange> here = wish.here();
+        Local.Coming coming = wish.coming();
+        if (coming != null) {
+            return ModelFile.openSparse(wish.file(), coming::holds);
+        }
         if (here == null) {
             return ModelFile.open(wish.file());
         }
@@ -229,6 +272,7 @@ public final class StageHost implements AutoCloseable {
 
     @Override
     public synchronized void close() {
+        closed = true;
         List<Open> closing = open;
         open = List.of();
         closing.forEach(known -> {
