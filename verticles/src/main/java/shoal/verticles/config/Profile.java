@@ -151,7 +151,13 @@ public record Profile(
     public record Shard(@Nullable Integer id, @Nullable Integer total) {}
 
     public record Compute(
-            String kernels, String device, int threads, long memoryBytes, int contextLength, String cache) {
+            String kernels,
+            String device,
+            String deviceLayers,
+            int threads,
+            long memoryBytes,
+            int contextLength,
+            String cache) {
         public int threadCount() {
             return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         }

@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.StageLostException;
 import shoal.bridge.model.Batch;
 import shoal.bridge.model.Stage;
 import shoal.codec.base.Contact;
@@ -287,11 +288,15 @@ public final class InferenceStageVerticle extends VerticleBase {
     private static void tellFailure(Key key, Running running, Throwable failure) {
         LOG.warn("session {} stage {}: {}", key.session(), key.stage(), failure.toString());
         running.coordinator()
-                .send(new Frame.StageFailed(
-                        key.session(),
-                        running.task().epoch(),
-                        failure instanceof IllegalArgumentException ? ErrorCode.CONTEXT : ErrorCode.INTERNAL,
-                        bounded(failure)));
+                .send(new Frame.StageFailed(key.session(), running.task().epoch(), codeOf(failure), bounded(failure)));
+    }
+
+    private static ErrorCode codeOf(Throwable failure) {
+        return switch (failure) {
+            case StageLostException _ -> ErrorCode.LOST;
+            case IllegalArgumentException _ -> ErrorCode.CONTEXT;
+            default -> ErrorCode.INTERNAL;
+        };
     }
 
     private static String bounded(Throwable failure) {

@@ -8,6 +8,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
@@ -28,6 +30,8 @@ import shoal.verticles.config.Profile;
 
 /** The stages that are open in this process, and the kernels they run on. Blocking; safe for several threads. */
 public final class StageHost implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(StageHost.class);
+
     private final Kernels kernels;
     private final String kernelsName;
     private final int maxContext;
@@ -44,10 +48,11 @@ public final class StageHost implements AutoCloseable {
 
     public StageHost(Profile.Compute compute) {
         var settings = new KernelSettings(
-                KernelSettings.providerFor(compute.kernels(), compute.device()), compute.threadCount());
-        var choice = KernelChoice.of(settings);
-        kernels = choice.provider().open(settings);
-        kernelsName = choice.provider().name();
+                KernelSettings.providerFor(compute.kernels(), compute.device()),
+                compute.threadCount(),
+                KernelSettings.deviceLayers(compute.deviceLayers()));
+        kernels = KernelChoice.open(settings);
+        kernelsName = KernelChoice.name(settings);
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
         cacheType = CacheType.of(compute.cache());
         memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
@@ -113,6 +118,9 @@ public final class StageHost implements AutoCloseable {
                         memoryBytes));
             }
             Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
+            if (!stage.placement().isEmpty()) {
+                LOG.info("layers {}, counted from 0: {}", wish.layers(), stage.placement());
+            }
             var shard = new Local.LoadedShard(
                     wish.shardId(),
                     wish.layers(),
