@@ -48,6 +48,18 @@ final class SplitStage implements CompiledStage {
         }
 
         @Override
+        public SequenceMemory fork(int positions) {
+            var forks = new ArrayList<SequenceMemory>();
+            try {
+                parts.forEach(part -> forks.add(part.fork(positions)));
+            } catch (RuntimeException failure) {
+                forks.forEach(SequenceMemory::close);
+                throw failure;
+            }
+            return new Sequence(stage, List.copyOf(forks));
+        }
+
+        @Override
         public long sizeBytes() {
             return parts.stream().mapToLong(SequenceMemory::sizeBytes).sum();
         }
@@ -63,6 +75,12 @@ final class SplitStage implements CompiledStage {
         return new Sequence(
                 this,
                 parts.stream().map(part -> part.stage().openSequence(capacity)).toList());
+    }
+
+    /** Of the part that holds most; each has pages of its own layers. */
+    @Override
+    public int pagesInUse() {
+        return parts.stream().mapToInt(part -> part.stage().pagesInUse()).max().orElse(0);
     }
 
     @Override

@@ -124,10 +124,10 @@ final class CudaDevice extends DriverDevice {
     }
 
     @Override
-    public void copy(DeviceBuffer from, DeviceBuffer to, long bytes) {
+    public void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes) {
         if (bytes > 0) {
             calls.setContext(context);
-            calls.copy(handle(from), handle(to), bytes, stream);
+            calls.copy(handle(from) + fromOffset, handle(to) + toOffset, bytes, stream);
         }
     }
 

@@ -33,7 +33,7 @@ record BatchDescription(int tokens, int rows, int idsAt, int rowsAt) {
         for (StageBatch.Slice slice : batch.slices()) {
             DeviceSequence sequence = (DeviceSequence) slice.sequence();
             int end = slice.firstPosition() + slice.tokenCount();
-            sequence.setLength(end);
+            sequence.write(slice.firstPosition(), end);
             for (int i = 0; i < slice.tokenCount(); i++) {
                 words[token] = slice.firstPosition() + i;
                 words[tokens + token++] = tablesAt;
@@ -55,7 +55,7 @@ record BatchDescription(int tokens, int rows, int idsAt, int rowsAt) {
         for (StageBatch.Slice slice : batch.slices()) {
             DeviceSequence sequence = (DeviceSequence) slice.sequence();
             int end = slice.firstPosition() + slice.tokenCount();
-            missing += sequence.pagesMissing(end);
+            missing += sequence.pagesMissing(slice.firstPosition(), end);
             pages += DeviceSequence.pagesFor(end);
             last = Math.max(last, end);
         }

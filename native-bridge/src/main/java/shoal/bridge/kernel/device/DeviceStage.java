@@ -52,6 +52,13 @@ final class DeviceStage implements CompiledStage {
     }
 
     @Override
+    public int pagesInUse() {
+        synchronized (device) {
+            return room.pool().used();
+        }
+    }
+
+    @Override
     public void run(StageBatch batch) {
         synchronized (device) {
             if (closed) {

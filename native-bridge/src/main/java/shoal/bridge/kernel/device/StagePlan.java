@@ -63,7 +63,7 @@ final class StagePlan {
     void checkMemory() {
         long freeBytes = device.freeBytes();
         List<Long> needed =
-                neededBytes(PagePool.pageBytes(program.cache()) + program.valuesPerToken() * Float.BYTES, 0);
+                neededBytes(program.cache().pageBytes() + program.valuesPerToken() * Float.BYTES, 0);
         int layers = needed.size() - 1;
         if (needed.getLast() > freeBytes) {
             throw new IllegalArgumentException("this stage takes " + mib(needed.getLast()) + " of device memory, "

@@ -106,9 +106,9 @@ final class OpenClDevice extends DriverDevice {
     }
 
     @Override
-    public void copy(DeviceBuffer from, DeviceBuffer to, long bytes) {
+    public void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes) {
         if (bytes > 0) {
-            calls.copy(queue, memory(from), memory(to), bytes);
+            calls.copy(queue, memory(from), fromOffset, memory(to), toOffset, bytes);
         }
     }
 
