@@ -41,6 +41,14 @@ public interface Kernels extends AutoCloseable {
     /** Makes a program runnable; its weights were prepared by these kernels. */
     CompiledStage compile(StageProgram program);
 
+    /**
+     * How many of a program's first layers there is room for, with a usual context; all that follows the last layer counts with it.
+     * The program's weights were prepared by these kernels.
+     */
+    default int layersThatFit(StageProgram program) {
+        return Integer.MAX_VALUE;
+    }
+
     @Override
     void close();
 }

@@ -14,6 +14,7 @@ import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.bridge.kernel.StageLostException;
 import shoal.bridge.model.Stage;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
@@ -339,8 +340,16 @@ public final class InferenceStageVerticle extends VerticleBase {
                         task.epoch(),
                         microBatch,
                         sessions,
-                        failure instanceof IllegalArgumentException ? ErrorCode.CONTEXT : ErrorCode.INTERNAL,
+                        codeOf(failure),
                         bounded(failure)));
+    }
+
+    private static ErrorCode codeOf(Throwable failure) {
+        return switch (failure) {
+            case StageLostException _ -> ErrorCode.LOST;
+            case IllegalArgumentException _ -> ErrorCode.CONTEXT;
+            default -> ErrorCode.INTERNAL;
+        };
     }
 
     private static String bounded(Throwable failure) {

@@ -9,6 +9,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import shoal.bridge.kernel.CacheShape;
 import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
@@ -31,6 +33,8 @@ import shoal.verticles.config.Profile;
 
 /** The stages that are open in this process, and the kernels they run on. Blocking; safe for several threads. */
 public final class StageHost implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(StageHost.class);
+
     /** Names the one order of sums of all CPU kernels. */
     private static final String SUM_ORDER = "lanes-16";
 
@@ -56,10 +60,11 @@ public final class StageHost implements AutoCloseable {
 
     public StageHost(Profile.Compute compute) {
         var settings = new KernelSettings(
-                KernelSettings.providerFor(compute.kernels(), compute.device()), compute.threadCount());
-        var choice = KernelChoice.of(settings);
-        kernels = choice.provider().open(settings);
-        kernelsName = choice.provider().name();
+                KernelSettings.providerFor(compute.kernels(), compute.device()),
+                compute.threadCount(),
+                KernelSettings.deviceLayers(compute.deviceLayers()));
+        kernels = KernelChoice.open(settings);
+        kernelsName = KernelChoice.name(settings);
         order = kernels.keepsSumOrder() ? SUM_ORDER : kernels.name();
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
         cacheType = CacheType.of(compute.cache());
@@ -127,6 +132,9 @@ public final class StageHost implements AutoCloseable {
             Local.Coming coming = wish.coming();
             TensorSource tensors = coming == null ? file : new ComingTensors(file, wish.layers(), coming);
             Stage stage = Architectures.open(tensors, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
+            if (!stage.placement().isEmpty()) {
+                LOG.info("layers {}, counted from 0: {}", wish.layers(), stage.placement());
+            }
             return add(wish, file, stage, needed);
         } catch (UncheckedIOException notComing) {
             file.close();

@@ -3,6 +3,7 @@ package shoal.bridge.kernel.device;
 import java.lang.foreign.MemorySegment;
 import java.util.Collections;
 import java.util.EnumSet;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import shoal.bridge.kernel.CompiledStage;
@@ -36,9 +37,12 @@ public final class DeviceKernels implements Kernels {
     private static final int COPIES = 5;
 
     private final Device device;
+    private final ProductChoice products;
+    private boolean withGraphs = true;
 
     public DeviceKernels(Device device) {
         this.device = device;
+        products = new ProductChoice(device);
     }
 
     @Override
@@ -69,7 +73,21 @@ public final class DeviceKernels implements Kernels {
     @Override
     public CompiledStage compile(StageProgram program) {
         synchronized (device) {
-            return new DeviceStage(program, device);
+            return new DeviceStage(program, device, products, withGraphs);
+        }
+    }
+
+    @Override
+    public int layersThatFit(StageProgram program) {
+        synchronized (device) {
+            return new StagePlan(program, device).layersThatFit();
+        }
+    }
+
+    /** Whose kernels multiply matrices of that type since a stage with one was compiled: the device's own, or the common ones. */
+    public String products(GgmlType type) {
+        synchronized (device) {
+            return products.of(type).name();
         }
     }
 
@@ -97,6 +115,27 @@ public final class DeviceKernels implements Kernels {
                 }
                 return 2e9 * bytes / best;
             }
+        }
+    }
+
+    /** As {@link Device#pinnedBytesPerSecond}. */
+    public double pinnedBytesPerSecond() {
+        synchronized (device) {
+            return device.pinnedBytesPerSecond();
+        }
+    }
+
+    /** As {@link Device#vendorRates}. */
+    public Map<String, Double> vendorRates(int rows) {
+        synchronized (device) {
+            return device.vendorRates(rows);
+        }
+    }
+
+    /** Whether stages that are compiled from now on launch steps of a few tokens as one graph. */
+    public void useGraphs(boolean use) {
+        synchronized (device) {
+            withGraphs = use;
         }
     }
 
