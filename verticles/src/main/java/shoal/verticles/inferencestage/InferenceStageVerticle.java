@@ -336,12 +336,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         LOG.warn("stage {} of layers {}: {}", task.stage(), task.layers(), failure.toString());
         member.coordinator()
                 .send(new Frame.StageFailed(
-                        task.pipeline(),
-                        task.epoch(),
-                        microBatch,
-                        sessions,
-                        codeOf(failure),
-                        bounded(failure)));
+                        task.pipeline(), task.epoch(), microBatch, sessions, codeOf(failure), bounded(failure)));
     }
 
     private static ErrorCode codeOf(Throwable failure) {
