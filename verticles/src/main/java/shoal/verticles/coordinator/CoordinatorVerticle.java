@@ -375,7 +375,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         waitingFor = "a canary token to pass through all stages";
         Promise<Void> passed = Promise.promise();
         int token = Math.max(0, known.tokenizer().beginOfText());
-        generations.run(known, planned, List.of(token), 1, Sampling.GREEDY, 0, "canary", new Generations.Listener() {
+        generations.run(known, planned, List.of(token), 1, Sampling.GREEDY, 0, new Generations.Listener() {
             @Override
             public boolean token(int sampled, float logProbability, List<TokenLogprob> top) {
                 return false;
