@@ -186,6 +186,11 @@ public final class InferenceStageVerticle extends VerticleBase {
     }
 
     private Future<Object> closeStage(Local.CloseStage wish) {
+        for (Member member : members.values()) {
+            if (member.task().layers().equals(wish.layers())) {
+                lost(member, "node " + endpoint.nodeId().toShortHex() + " has dropped layers " + wish.layers());
+            }
+        }
         dropIf(member -> member.task().layers().equals(wish.layers()));
         return compute.executeBlocking(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
     }
@@ -362,7 +367,7 @@ public final class InferenceStageVerticle extends VerticleBase {
                 if (next == null) {
                     take(activation, sent);
                 } else {
-                    next.send(activation).onComplete(_ -> sent.run()).onFailure(failure -> lost(member, failure));
+                    next.send(activation).onComplete(_ -> sent.run()).onFailure(failure -> lostNext(member, failure));
                 }
             }
             case Frame.OpenSequence open -> pass(member, open);
@@ -376,19 +381,20 @@ public final class InferenceStageVerticle extends VerticleBase {
         if (next == null) {
             take(frame, () -> {});
         } else {
-            next.send(frame).onFailure(failure -> lost(member, failure));
+            next.send(frame).onFailure(failure -> lostNext(member, failure));
         }
     }
 
-    private static void lost(Member member, Throwable failure) {
+    private static void lostNext(Member member, Throwable failure) {
+        lost(
+                member,
+                "the next stage " + Objects.requireNonNull(member.task().next()) + " is gone: " + bounded(failure));
+    }
+
+    private static void lost(Member member, String message) {
         Command.ExecuteTask task = member.task();
         member.coordinator()
                 .send(new Frame.StageFailed(
-                        task.pipeline(),
-                        task.epoch(),
-                        0,
-                        List.of(),
-                        ErrorCode.LOST,
-                        "the next stage " + Objects.requireNonNull(task.next()) + " is gone: " + bounded(failure)));
+                        task.pipeline(), task.epoch(), 0, List.of(), ErrorCode.LOST, message));
     }
 }

@@ -46,6 +46,9 @@ public final class StageHost implements AutoCloseable {
     private final int maxContext;
     private final CacheType cacheType;
     private final long memoryBytes;
+    /** Of the memory, what weights and caches may fill; others live on a machine that was not told how much to give. */
+    private final long fillBytes;
+
     /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
     private volatile List<Open> open = List.of();
 
@@ -69,6 +72,7 @@ public final class StageHost implements AutoCloseable {
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
         cacheType = CacheType.of(compute.cache());
         memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
+        fillBytes = compute.memoryBytes() == 0 ? memoryBytes / 2 : memoryBytes;
     }
 
     /** What the machine has; layers are mapped, so the heap's bound is not theirs. */
@@ -102,7 +106,7 @@ public final class StageHost implements AutoCloseable {
         long weights = all.stream()
                 .mapToLong(known -> known.stage().memory().weightsBytes())
                 .sum();
-        long share = (memoryBytes - weights) / Math.max(1, all.size());
+        long share = (fillBytes - weights) / Math.max(1, all.size());
         long context = Math.ceilDiv(stage.contextLength(), CacheShape.PAGE_POSITIONS);
         return (int) Math.clamp(share / Math.max(1, stage.pageBytes()), context, MAX_PAGES);
     }
