@@ -176,8 +176,8 @@ final class Batching {
         int from = sequence.dispatched;
         int to = Math.min(sequence.size(), from + most);
         Sequence parent = sequence.parent;
-        boolean begins = parent != null && sequence.inFlight == 0;
-        return new Slice(sequence.id(), from, to - from, to == sequence.size(), List.of(), begins ? parent.id() : 0);
+        long begunFrom = parent != null && sequence.inFlight == 0 ? parent.id() : 0;
+        return new Slice(sequence.id(), from, to - from, to == sequence.size(), List.of(), begunFrom);
     }
 
     /**
