@@ -46,13 +46,29 @@ final class KernelSymbols {
                         JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS, JAVA_INT,
                         ADDRESS, JAVA_LONG),
                 critical);
-        attendBytes = library.bind(
-                "shoal_attend_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT));
+        attendBytes =
+                library.bind("shoal_attend_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT));
         attend = library.bind(
                 "shoal_attend",
                 FunctionDescriptor.of(
-                        JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT,
-                        JAVA_INT, ADDRESS, ADDRESS, JAVA_INT, JAVA_FLOAT, JAVA_INT, JAVA_FLOAT, ADDRESS, ADDRESS),
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        ADDRESS,
+                        JAVA_LONG,
+                        JAVA_LONG,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        ADDRESS,
+                        ADDRESS,
+                        JAVA_INT,
+                        JAVA_FLOAT,
+                        JAVA_INT,
+                        JAVA_FLOAT,
+                        ADDRESS,
+                        ADDRESS),
                 critical);
     }
 

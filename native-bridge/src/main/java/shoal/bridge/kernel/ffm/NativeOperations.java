@@ -204,8 +204,8 @@ public final class NativeOperations implements HostOperations {
                 addresses = new long[2 * count];
             }
             for (int i = 0; i < count; i++) {
-                addresses[i] = sequence.page((first + i) * HostSequence.PAGE_POSITIONS)
-                        .address();
+                addresses[i] =
+                        sequence.page((first + i) * HostSequence.PAGE_POSITIONS).address();
             }
             return MemorySegment.ofArray(addresses);
         }

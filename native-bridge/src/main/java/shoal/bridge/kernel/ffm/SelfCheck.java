@@ -71,8 +71,8 @@ final class SelfCheck {
             float[] found = attention(operations, type, tokens, input);
             int at = Arrays.mismatch(expected, found);
             if (at >= 0) {
-                return "attention over a cache of type " + type + " gives " + found[at]
-                        + " where the plain loops give " + expected[at];
+                return "attention over a cache of type " + type + " gives " + found[at] + " where the plain loops give "
+                        + expected[at];
             }
         }
         return null;
