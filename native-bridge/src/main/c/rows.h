@@ -2,10 +2,9 @@
 #include "activations.h"
 #include "blocks.h"
 
-/* A row is read this far ahead: measured, see docs/adr/0007. */
-#ifndef AHEAD
-#define AHEAD 1024
-#endif
+/* Rows that are read at once, each from a part of the matrix of its own, and how far ahead: measured, see docs/adr/0014. */
+#define STREAMS 4
+#define AHEAD 512
 
 /* Sums of products of 16 blocks, apart for the first and the second half of each block. */
 struct products {
@@ -235,32 +234,51 @@ INLINE void row_group(int type, int count, const uint8_t *p, const uint8_t *x, i
     }
 }
 
-INLINE void multiply_rows(int type, int count, const uint8_t *w, int rows, int columns, const uint8_t *x, float *out, int out_stride) {
+/* Some rows, apart bytes from one to the next, times count tokens; the results lie apart_out numbers from each other. */
+INLINE void row_streams(int type, int count, int streams, const uint8_t *w, size_t apart, int columns, const uint8_t *x, float *out,
+                        int apart_out, int out_stride, uint8_t *last) {
     int blocks = columns / BLOCK;
     int group_bytes = LANES / type_parts(type) * type_bytes(type);
-    size_t row_bytes = (size_t)(blocks / type_parts(type)) * type_bytes(type);
-    uint8_t last[LANES * 34 + 64]; /* a group that is not whole, filled up with zeros */
-    memset(last, 0, sizeof last);
-    for (int r = 0; r < rows; r++) {
-        const uint8_t *p = w + r * row_bytes;
-        f16s lanes[4];
+    f16s lanes[STREAMS][2];
+#pragma GCC unroll 4
+    for (int s = 0; s < streams; s++) {
         for (int t = 0; t < count; t++) {
-            lanes[t] = f_zero();
+            lanes[s][t] = f_zero();
         }
-        int b = 0;
-        for (; b + LANES <= blocks; b += LANES, p += group_bytes) {
+    }
+    int b = 0;
+    for (; b + LANES <= blocks; b += LANES, w += group_bytes) {
+#pragma GCC unroll 4
+        for (int s = 0; s < streams; s++) {
             for (int ahead = 0; ahead < group_bytes; ahead += 64) {
-                _mm_prefetch((const char *)p + AHEAD + ahead, _MM_HINT_T0);
+                _mm_prefetch((const char *)w + s * apart + AHEAD + ahead, _MM_HINT_T0);
             }
-            row_group(type, count, p, x, b, columns, lanes);
+            row_group(type, count, w + s * apart, x, b, columns, lanes[s]);
         }
-        if (b < blocks) {
-            memcpy(last, p, (size_t)((blocks - b) / type_parts(type)) * type_bytes(type));
-            row_group(type, count, last, x, b, columns, lanes);
+    }
+    if (b < blocks) {
+        for (int s = 0; s < streams; s++) {
+            memcpy(last, w + s * apart, (size_t)((blocks - b) / type_parts(type)) * type_bytes(type));
+            row_group(type, count, last, x, b, columns, lanes[s]);
         }
+    }
+#pragma GCC unroll 4
+    for (int s = 0; s < streams; s++) {
         for (int t = 0; t < count; t++) {
-            out[(size_t)t * out_stride + r] = f_tree(lanes[t]);
+            out[(size_t)t * out_stride + s * apart_out] = f_tree(lanes[s][t]);
         }
     }
 }
 
+INLINE void multiply_rows(int type, int count, const uint8_t *w, int rows, int columns, const uint8_t *x, float *out, int out_stride) {
+    size_t row_bytes = (size_t)(columns / BLOCK / type_parts(type)) * type_bytes(type);
+    uint8_t last[LANES * 34 + 64]; /* a group that is not whole, filled up with zeros */
+    memset(last, 0, sizeof last);
+    int part = rows / STREAMS, r = 0;
+    for (; r < part; r++) {
+        row_streams(type, count, STREAMS, w + r * row_bytes, part * row_bytes, columns, x, out + r, part, out_stride, last);
+    }
+    for (r = part * STREAMS; r < rows; r++) {
+        row_streams(type, count, 1, w + r * row_bytes, 0, columns, x, out + r, 0, out_stride, last);
+    }
+}
