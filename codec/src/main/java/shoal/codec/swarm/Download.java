@@ -38,6 +38,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
     private static final double HOPELESS = 20;
     /** At most one piece in so many is asked for twice: less than a hundredth, with what else goes wrong. */
     private static final int PIECES_PER_SECOND_COPY = 125;
+
     private static final long SPARING_PATIENCE_NANOS = 2_000_000_000L;
     private static final long GUESSED_DELAY_NANOS = 200_000_000L;
     private static final long ENDGAME_INTERVAL_NANOS = 20_000_000L;

@@ -158,7 +158,8 @@ final class Uploads {
         long request = nextRequest++;
         long bytes = file.bytesOf(asked.firstBlock(), asked.blockCount());
         int frameBytes = Math.clamp(file.metainfo.pieceLength(), FRAME_BYTES, MAX_FRAME_BYTES);
-        requests.put(request, new Request(session, asked, bytes, frameBytes, file, firstPiece, pieceCount, new BitSet()));
+        requests.put(
+                request, new Request(session, asked, bytes, frameBytes, file, firstPiece, pieceCount, new BitSet()));
         scheduler.feed(new UploadScheduler.Input.Requested(session.key(), request, bytes));
     }
 
