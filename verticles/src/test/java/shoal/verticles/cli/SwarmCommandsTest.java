@@ -284,6 +284,8 @@ class SwarmCommandsTest {
             String address = "http://127.0.0.1:" + plain.getAddress().getPort() + "/model.gguf";
             JsonNode bare = fetch("a", address);
             assertEquals(bytes.length, bytes(bare, "http"));
+            JsonNode slow = fetch("slow", address, "--rate", "1000000");
+            assertTrue(slow.path("seconds").asDouble() >= bytes.length / 1e6, slow.toString());
             refused(
                     "only a server that gives ranges can be used",
                     "fetch",
