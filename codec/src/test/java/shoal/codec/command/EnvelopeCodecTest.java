@@ -195,7 +195,7 @@ class EnvelopeCodecTest {
                                 "vector",
                                 4711,
                                 CONTACT,
-                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36)))),
+                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36, 1L << 42)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
                 new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true)),
                 new Envelope.Success("GENERATE", "r", new Result.Generated(List.of(1), List.of(2, 3), " text", "eos")));

@@ -62,8 +62,7 @@ final class StagePlan {
     /** @throws IllegalArgumentException with the numbers, if the weights do not fit what is free */
     void checkMemory() {
         long freeBytes = device.freeBytes();
-        List<Long> needed =
-                neededBytes(program.cache().pageBytes() + program.valuesPerToken() * Float.BYTES, 0);
+        List<Long> needed = neededBytes(program.cache().pageBytes() + program.valuesPerToken() * Float.BYTES, 0);
         int layers = needed.size() - 1;
         if (needed.getLast() > freeBytes) {
             throw new IllegalArgumentException("this stage takes " + mib(needed.getLast()) + " of device memory, "
