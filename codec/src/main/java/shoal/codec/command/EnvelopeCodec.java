@@ -205,7 +205,8 @@ public final class EnvelopeCodec {
                             .put("id", device.id())
                             .put("name", device.name())
                             .put("driver", device.driver())
-                            .put("memory_bytes", device.memoryBytes());
+                            .put("memory_bytes", device.memoryBytes())
+                            .put("bytes_per_second", device.bytesPerSecond());
                 }
             }
             case Result.State state -> {
@@ -547,7 +548,8 @@ public final class EnvelopeCodec {
                                         device.text("id"),
                                         device.text("name"),
                                         device.text("driver"),
-                                        device.longValue("memory_bytes")))
+                                        device.longValue("memory_bytes"),
+                                        device.longOr("bytes_per_second", 0)))
                         : List.of());
     }
 

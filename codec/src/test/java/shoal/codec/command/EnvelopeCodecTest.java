@@ -186,7 +186,7 @@ class EnvelopeCodecTest {
                                 "vector",
                                 4711,
                                 CONTACT,
-                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36)))),
+                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36, 1L << 42)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
                 new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1")),
                 new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),

@@ -99,6 +99,15 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
                 && provider.devices().stream().anyMatch(device -> !device.processor());
     }
 
+    /** A device's {@link Kernels#copiedBytesPerSecond}, measured now; 0 if that fails. */
+    public static double measured(KernelProvider provider, DeviceInfo device) {
+        try (Kernels kernels = provider.open(new KernelSettings(device.id(), 1))) {
+            return kernels.copiedBytesPerSecond();
+        } catch (RuntimeException unusable) {
+            return 0;
+        }
+    }
+
     /** The kernels that compute on devices, the fastest first, whether they can run or not. */
     public static List<KernelProvider> deviceProviders() {
         return ServiceLoader.load(KernelProvider.class, KernelProvider.class.getClassLoader()).stream()

@@ -86,12 +86,16 @@ public final class StageHost implements AutoCloseable {
         return kernelsName;
     }
 
-    /** Devices that stages could run on beside the CPU. */
+    /** Devices that stages could run on beside the CPU; what GPUs copy is measured now, in a few milliseconds each. */
     public static List<Result.ComputeDevice> devices() {
         return KernelChoice.deviceProviders().stream()
-                .flatMap(provider -> provider.devices().stream())
-                .map(device ->
-                        new Result.ComputeDevice(device.id(), device.name(), device.driver(), device.memoryBytes()))
+                .flatMap(provider -> provider.devices().stream()
+                        .map(device -> new Result.ComputeDevice(
+                                device.id(),
+                                device.name(),
+                                device.driver(),
+                                device.memoryBytes(),
+                                device.processor() ? 0 : Math.round(KernelChoice.measured(provider, device)))))
                 .toList();
     }
 

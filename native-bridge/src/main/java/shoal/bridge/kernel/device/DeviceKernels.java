@@ -34,6 +34,7 @@ public final class DeviceKernels implements Kernels {
             GgmlType.MXFP4));
 
     private static final long COPIED_BYTES = 256 << 20;
+    private static final long COPIED_BY_CPU = 32 << 20;
     private static final int COPIES = 5;
 
     private final Device device;
@@ -95,13 +96,12 @@ public final class DeviceKernels implements Kernels {
         return device.info();
     }
 
-    /**
-     * How fast the device copies within its own memory, reads and writes counted: what a step that reads all weights can hope for.
-     * The best of a few copies of up to 256 MiB.
-     */
+    /** What a step that reads all weights can hope for: the best of a few copies of up to 256 MiB, of less where a CPU copies. */
+    @Override
     public double copiedBytesPerSecond() {
         synchronized (device) {
-            long bytes = Math.max(1, Math.min(COPIED_BYTES, device.freeBytes() / 4));
+            long bytes = Math.max(
+                    1, Math.min(device.info().processor() ? COPIED_BY_CPU : COPIED_BYTES, device.freeBytes() / 4));
             try (DeviceBuffer from = device.allocate(bytes);
                     DeviceBuffer to = device.allocate(bytes)) {
                 device.copy(from, to, bytes);

@@ -17,8 +17,8 @@ import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.kernel.Slot;
 import shoal.bridge.kernel.StageBatch;
+import shoal.bridge.kernel.StageLostException;
 import shoal.bridge.kernel.StageProgram;
-import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceKernels;
 
 /**
@@ -50,7 +50,7 @@ class CudaBindingTest {
                         "cuda:0 (Stand-in), CUDA 13.1",
                         "66.0 to 130.0, 264.0 to 328.0",
                         "held 0",
-                        "cuLaunchKernel of add: CUDA_ERROR_STAND_IN (700), lost"),
+                        "cuda:0 (Stand-in) is lost: cuLaunchKernel of add: CUDA_ERROR_STAND_IN (700)"),
                 output.lines().toList());
     }
 
@@ -70,8 +70,8 @@ class CudaBindingTest {
             System.out.println("held " + ((DeviceKernels) kernels).allocatedBytes());
             try {
                 run(kernels, in, out, true);
-            } catch (DeviceException failure) {
-                System.out.println(failure.getMessage() + (failure.lost() ? ", lost" : ""));
+            } catch (StageLostException failure) {
+                System.out.println(failure.getMessage());
             }
         }
     }
