@@ -394,7 +394,6 @@ public final class InferenceStageVerticle extends VerticleBase {
     private static void lost(Member member, String message) {
         Command.ExecuteTask task = member.task();
         member.coordinator()
-                .send(new Frame.StageFailed(
-                        task.pipeline(), task.epoch(), 0, List.of(), ErrorCode.LOST, message));
+                .send(new Frame.StageFailed(task.pipeline(), task.epoch(), 0, List.of(), ErrorCode.LOST, message));
     }
 }
