@@ -71,7 +71,10 @@ final class HostStage implements CompiledStage {
     @Override
     public synchronized void run(StageBatch batch) {
         int tokens = batch.tokenCount();
-        check(batch, tokens);
+        batch.check(
+                program,
+                sequence ->
+                        sequence instanceof HostSequence host && host.shape().equals(program.cache()));
         if (tokens == 0) {
             return;
         }
@@ -98,71 +101,6 @@ final class HostStage implements CompiledStage {
         }
         Slot output = program.output();
         MemorySegment.copy(buffer(output).values(), 0, batch.output(), FLOAT, 0, rows * output.width());
-    }
-
-    private void check(StageBatch batch, int tokens) {
-        for (int i = 0; i < batch.slices().size(); i++) {
-            StageBatch.Slice slice = batch.slices().get(i);
-            if (!(slice.sequence() instanceof HostSequence sequence)
-                    || !sequence.shape().equals(program.cache())) {
-                throw new IllegalArgumentException("slice " + i + " has a sequence that another stage opened");
-            }
-            if (slice.tokenCount() < 1 || slice.firstPosition() < 0 || slice.firstPosition() > sequence.length()) {
-                throw new IllegalArgumentException(
-                        "slice " + i + " has " + slice.tokenCount() + " tokens from position " + slice.firstPosition()
-                                + " on, its sequence holds " + sequence.length());
-            }
-            if ((long) slice.firstPosition() + slice.tokenCount() > sequence.capacity()) {
-                throw new IllegalArgumentException("slice " + i + " ends at position "
-                        + ((long) slice.firstPosition() + slice.tokenCount()) + ", its sequence has room for "
-                        + sequence.capacity());
-            }
-            for (int j = 0; j < i; j++) {
-                if (batch.slices().get(j).sequence() == sequence) {
-                    throw new IllegalArgumentException("slices " + j + " and " + i + " are of one sequence");
-                }
-            }
-        }
-        if (program.readsTokens()) {
-            int[] ids = batch.tokenIds();
-            if (ids == null || ids.length != tokens) {
-                throw new IllegalArgumentException("this stage takes " + tokens + " token ids");
-            }
-            Op.Embed embed = (Op.Embed) program.body().getFirst();
-            for (int id : ids) {
-                if (id < 0 || id >= embed.table().rows()) {
-                    throw new IllegalArgumentException("token id " + id + " is not in the vocabulary of "
-                            + embed.table().rows());
-                }
-            }
-        } else {
-            checkSize("input", batch.input(), tokens, program.input().width());
-        }
-        if (program.givesLogits()) {
-            for (int row : batch.logitRows()) {
-                if (row < 0 || row >= tokens) {
-                    throw new IllegalArgumentException("logits of token " + row + " of " + tokens + " are wanted");
-                }
-            }
-            checkSize(
-                    "output",
-                    batch.output(),
-                    batch.logitRows().length,
-                    program.output().width());
-        } else {
-            checkSize("output", batch.output(), tokens, program.output().width());
-        }
-    }
-
-    private static void checkSize(String name, @Nullable MemorySegment segment, int rows, int width) {
-        long expected = (long) rows * width * Float.BYTES;
-        if (segment == null || segment.byteSize() < expected) {
-            throw new IllegalArgumentException(name + " has " + (segment == null ? 0 : segment.byteSize()) + " bytes, "
-                    + rows + " rows of " + width + " values take " + expected);
-        }
-        if (expected > Integer.MAX_VALUE) {
-            throw new IllegalArgumentException(rows + " rows of " + width + " values in one batch are too many");
-        }
     }
 
     private void placeTokens(StageBatch batch, int tokens) {
