@@ -5,13 +5,22 @@ public interface CompiledStage extends AutoCloseable {
     /** Memory for one sequence of at most capacity positions; the caller closes it. */
     SequenceMemory openSequence(int capacity);
 
+    /** Pages of keys and values that its open sequences hold; one that several share counts once. */
+    int pagesInUse();
+
     /**
      * Runs the batch and fills its output. The result of a token depends on its own sequence alone, to the last bit: not on
      * the other slices, on how a prompt was cut into batches, or on the number of threads.
      *
      * @throws IllegalArgumentException if a shape, a position or a token id does not fit; nothing was computed then
+     * @throws StageLostException if what it computes on is gone
      */
     void run(StageBatch batch);
+
+    /** Which layers run where, if that is more than one place; else empty. */
+    default String placement() {
+        return "";
+    }
 
     @Override
     void close();

@@ -3,6 +3,7 @@ package shoal.bridge.model;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import shoal.bridge.kernel.CacheShape;
 import shoal.bridge.kernel.CompiledStage;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.kernel.StageBatch;
@@ -77,9 +78,24 @@ public final class Stage implements AutoCloseable {
         return (long) Float.BYTES * outputWidth() * (isLast() ? batch.wantedCount() : batch.tokenCount());
     }
 
+    /** Which layers run where, if that is more than one place; else empty. */
+    public String placement() {
+        return compiled.placement();
+    }
+
     /** Keys and values of a new sequence, empty; the caller closes it. */
     public SequenceMemory openSequence() {
         return compiled.openSequence(contextLength);
+    }
+
+    /** Pages of keys and values that its open sequences hold; one that several share counts once. */
+    public int pagesInUse() {
+        return compiled.pagesInUse();
+    }
+
+    /** Bytes of such a page, all layers together. */
+    public long pageBytes() {
+        return CacheShape.PAGE_POSITIONS * memory.cacheBytesPerToken();
     }
 
     /**
