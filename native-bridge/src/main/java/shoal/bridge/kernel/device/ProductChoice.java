@@ -98,7 +98,7 @@ final class ProductChoice {
             device.write(in.overwrite(tokens), 0, MemorySegment.ofArray(values));
             device.write(out, 0, MemorySegment.ofArray(results));
             quantiseFor(matrix, in, tokens);
-            launch(kernels, matrix, rows, room.matrix(matrix), in, room.nothing(), false, out, tokens, room.nothing());
+            launch(kernels, matrix, rows, room.matrix(matrix), in, room.nothing(), 0, out, tokens, room.nothing());
             device.read(out, 0, MemorySegment.ofArray(results));
         } finally {
             in.close();
@@ -125,7 +125,16 @@ final class ProductChoice {
         }
     }
 
-    /** Multiplies the first rows of a matrix with activations that were rounded if they have to be. */
+    /** As products.cl has them. */
+    static final int HAS_BIAS = 1;
+
+    static final int ADDS = 2;
+
+    /**
+     * Multiplies the first rows of a matrix with activations that were rounded if they have to be.
+     *
+     * @param flags {@link #HAS_BIAS}, and {@link #ADDS} if the result is to be added to what stands in out
+     */
     void launch(
             ProductKernels kernels,
             DeviceWeights weights,
@@ -133,7 +142,7 @@ final class ProductChoice {
             DeviceBuffer matrix,
             DeviceSlot in,
             DeviceBuffer bias,
-            boolean hasBias,
+            int flags,
             DeviceBuffer out,
             int tokens,
             DeviceBuffer nothing) {
@@ -154,6 +163,6 @@ final class ProductChoice {
                 new Argument.Whole(rows),
                 new Argument.Whole(weights.columns()),
                 new Argument.Whole(tokens),
-                new Argument.Whole(hasBias ? 1 : 0));
+                new Argument.Whole(flags));
     }
 }
