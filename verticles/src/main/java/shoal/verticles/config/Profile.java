@@ -70,7 +70,8 @@ public record Profile(
             String host,
             int port,
             int busPort,
-            @Nullable String secretFile) {
+            @Nullable String secretFile,
+            int drainSeconds) {
         public boolean isLoopback() {
             return address("cluster.host", host).isLoopbackAddress();
         }
@@ -157,13 +158,14 @@ public record Profile(
             int threads,
             long memoryBytes,
             int contextLength,
-            String cache) {
+            String cache,
+            long replayBytes) {
         public int threadCount() {
             return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         }
     }
 
-    public record Coordinator(@Nullable String model, int nodes, String activations) {
+    public record Coordinator(@Nullable String model, int nodes, String activations, int sequences, int queue) {
         public ActivationType activationType() {
             return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));
         }

@@ -233,20 +233,22 @@ final class HostStage implements CompiledStage {
         };
         int step = neighbours ? 2 : 1;
         int distance = neighbours ? 1 : pairs;
-        for (int t = 0; t < rows; t++) {
-            for (int head = 0; head < rope.heads(); head++) {
-                int base = t * rope.values().width() + head * rope.headSize();
-                for (int i = 0; i < pairs; i++) {
-                    float cos = turns[2 * (t * pairs + i)];
-                    float sin = turns[2 * (t * pairs + i) + 1];
-                    int first = base + i * step;
-                    float a = values[first];
-                    float b = values[first + distance];
-                    values[first] = a * cos - b * sin;
-                    values[first + distance] = a * sin + b * cos;
+        pool.ranges(rows, pieces(4L * rows * rope.heads() * pairs), (from, to) -> {
+            for (int t = from; t < to; t++) {
+                for (int head = 0; head < rope.heads(); head++) {
+                    int base = t * rope.values().width() + head * rope.headSize();
+                    for (int i = 0; i < pairs; i++) {
+                        float cos = turns[2 * (t * pairs + i)];
+                        float sin = turns[2 * (t * pairs + i) + 1];
+                        int first = base + i * step;
+                        float a = values[first];
+                        float b = values[first + distance];
+                        values[first] = a * cos - b * sin;
+                        values[first + distance] = a * sin + b * cos;
+                    }
                 }
             }
-        }
+        });
     }
 
     /** Per token and pair cosine and sine. StrictMath, since Math may differ in the last bit from machine to machine. */
@@ -266,9 +268,11 @@ final class HostStage implements CompiledStage {
     private void store(int layer, Slot keys, Slot values, int rows) {
         float[] k = buffer(keys).values();
         float[] v = buffer(values).values();
-        for (int t = 0; t < rows; t++) {
-            sequences[t].store(layer, positions[t], k, v, t * keys.width());
-        }
+        pool.ranges(rows, pieces(4L * rows * keys.width()), (from, to) -> {
+            for (int t = from; t < to; t++) {
+                sequences[t].store(layer, positions[t], k, v, t * keys.width());
+            }
+        });
     }
 
     private void attention(Op.Attention attention, int rows) {
@@ -345,10 +349,12 @@ final class HostStage implements CompiledStage {
         });
     }
 
-    private static void add(float[] term, float[] sum, int size) {
-        for (int i = 0; i < size; i++) {
-            sum[i] += term[i];
-        }
+    private void add(float[] term, float[] sum, int size) {
+        pool.ranges(size, pieces(size), (from, to) -> {
+            for (int i = from; i < to; i++) {
+                sum[i] += term[i];
+            }
+        });
     }
 
     private static void addGated(float[] term, float[] gate, float[] sum, int rows, int width) {
