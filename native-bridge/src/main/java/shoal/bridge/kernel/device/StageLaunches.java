@@ -277,7 +277,10 @@ final class StageLaunches {
                 "rope",
                 rows * heads * table.pairs(),
                 memory(room.slot(rope.values()).change()),
-                memory(other == null ? room.nothing() : room.slot(other.values()).change()),
+                memory(
+                        other == null
+                                ? room.nothing()
+                                : room.slot(other.values()).change()),
                 memory(room.description().buffer()),
                 memory(room.angles(table).buffer()),
                 whole(rope.values().width()),

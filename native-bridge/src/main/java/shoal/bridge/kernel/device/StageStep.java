@@ -71,8 +71,7 @@ sealed interface StageStep {
                     && all.get(at + 1) instanceof Op.Rope next
                     && next.table() == rope.table()
                     && next.headSize() == rope.headSize()
-                    && !next.values().equals(rope.values()) ->
-                new RopeBoth(rope, (Op.Rope) all.get(at + 1));
+                    && !next.values().equals(rope.values()) -> new RopeBoth(rope, (Op.Rope) all.get(at + 1));
             case Op.MatMul product -> {
                 if (at + 1 < to
                         && all.get(at + 1) instanceof Op.Add(Slot term, Slot sum)
