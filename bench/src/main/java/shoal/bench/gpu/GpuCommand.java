@@ -78,9 +78,9 @@ public final class GpuCommand extends BenchCommand {
             var report = new Report("gpu", Machine.described());
             var findings = new Findings(report);
             if (check) {
-                new GpuCheck(kernels, findings).run();
+                new GpuCheck(kernels, true, findings).run();
             }
-            new GpuBench(plan, kernels, findings).run();
+            new GpuBench(plan, kernels, true, findings).run();
             return report;
         }
     }

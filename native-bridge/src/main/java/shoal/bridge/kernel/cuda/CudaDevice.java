@@ -139,7 +139,7 @@ final class CudaDevice extends DriverDevice {
         }
         SequencedMap<Long, MemorySegment> targets = new LinkedHashMap<>();
         matrices.forEach((buffer, bytes) -> targets.put(handle(buffer), bytes));
-        CudaUpload.of(calls, context).run(targets);
+        new CudaUpload(calls, context).run(targets);
     }
 
     @Override

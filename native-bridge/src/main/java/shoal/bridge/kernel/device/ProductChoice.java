@@ -1,6 +1,7 @@
 package shoal.bridge.kernel.device;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -24,6 +25,7 @@ final class ProductChoice {
     private static final double TOLERANCE = 1e-4;
 
     private final Device device;
+    private boolean commonAlone;
     private final Map<GgmlType, ProductKernels> chosen = new EnumMap<>(GgmlType.class);
 
     ProductChoice(Device device) {
@@ -34,9 +36,15 @@ final class ProductChoice {
         return chosen.getOrDefault(type, ProductKernels.COMMON);
     }
 
+    /** From now on the common kernels multiply, whatever a device has of its own. */
+    void useCommonAlone() {
+        commonAlone = true;
+        chosen.clear();
+    }
+
     /** Decides about types that a program is the first to have. Its weights were uploaded. */
     void check(StageProgram program, StageResources room) {
-        ProductKernels own = device.products();
+        ProductKernels own = commonAlone ? ProductKernels.COMMON : device.products();
         for (Op op : StagePlan.allOperations(program)) {
             if (op instanceof Op.Embed) {
                 continue;
@@ -92,7 +100,7 @@ final class ProductChoice {
             values[i] = (float) random.nextDouble(-1, 1);
         }
         float[] results = new float[tokens * rows];
-        java.util.Arrays.fill(results, Float.NaN);
+        Arrays.fill(results, Float.NaN);
         var in = new DeviceSlot(device, matrix.columns());
         try (DeviceBuffer out = device.allocate((long) results.length * Float.BYTES)) {
             device.write(in.overwrite(tokens), 0, MemorySegment.ofArray(values));

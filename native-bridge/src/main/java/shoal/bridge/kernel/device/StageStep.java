@@ -88,7 +88,7 @@ sealed interface StageStep {
         };
     }
 
-    /** Whether a product with weights in blocks is the next to do something with a slot, or the next but other such readers. */
+    /** Whether the next operation that does something with a slot is a product with weights in blocks. */
     private static boolean roundedNext(List<Op> all, int from, Slot slot) {
         if (slot.width() % PART != 0) {
             return false;

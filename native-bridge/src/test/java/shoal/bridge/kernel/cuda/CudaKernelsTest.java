@@ -1,6 +1,7 @@
 package shoal.bridge.kernel.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -98,5 +99,13 @@ class CudaKernelsTest extends DeviceKernelsTest {
                 assertEquals(row, result[row]);
             }
         }
+    }
+
+    @Test
+    void measuresItsMemoryAndItsBus() {
+        long before = kernels.allocatedBytes();
+        assertTrue(kernels.copiedBytesPerSecond() > 0);
+        assertTrue(kernels.pinnedBytesPerSecond() > 0);
+        assertEquals(before, kernels.allocatedBytes());
     }
 }
