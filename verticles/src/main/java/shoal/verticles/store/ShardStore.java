@@ -13,7 +13,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -44,8 +43,14 @@ import shoal.codec.swarm.Bitfield;
  * a worker or virtual thread, never from an event loop. Safe for several threads.
  */
 public final class ShardStore implements AutoCloseable {
-    /** Written since data was last forced to disk; so much is hashed again after a crash, at most. */
-    static final long SYNC_EVERY_BYTES = 64L << 20;
+    /**
+     * Data is forced to disk so often, while more is written. What came since is hashed again after a crash, which takes a small part of
+     * the time that it took to come.
+     */
+    private static final long SYNC_EVERY_NANOS = 10_000_000_000L;
+
+    /** A file that has become whole is forced to disk so much later, unless the store is closed before. */
+    private static final long SETTLE_MILLIS = 2_000;
 
     private static final int BUFFER_BYTES = 1 << 20; // whole blocks
 
@@ -79,8 +84,12 @@ public final class ShardStore implements AutoCloseable {
         @Nullable Fingerprint fingerprint; // of whole files
 
         long unsyncedBytes;
+        long syncedNanos = System.nanoTime();
         boolean syncing;
+        boolean settling; // whole, and perhaps not on disk
         boolean closed;
+
+        @Nullable IOException syncFailure;
 
         Entry(Metainfo metainfo, Path path, FileChannel channel) {
             this.metainfo = metainfo;
@@ -266,6 +275,11 @@ public final class ShardStore implements AutoCloseable {
             held -= heldBytes(entry);
             remove(entry.metainfo.piecesRoot());
         }
+    }
+
+    /** What computes its hashes. */
+    public BlockHasher hasher() {
+        return hasher;
     }
 
     /** The directory of the store. */
@@ -489,36 +503,36 @@ public final class ShardStore implements AutoCloseable {
                 entry.verified.set(pieces[i]);
                 entry.unsyncedBytes += metainfo.pieces().sizeOf(pieces[i]);
             });
-            if (entry.unsyncedBytes < SYNC_EVERY_BYTES || entry.syncing) {
+            if (entry.syncFailure != null) {
+                throw entry.syncFailure;
+            }
+            if (entry.syncing || System.nanoTime() - entry.syncedNanos < SYNC_EVERY_NANOS) {
                 return right;
             }
             entry.syncing = true;
             entry.unsyncedBytes = 0;
         }
-        syncWhileOthersWrite(entry);
+        Thread.ofPlatform().daemon().name("store-sync").start(() -> syncWhileOthersWrite(entry));
         return right;
     }
 
     /** Which pieces, by index in pieces, have the size and the hash that they must have. */
     private BitSet right(Metainfo metainfo, int[] pieces, List<ByteBuffer> data) {
-        var right = new BitSet();
+        var sized = new ArrayList<Integer>();
         var runs = new ArrayList<ByteBuffer>();
         int blocks = 0;
         for (int i = 0; i < pieces.length; i++) {
             if (data.get(i).remaining() == metainfo.pieces().sizeOf(pieces[i])) {
-                right.set(i);
+                sized.add(i);
                 runs.add(data.get(i).duplicate());
                 blocks += metainfo.pieces().blockCountOf(pieces[i]);
             }
         }
         var leaves = new byte[Hash256.SIZE_BYTES * blocks];
         hasher.hash(runs, leaves, 0);
-        int at = 0;
-        for (int i = right.nextSetBit(0); i >= 0; i = right.nextSetBit(i + 1)) {
-            int end = at + Hash256.SIZE_BYTES * metainfo.pieces().blockCountOf(pieces[i]);
-            right.set(i, metainfo.isPiece(pieces[i], Arrays.copyOfRange(leaves, at, end)));
-            at = end;
-        }
+        var right = new BitSet();
+        metainfo.arePieces(sized.stream().mapToInt(i -> pieces[i]).toArray(), leaves, hasher).stream()
+                .forEach(j -> right.set(sized.get(j)));
         return right;
     }
 
@@ -532,12 +546,16 @@ public final class ShardStore implements AutoCloseable {
         return finish(piecesRoot, shards.resolve(entry(piecesRoot).metainfo.name()));
     }
 
-    /** {@link #finish} if all pieces are here; of a part, what is here is forced to disk and stays where it is. */
+    /**
+     * {@link #finish} if all pieces are here, but without waiting for the disk: that the file is known as whole is noted once it has
+     * been forced there, soon or when the store is closed. A crash before costs a hash of the file. Of a part, what is here is forced
+     * to disk and stays where it is.
+     */
     public synchronized StoredFile settle(Hash256 piecesRoot) throws IOException {
         Entry entry = entry(piecesRoot);
         synchronized (entry) {
             if (entry.map == null || entry.pieces().isFull()) {
-                return finish(piecesRoot);
+                return finish(piecesRoot, shards.resolve(entry.metainfo.name()), false);
             }
             sync(entry);
             return entry.view();
@@ -545,7 +563,11 @@ public final class ShardStore implements AutoCloseable {
     }
 
     /** The same, with a place of the caller's choice; on another file system it is copied there, and appears whole. */
-    public synchronized StoredFile finish(Hash256 piecesRoot, Path target) throws IOException {
+    public StoredFile finish(Hash256 piecesRoot, Path target) throws IOException {
+        return finish(piecesRoot, target, true);
+    }
+
+    private synchronized StoredFile finish(Hash256 piecesRoot, Path target, boolean durably) throws IOException {
         Entry entry = entry(piecesRoot);
         synchronized (entry) {
             if (entry.map == null) {
@@ -554,17 +576,55 @@ public final class ShardStore implements AutoCloseable {
             if (!entry.pieces().isFull()) {
                 throw new IllegalStateException(entry.metainfo.name() + " has only " + entry.pieces());
             }
-            sync(entry);
+            if (durably) {
+                sync(entry);
+            }
             forgetAllAt(target);
             FileWriter.moveOrCopy(entry.path, target);
-            FileWriter.syncDirectory(FileWriter.directoryOf(target));
             entry.map.close();
             entry.map = null;
             entry.path = target.toRealPath();
             entry.fingerprint = Fingerprint.of(target);
-            remember(entry.metainfo, target, entry.fingerprint);
+            if (durably) {
+                FileWriter.syncDirectory(FileWriter.directoryOf(target));
+                remember(entry.metainfo, target, entry.fingerprint);
+            }
             deletePartial(piecesRoot);
+            if (!durably) {
+                entry.settling = true;
+                Thread.ofPlatform().daemon().name("store-settle").start(() -> settleLater(entry));
+            }
             return entry.view();
+        }
+    }
+
+    private void settleLater(Entry entry) {
+        try {
+            Thread.sleep(SETTLE_MILLIS);
+            forceToDisk(entry);
+        } catch (IOException unproven) {
+            // not noted as known: the next start hashes it
+        } catch (InterruptedException ended) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Does nothing for a file that was moved away, or changed since. */
+    private void forceToDisk(Entry entry) throws IOException {
+        Fingerprint whole;
+        Path path;
+        synchronized (entry) {
+            whole = entry.fingerprint;
+            path = entry.path;
+            if (!entry.settling || entry.closed || whole == null) {
+                return;
+            }
+            entry.settling = false;
+        }
+        if (Files.exists(path) && Fingerprint.of(path).equals(whole)) {
+            entry.channel.force(true);
+            FileWriter.syncDirectory(FileWriter.directoryOf(path));
+            remember(entry.metainfo, path, whole);
         }
     }
 
@@ -770,6 +830,7 @@ public final class ShardStore implements AutoCloseable {
                 if (entry.map != null) {
                     sync(entry);
                 }
+                forceToDisk(entry);
                 entry.close();
             }
         }
@@ -856,23 +917,32 @@ public final class ShardStore implements AutoCloseable {
     }
 
     /** Forces to disk what is written by now; what is written meanwhile is noted again, as the log begins anew. */
-    private static void syncWhileOthersWrite(Entry entry) throws IOException {
+    private static void syncWhileOthersWrite(Entry entry) {
         Bitfield written;
         synchronized (entry) {
             written = entry.pieces();
         }
+        IOException failure = null;
         try {
             entry.channel.force(false);
-        } finally {
-            synchronized (entry) {
-                entry.syncing = false;
-            }
+        } catch (IOException broken) {
+            failure = broken;
         }
         synchronized (entry) {
+            entry.syncing = false;
+            entry.syncedNanos = System.nanoTime();
             PieceMap map = entry.map;
-            if (map != null && !entry.closed) {
-                map.prove(written, entry.pieces().minus(written));
+            if (map == null || entry.closed) {
+                return; // it has become whole meanwhile, or is gone
             }
+            try {
+                if (failure == null) {
+                    map.prove(written, entry.pieces().minus(written));
+                }
+            } catch (IOException broken) {
+                failure = broken;
+            }
+            entry.syncFailure = failure;
         }
     }
 
