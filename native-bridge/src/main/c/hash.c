@@ -6,7 +6,7 @@
 
 #include "shoal.h"
 
-enum { AVX512 = 1, AVX2 = 2, SHA_NI = 4, AT_ONCE = 8 };
+enum { AVX512 = 1, AVX2 = 2, SHA_NI = 4 };
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <cpuid.h>
@@ -239,143 +239,6 @@ NEW_INSTRUCTIONS static void sha256_one(const uint8_t *const *messages, size_t l
     sha256_ni(messages, length, out, 1);
 }
 
-/* ------------------------------------------------------------------------------------------ AVX-512 and SHA-NI at once */
-
-/* The SHA instructions keep one of the processor's vector pipes busy, wide lanes wait for their own results and leave pipes
- * idle: so 16 messages in lanes and a pair by SHA instructions, eight of its blocks for one of the lanes', share the pipes. */
-#define BOTH __attribute__((target("avx512f,avx512bw,sha")))
-
-/* Lanes' words stay in memory: registers are for the pair's. And what is written side by side is to stay side by side. */
-#define STAY __asm__ volatile("" ::: "memory")
-
-#define LANE_ROUND(a, b, c, d, e, f, g, h, t, more)                                                                   \
-    do {                                                                                                              \
-        __m512i s1 = _mm512_ternarylogic_epi32(                                                                       \
-                _mm512_ror_epi32(e, 6), _mm512_ror_epi32(e, 11), _mm512_ror_epi32(e, 25), 0x96);                      \
-        __m512i t1 = _mm512_add_epi32(_mm512_add_epi32(h, _mm512_add_epi32(w[t], _mm512_set1_epi32((int)k[t]))),      \
-                _mm512_add_epi32(_mm512_ternarylogic_epi32(e, f, g, 0xca), s1));                                      \
-        __m512i s0 = _mm512_ternarylogic_epi32(                                                                       \
-                _mm512_ror_epi32(a, 2), _mm512_ror_epi32(a, 13), _mm512_ror_epi32(a, 22), 0x96);                      \
-        d = _mm512_add_epi32(d, t1);                                                                                  \
-        h = _mm512_add_epi32(t1, _mm512_add_epi32(s0, _mm512_ternarylogic_epi32(a, b, c, 0xe8)));                     \
-        if (more) {                                                                                                   \
-            __m512i x = w[((t) + 1) & 15], y = w[((t) + 14) & 15];                                                    \
-            x = _mm512_ternarylogic_epi32(                                                                            \
-                    _mm512_ror_epi32(x, 7), _mm512_ror_epi32(x, 18), _mm512_srli_epi32(x, 3), 0x96);                  \
-            y = _mm512_ternarylogic_epi32(                                                                            \
-                    _mm512_ror_epi32(y, 17), _mm512_ror_epi32(y, 19), _mm512_srli_epi32(y, 10), 0x96);                \
-            w[t] = _mm512_add_epi32(                                                                                  \
-                    _mm512_add_epi32(w[t], w[((t) + 9) & 15]), _mm512_add_epi32(x, y));                               \
-        }                                                                                                             \
-    } while (0)
-
-/* Rounds 4 i to 4 i + 3 of a block of the pair; i is 0 to 15. */
-#define PAIR_ROUNDS(i)                                                                                                \
-    do {                                                                                                              \
-        if ((i) == 0) {                                                                                               \
-            for (int s = 0; s < 2; s++) {                                                                             \
-                abef0[s] = abef[s];                                                                                   \
-                cdgh0[s] = cdgh[s];                                                                                   \
-                for (int j = 0; j < 4; j++)                                                                           \
-                    m[s][j] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(pair[s] + 16 * j)), turned);         \
-            }                                                                                                         \
-        }                                                                                                             \
-        FOUR_ROUNDS(i)                                                                                                \
-        if ((i) < 12) {                                                                                               \
-            FOUR_WORDS(i)                                                                                             \
-        }                                                                                                             \
-        if ((i) == 15) {                                                                                              \
-            for (int s = 0; s < 2; s++) {                                                                             \
-                abef[s] = _mm_add_epi32(abef[s], abef0[s]);                                                           \
-                cdgh[s] = _mm_add_epi32(cdgh[s], cdgh0[s]);                                                           \
-                pair[s] += 64;                                                                                        \
-            }                                                                                                         \
-        }                                                                                                             \
-    } while (0)
-
-#define BOTH_ROUND(a, b, c, d, e, f, g, h, t, more) \
-    LANE_ROUND(a, b, c, d, e, f, g, h, t, more);    \
-    PAIR_ROUNDS((2 * (t)) & 15);                    \
-    STAY;                                           \
-    PAIR_ROUNDS((2 * (t) + 1) & 15);                \
-    STAY
-
-#define BOTH_EIGHT(t, more)                                     \
-    BOTH_ROUND(a, b, c, d, e, f, g, h, (t), more);              \
-    BOTH_ROUND(h, a, b, c, d, e, f, g, (t) + 1, more);          \
-    BOTH_ROUND(g, h, a, b, c, d, e, f, (t) + 2, more);          \
-    BOTH_ROUND(f, g, h, a, b, c, d, e, (t) + 3, more);          \
-    BOTH_ROUND(e, f, g, h, a, b, c, d, (t) + 4, more);          \
-    BOTH_ROUND(d, e, f, g, h, a, b, c, (t) + 5, more);          \
-    BOTH_ROUND(c, d, e, f, g, h, a, b, (t) + 6, more);          \
-    BOTH_ROUND(b, c, d, e, f, g, h, a, (t) + 7, more)
-
-/* Takes steps * 64 bytes of each of 16 messages and steps * 512 bytes of each of a pair. */
-BOTH static void sha256_compress_both(
-        uint32_t *lane_state, const uint8_t **messages, uint32_t pair_state[][8], const uint8_t **pair, size_t steps) {
-    const int streams = 2;
-    const __m128i turned = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
-    __m128i abef[2], cdgh[2], abef0[2], cdgh0[2], m[2][4];
-    __m512i w[16];
-    for (int s = 0; s < 2; s++) {
-        __m128i dcba = _mm_loadu_si128((const __m128i *)pair_state[s]);
-        __m128i hgfe = _mm_loadu_si128((const __m128i *)(pair_state[s] + 4));
-        __m128i cdab = _mm_shuffle_epi32(dcba, 0xb1), efgh = _mm_shuffle_epi32(hgfe, 0x1b);
-        abef[s] = _mm_alignr_epi8(cdab, efgh, 8);
-        cdgh[s] = _mm_blend_epi16(efgh, cdab, 0xf0);
-    }
-    for (size_t step = 0; step < steps; step++) {
-        transpose_bytes16(messages, w);
-        for (int i = 0; i < 16; i++) {
-            messages[i] += 64;
-            __builtin_prefetch(messages[i] + 192);
-        }
-        __asm__ volatile("" : : "r"(w) : "memory");
-        __m512i a = _mm512_load_si512(lane_state), b = _mm512_load_si512(lane_state + 16);
-        __m512i c = _mm512_load_si512(lane_state + 32), d = _mm512_load_si512(lane_state + 48);
-        __m512i e = _mm512_load_si512(lane_state + 64), f = _mm512_load_si512(lane_state + 80);
-        __m512i g = _mm512_load_si512(lane_state + 96), h = _mm512_load_si512(lane_state + 112);
-        const uint32_t *k = SHA256_K;
-        for (; k < SHA256_K + 48; k += 16) {
-            BOTH_EIGHT(0, 1);
-            BOTH_EIGHT(8, 1);
-        }
-        BOTH_EIGHT(0, 0);
-        BOTH_EIGHT(8, 0);
-        const __m512i last[8] = {a, b, c, d, e, f, g, h};
-        for (int i = 0; i < 8; i++)
-            _mm512_store_si512(lane_state + 16 * i, _mm512_add_epi32(_mm512_load_si512(lane_state + 16 * i), last[i]));
-    }
-    for (int s = 0; s < 2; s++) {
-        __m128i feba = _mm_shuffle_epi32(abef[s], 0x1b), dchg = _mm_shuffle_epi32(cdgh[s], 0xb1);
-        _mm_storeu_si128((__m128i *)pair_state[s], _mm_blend_epi16(feba, dchg, 0xf0));
-        _mm_storeu_si128((__m128i *)(pair_state[s] + 4), _mm_alignr_epi8(dchg, feba, 8));
-    }
-}
-
-/* 32 messages of the same length, a multiple of 512: the first half in lanes, the other in pairs, one pair after the other. */
-BOTH static void sha256_both(const uint8_t *const *messages, size_t length, uint8_t *out) {
-    _Alignas(64) uint32_t state[8 * 16];
-    uint8_t tail[32][128];
-    const uint8_t *at[32];
-    size_t blocks = 0;
-    for (int i = 0; i < 32; i++) blocks = sha256_tail(at[i] = messages[i], length, tail[i]);
-    for (int i = 0; i < 8 * 16; i++) state[i] = SHA256_START[i / 16];
-    for (int i = 16; i < 32; i += 2) {
-        uint32_t pair_state[2][8];
-        for (int s = 0; s < 2; s++) memcpy(pair_state[s], SHA256_START, 32);
-        sha256_compress_both(state, at, pair_state, at + i, length / 512);
-        const uint8_t *tails[2] = {tail[i], tail[i + 1]};
-        sha256_compress_ni(pair_state, tails, blocks, 2);
-        for (int s = 0; s < 2; s++)
-            for (int word = 0; word < 8; word++) put_big(out + 32 * (i + s) + 4 * word, pair_state[s][word]);
-    }
-    for (int i = 0; i < 16; i++) at[i] = tail[i];
-    sha256_compress16(state, at, blocks);
-    for (int i = 0; i < 16; i++)
-        for (int word = 0; word < 8; word++) put_big(out + 32 * i + 4 * word, state[16 * word + i]);
-}
-
 /* ---------------------------------------------------------------------------------------------------- choosing */
 
 static uint64_t xgetbv(void) {
@@ -393,11 +256,10 @@ static int32_t find_variants(void) {
     uint64_t saved = xgetbv();
     if ((saved & 6) == 6 && (b & 1u << 5)) found |= AVX2;
     if ((saved & 0xe6) == 0xe6 && (b & 1u << 16) && (b & 1u << 30)) found |= AVX512;
-    if ((found & AVX512) && (found & SHA_NI)) found |= AT_ONCE;
     return found;
 }
 
-/* Which of AVX512, AVX2 and SHA_NI processor and operating system offer; AT_ONCE where the first and the last are there. Asked once: in a virtual machine cpuid takes microseconds. */
+/* Which of AVX512, AVX2 and SHA_NI processor and operating system offer. Asked once: in a virtual machine cpuid takes microseconds. */
 int32_t shoal_hash_variants(void) {
     static int32_t found = -1;
     int32_t known = __atomic_load_n(&found, __ATOMIC_RELAXED);
@@ -409,13 +271,10 @@ int32_t shoal_hash_variants(void) {
 }
 
 /* SHA-256 of count messages of the same length: 32 bytes each to out. With wide lanes, the last ones may idle; with SHA_NI added
- * to variant, its pairs take what would leave more than a few idle; with AT_ONCE too, both work at the same time wherever there are
- * 32 messages. Returns 0, or -1 if the variant is not one of those above. */
+ * to variant, its pairs take what would leave more than a few idle. Returns 0, or -1 if the variant is not one of those above. */
 int32_t shoal_sha256(int32_t variant, const uint8_t *const *messages, size_t count, size_t length, uint8_t *out) {
     if (variant == 0 || (variant & ~shoal_hash_variants())) return -1;
     size_t done = 0;
-    if ((variant & AT_ONCE) && length % 512 == 0)
-        for (; count - done >= 32; done += 32) sha256_both(messages + done, length, out + 32 * done);
     const size_t lanes = variant & AVX512 ? 16 : variant & AVX2 ? 8 : 0;
     /* a wide pass costs about what 2/3 of its lanes cost in pairs */
     const size_t enough = variant & SHA_NI ? lanes * 3 / 4 : 1;

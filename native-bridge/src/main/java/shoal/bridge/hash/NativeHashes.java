@@ -19,9 +19,6 @@ final class NativeHashes {
     static final int AVX2 = 2;
     static final int SHA_NI = 4;
 
-    /** Lanes and pairs in the same instructions' stream. */
-    static final int AT_ONCE = 8;
-
     private final MethodHandle sha256;
     private final MethodHandle blake3;
     private final int variants;
@@ -51,9 +48,6 @@ final class NativeHashes {
         var ways = new ArrayList<Integer>();
         int pairs = variants & SHA_NI;
         if (pairs != 0) {
-            if ((variants & AT_ONCE) != 0) {
-                ways.add(AVX512 | SHA_NI | AT_ONCE);
-            }
             if ((variants & AVX512) != 0) {
                 ways.add(AVX512 | SHA_NI);
             }
@@ -78,7 +72,7 @@ final class NativeHashes {
         if ((variant & SHA_NI) != 0) {
             names.add("sha-ni");
         }
-        return "native-" + String.join((variant & AT_ONCE) != 0 ? "&" : "+", names);
+        return "native-" + String.join("+", names);
     }
 
     /** @param messages count addresses; all segments are native */

@@ -9,7 +9,7 @@ import io.vertx.core.http.ClientAuth;
 import io.vertx.core.internal.ContextInternal;
 import io.vertx.core.internal.VertxInternal;
 import io.vertx.core.net.ClientSSLOptions;
-import io.vertx.core.net.PemKeyCertOptions;
+import io.vertx.core.net.KeyCertOptions;
 import io.vertx.core.net.QuicClient;
 import io.vertx.core.net.QuicClientConfig;
 import io.vertx.core.net.QuicConfig;
@@ -58,21 +58,18 @@ public final class QuicEndpoint {
     public static final String PROTOCOL = "shoal/1";
 
     private static final Logger LOG = LoggerFactory.getLogger(QuicEndpoint.class);
-    /** Without a packet for so long a connection is lost; as long as it is of use, pings see to it that there is one. */
-    static final Duration IDLE_TIMEOUT = Duration.ofSeconds(10);
-
-    private static final Duration PING_INTERVAL = Duration.ofSeconds(2);
-    /** A connection on which no stream is open is kept for so long. */
-    private static final Duration UNUSED_TIMEOUT = Duration.ofSeconds(60);
+    private static final Patience PATIENCE =
+            new Patience(Duration.ofSeconds(10), Duration.ofSeconds(2), Duration.ofSeconds(60));
 
     private static final long CONNECTION_WINDOW_BYTES = 64L << 20;
-    private static final long STREAM_WINDOW_BYTES = 32L << 20;
+    private static final long STREAM_WINDOW_BYTES = Long.getLong("shoal.sw", 32L << 20);
     private static final int MAX_STREAMS = 4096;
     private static final int MAX_CONNECTIONS = 1024;
 
     private final VertxInternal vertx;
     private final Identity identity;
     private final Settings settings;
+    private final Patience patience;
     private final ContextInternal loop;
     private final Map<StreamKind, Acceptor> acceptors = new EnumMap<>(StreamKind.class);
     private final Map<NodeId, PeerConnection> peers = new HashMap<>();
@@ -86,6 +83,15 @@ public final class QuicEndpoint {
     private @Nullable QuicClient client;
     private Endpoint bound;
     private long pings = -1;
+
+    /**
+     * How long it waits for others.
+     *
+     * @param idle without a packet for so long a connection is lost
+     * @param ping between two pings, which see to it that there are packets as long as a connection is of use
+     * @param unused a connection on which no stream is open is of use for so long
+     */
+    record Patience(Duration idle, Duration ping, Duration unused) {}
 
     private record Acceptor(Context owner, Consumer<FrameStream> handler) {}
 
@@ -105,10 +111,11 @@ public final class QuicEndpoint {
             String software,
             String protocol) {}
 
-    private QuicEndpoint(Vertx vertx, Identity identity, Settings settings) {
+    private QuicEndpoint(Vertx vertx, Identity identity, Settings settings, Patience patience) {
         this.vertx = (VertxInternal) vertx;
         this.identity = identity;
         this.settings = settings;
+        this.patience = patience;
         this.loop = this.vertx.createEventLoopContext();
         this.greeting = new Greeting(this, settings);
         this.bound = settings.bind() == null ? new Endpoint("0.0.0.0", 0) : settings.bind();
@@ -116,30 +123,32 @@ public final class QuicEndpoint {
 
     /** Opens the endpoint. Fails with one line if the port is taken. */
     public static Future<QuicEndpoint> open(Vertx vertx, Identity identity, Settings settings) {
-        var endpoint = new QuicEndpoint(vertx, identity, settings);
+        return open(vertx, identity, settings, PATIENCE);
+    }
+
+    static Future<QuicEndpoint> open(Vertx vertx, Identity identity, Settings settings, Patience patience) {
+        var endpoint = new QuicEndpoint(vertx, identity, settings, patience);
         Promise<QuicEndpoint> opened = endpoint.vertx.promise();
         endpoint.loop.runOnContext(_ -> endpoint.start()
                 .onSuccess(_ ->
-                        endpoint.pings = endpoint.vertx.setPeriodic(PING_INTERVAL.toMillis(), _ -> endpoint.ping()))
+                        endpoint.pings = endpoint.vertx.setPeriodic(patience.ping().toMillis(), _ -> endpoint.ping()))
                 .map(endpoint)
                 .onComplete(opened));
         return opened.future();
     }
 
-    /** Whoever does not acknowledge is gone: the transport gives the connection up after {@link #IDLE_TIMEOUT}. */
+    /** Whoever does not acknowledge is gone: the transport gives the connection up when its time is over. */
     private void ping() {
         long now = System.nanoTime();
         for (PeerConnection peer : List.copyOf(connections)) {
-            if (peer.isUsed(now, UNUSED_TIMEOUT.toNanos())) {
+            if (peer.isUsed(now, patience.unused().toNanos())) {
                 peer.ping();
             }
         }
     }
 
     private Future<Void> start() {
-        var keys = new PemKeyCertOptions()
-                .addCertValue(Buffer.buffer(identity.certificatePem()))
-                .addKeyValue(Buffer.buffer(identity.keyPem()));
+        KeyCertOptions keys = KeyCertOptions.wrap(new OneKeyManager(identity));
         TrustOptions trust = TrustOptions.wrap(new SelfSignedTrustManager());
         List<String> protocols = List.of(settings.protocol(), Greeting.VERSION_PROTOCOL);
         var clientConfig = new QuicClientConfig();
@@ -197,12 +206,12 @@ public final class QuicEndpoint {
         }
     }
 
-    private static void tune(QuicConfig transport) {
+    private void tune(QuicConfig transport) {
         transport.setInitialMaxData(CONNECTION_WINDOW_BYTES);
         transport.setInitialMaxStreamDataBidiLocal(STREAM_WINDOW_BYTES);
         transport.setInitialMaxStreamDataBidiRemote(STREAM_WINDOW_BYTES);
         transport.setInitialMaxStreamsBidi(MAX_STREAMS);
-        transport.setMaxIdleTimeout(IDLE_TIMEOUT);
+        transport.setMaxIdleTimeout(patience.idle());
     }
 
     Vertx vertx() {
