@@ -24,7 +24,6 @@ final class Rivals {
                 new Libtorrent(true, 65_536),
                 new Libtorrent(true, 4 << 20),
                 new Libtorrent(false, 65_536),
-                new Libtorrent(false, 1 << 20),
                 new Libtorrent(false, 4 << 20),
                 new Libtorrent(false, 16 << 20),
                 new Aria2(),

@@ -23,8 +23,7 @@ def session(encrypted, listen):
         "allowed_enc_level": int(lt.enc_level.rc4 if encrypted else lt.enc_level.both),
         "prefer_rc4": encrypted,
         "alert_mask": 0,
-        # at its best on a fast path: no uTP, room for what is asked for ahead
-        "enable_outgoing_utp": False, "enable_incoming_utp": False,
+        # at its best on a fast path: room for what is asked for ahead
         "max_out_request_queue": 3000, "max_allowed_in_request_queue": 4000, "request_queue_time": 10,
         "send_buffer_watermark": 16 << 20, "send_buffer_low_watermark": 1 << 20, "send_buffer_watermark_factor": 200,
         "max_queued_disk_bytes": 64 << 20,
