@@ -44,6 +44,7 @@ class HouseTest {
             "verticles.shardloader",
             "verticles.inferencestage",
             "verticles.command",
+            "verticles.guard",
             "verticles.fileserver",
             "verticles.push",
             "verticles.coordinator",
@@ -145,6 +146,7 @@ class HouseTest {
                 "bridge.model.text",
                 "bridge.model.sampling");
         may("verticles.command", "codec.command", "codec.metainfo");
+        may("verticles.guard", "codec.command");
         may("verticles.fileserver", "codec.metainfo");
         may("verticles.push", "codec.metainfo", "codec.swarm");
         may(
@@ -212,7 +214,18 @@ class HouseTest {
         may("bench.report");
         may("bench.scale", "bench.report", "codec.swarm.world");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
-        may("bench.gpu", "bench.report", "bridge.kernel", "bridge.kernel.device", "codec.gguf");
+        may(
+                "bench.gpu",
+                "bench.report",
+                "bridge.kernel",
+                "bridge.kernel.device",
+                "bridge.kernel.host",
+                "bridge.kernel.scalar",
+                "bridge.make",
+                "bridge.model",
+                "bridge.model.arch",
+                "codec.base",
+                "codec.gguf");
         may(
                 "bench.race",
                 "bench.report",

@@ -93,18 +93,20 @@ public sealed interface Command {
     }
 
     /**
-     * Open a session on a stage, or close it. Carries no prompt: tokens and activations go by QUIC.
+     * Be a stage of a pipeline under an epoch, or be it no longer. Carries no prompt: tokens and activations go by QUIC. What a stage of the
+     * same place and layers holds from older epochs stays.
      *
+     * @param pipeline what frames call it
      * @param stage index of this stage in the pipeline, from 0
      * @param shardId whose layers the stage runs
      * @param infoHash of the shard, so that it can be loaded if it is missing
      * @param next who gets the activations; null for the last stage, which samples
      * @param coordinator who gets sampled tokens and failures
-     * @param contextLength most positions that the session may take
-     * @param close whether the session is over and may be dropped
+     * @param contextLength most positions that a sequence may take
+     * @param close whether the node is to be that stage no longer
      */
     record ExecuteTask(
-            long session,
+            long pipeline,
             Epoch epoch,
             int stage,
             int shardId,
@@ -112,7 +114,6 @@ public sealed interface Command {
             Hash256 infoHash,
             @Nullable Contact next,
             Contact coordinator,
-            Sampling sampling,
             ActivationType activations,
             int contextLength,
             boolean close)
@@ -125,6 +126,38 @@ public sealed interface Command {
             requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
             requireRange("context_length", contextLength, 1, Frame.Activation.MAX_POSITION);
         }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /**
+     * Be ready to take over a stage at once: its layers are loaded; run them for a moment, so that all code on the way is compiled,
+     * and open connections to those who would be next to it.
+     *
+     * @param neighbours the stages before and behind, where there are any, and the coordinator
+     */
+    record StandBy(int shardId, LayerRange layers, Hash256 infoHash, List<Contact> neighbours) implements Command {
+        public static final String NAME = "STAND_BY";
+        public static final int MAX_NEIGHBOURS = 8;
+
+        public StandBy {
+            requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
+            requireRange("neighbours", neighbours.size(), 0, MAX_NEIGHBOURS);
+            neighbours = List.copyOf(neighbours);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** Told to all: the sender, a node, is up and takes work. */
+    record NodeReady() implements Command {
+        public static final String NAME = "NODE_READY";
 
         @Override
         public String name() {
@@ -167,12 +200,14 @@ public sealed interface Command {
      *
      * @param size of what it needs, in bytes
      * @param secondsLeft at the rate of late; null while that says nothing
+     * @param layersReady how many of its layers, from the first on, the sender has taken over already; null while it has opened none
      */
     record ShardProgress(
             int shardId,
             long verifiedBytes,
             long size,
-            @Nullable Integer secondsLeft) implements Command {
+            @Nullable Integer secondsLeft,
+            @Nullable Integer layersReady) implements Command {
         public static final String NAME = "SHARD_PROGRESS";
         public static final int MAX_SECONDS_LEFT = 31_536_000;
 
@@ -181,6 +216,9 @@ public sealed interface Command {
             requireRange("verified_bytes", verifiedBytes, 0, size);
             if (secondsLeft != null) {
                 requireRange("seconds_left", secondsLeft, 0, MAX_SECONDS_LEFT);
+            }
+            if (layersReady != null) {
+                requireRange("layers_ready", layersReady, 0, LayerRange.MAX_LAYERS);
             }
         }
 
@@ -198,7 +236,9 @@ public sealed interface Command {
             GetCapabilities.NAME,
             Status.NAME,
             ExecuteTask.NAME,
+            StandBy.NAME,
             Generate.NAME,
             ShardLoaded.NAME,
-            ShardProgress.NAME);
+            ShardProgress.NAME,
+            NodeReady.NAME);
 }

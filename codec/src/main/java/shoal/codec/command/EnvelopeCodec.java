@@ -103,7 +103,7 @@ public final class EnvelopeCodec {
             case Command.Status() -> {}
             case Command.ExecuteTask task -> {
                 params.put("task_type", Command.ExecuteTask.TASK_TYPE);
-                params.put("session", Long.toHexString(task.session()));
+                params.put("pipeline", Long.toHexString(task.pipeline()));
                 params.put("epoch", task.epoch().number());
                 params.put("stage", task.stage());
                 params.put("shard_id", task.shardId());
@@ -113,11 +113,18 @@ public final class EnvelopeCodec {
                     params.set("next", contact(task.next()));
                 }
                 params.set("coordinator", contact(task.coordinator()));
-                params.set("sampling", sampling(task.sampling()));
                 params.put("activations", task.activations().name());
                 params.put("context_length", task.contextLength());
                 params.put("close", task.close());
             }
+            case Command.StandBy stand -> {
+                params.put("shard_id", stand.shardId());
+                params.set("layers", layers(stand.layers()));
+                params.put("info_hash", stand.infoHash().toHex());
+                ArrayNode neighbours = params.putArray("neighbours");
+                stand.neighbours().forEach(each -> neighbours.add(contact(each)));
+            }
+            case Command.NodeReady() -> {}
             case Command.Generate generate -> {
                 params.put("prompt", generate.prompt());
                 params.put("max_tokens", generate.maxTokens());
@@ -133,6 +140,9 @@ public final class EnvelopeCodec {
                 params.put("size", progress.size());
                 if (progress.secondsLeft() != null) {
                     params.put("seconds_left", progress.secondsLeft());
+                }
+                if (progress.layersReady() != null) {
+                    params.put("layers_ready", progress.layersReady());
                 }
             }
         }
@@ -195,7 +205,8 @@ public final class EnvelopeCodec {
                             .put("id", device.id())
                             .put("name", device.name())
                             .put("driver", device.driver())
-                            .put("memory_bytes", device.memoryBytes());
+                            .put("memory_bytes", device.memoryBytes())
+                            .put("bytes_per_second", device.bytesPerSecond());
                 }
             }
             case Result.State state -> {
@@ -206,9 +217,18 @@ public final class EnvelopeCodec {
                 json.put("uptime_seconds", state.uptimeSeconds());
             }
             case Result.TaskAccepted task -> {
-                json.put("session", Long.toHexString(task.session()));
+                json.put("pipeline", Long.toHexString(task.pipeline()));
                 json.put("stage", task.stage());
                 json.put("status", task.open() ? "open" : "closed");
+                if (task.open()) {
+                    json.put("pages", task.pages());
+                    json.put("fresh", task.fresh());
+                    json.put("order", task.order());
+                }
+            }
+            case Result.StandsBy stands -> {
+                json.put("shard_id", stands.shardId());
+                json.put("status", "ready");
             }
             case Result.Generated generated -> {
                 generated.promptTokens().forEach(json.putArray("prompt_tokens")::add);
@@ -372,6 +392,13 @@ public final class EnvelopeCodec {
             case Command.GetCapabilities.NAME -> new Command.GetCapabilities();
             case Command.Status.NAME -> new Command.Status();
             case Command.ExecuteTask.NAME -> executeTask(params);
+            case Command.StandBy.NAME ->
+                new Command.StandBy(
+                        params.integer("shard_id"),
+                        params.layers("layers"),
+                        params.hash("info_hash"),
+                        params.list("neighbours", Fields::asContact));
+            case Command.NodeReady.NAME -> new Command.NodeReady();
             case Command.Generate.NAME ->
                 new Command.Generate(
                         params.text("prompt"),
@@ -387,7 +414,8 @@ public final class EnvelopeCodec {
                         params.integer("shard_id"),
                         params.longValue("verified_bytes"),
                         params.longValue("size"),
-                        params.integerOrNull("seconds_left"));
+                        params.integerOrNull("seconds_left"),
+                        params.integerOrNull("layers_ready"));
             default ->
                 throw new MalformedException(
                         "Unknown command " + name + ". Known are " + String.join(", ", Command.NAMES) + ".");
@@ -400,7 +428,7 @@ public final class EnvelopeCodec {
             throw new MalformedException("task_type is '" + type + "', allowed is " + Command.ExecuteTask.TASK_TYPE);
         }
         return new Command.ExecuteTask(
-                params.session("session"),
+                params.number("pipeline"),
                 new Epoch(params.integer("epoch")),
                 params.integer("stage"),
                 params.integer("shard_id"),
@@ -408,7 +436,6 @@ public final class EnvelopeCodec {
                 params.hash("info_hash"),
                 params.contactOrNull("next"),
                 params.contact("coordinator"),
-                sampling(params.objectOrEmpty("sampling")),
                 params.activationType("activations"),
                 params.integer("context_length"),
                 params.flagOr("close", false));
@@ -479,9 +506,13 @@ public final class EnvelopeCodec {
                         json.longValue("uptime_seconds"));
             case Command.ExecuteTask.NAME ->
                 new Result.TaskAccepted(
-                        json.session("session"),
+                        json.number("pipeline"),
                         json.integer("stage"),
-                        json.text("status").equals("open"));
+                        json.text("status").equals("open"),
+                        json.integerOr("pages", 0),
+                        json.flagOr("fresh", true),
+                        json.textOr("order", ""));
+            case Command.StandBy.NAME -> new Result.StandsBy(json.integer("shard_id"));
             case Command.Generate.NAME ->
                 new Result.Generated(
                         json.integers("prompt_tokens"),
@@ -517,7 +548,8 @@ public final class EnvelopeCodec {
                                         device.text("id"),
                                         device.text("name"),
                                         device.text("driver"),
-                                        device.longValue("memory_bytes")))
+                                        device.longValue("memory_bytes"),
+                                        device.longOr("bytes_per_second", 0)))
                         : List.of());
     }
 
@@ -601,7 +633,7 @@ public final class EnvelopeCodec {
             throw wrong(key, "true or false");
         }
 
-        long session(String key) {
+        long number(String key) {
             try {
                 return Long.parseUnsignedLong(text(key), 16);
             } catch (NumberFormatException notHex) {
@@ -665,15 +697,19 @@ public final class EnvelopeCodec {
         }
 
         Contact contact(String key) {
-            Fields contact = object(key);
-            if (!(contact.json.get("endpoints") instanceof ArrayNode texts)) {
-                throw contact.wrong("endpoints", "a list of addresses");
+            return object(key).asContact();
+        }
+
+        /** These fields as they stand in a contact. */
+        Contact asContact() {
+            if (!(json.get("endpoints") instanceof ArrayNode texts)) {
+                throw wrong("endpoints", "a list of addresses");
             }
             var endpoints = new ArrayList<Endpoint>();
             for (JsonNode text : texts) {
                 endpoints.add(Endpoint.parse(text.asString()));
             }
-            return new Contact(contact.node("node_id"), endpoints);
+            return new Contact(node("node_id"), endpoints);
         }
 
         @Nullable Contact contactOrNull(String key) {

@@ -66,14 +66,25 @@ public sealed interface Result {
      * @param id as users name it: {@code opencl:0}
      * @param name as its driver tells it
      * @param driver with its version
+     * @param bytesPerSecond that it copies within its memory, reads and writes counted; 0 where it was not measured
      */
-    record ComputeDevice(String id, String name, String driver, long memoryBytes) {}
+    record ComputeDevice(String id, String name, String driver, long memoryBytes, long bytesPerSecond) {}
 
     /** To STATUS. */
     record State(NodeId node, String role, String state, int sessions, long uptimeSeconds) implements Result {}
 
-    /** To EXECUTE_TASK: {@code status} is "open" or "closed". */
-    record TaskAccepted(long session, int stage, boolean open) implements Result {}
+    /**
+     * To EXECUTE_TASK: {@code status} is "open" or "closed".
+     *
+     * @param pages of 16 positions of keys and values that the stage has room for
+     * @param fresh whether it knows nothing of earlier epochs
+     * @param order in which its kernels add numbers: those of the same order compute the same bits
+     */
+    record TaskAccepted(long pipeline, int stage, boolean open, int pages, boolean fresh, String order)
+            implements Result {}
+
+    /** To STAND_BY: {@code status} is "ready". */
+    record StandsBy(int shardId) implements Result {}
 
     /** To GENERATE. */
     record Generated(List<Integer> promptTokens, List<Integer> tokens, String text, String stopped) implements Result {

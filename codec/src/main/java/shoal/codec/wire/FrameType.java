@@ -30,20 +30,34 @@ public enum FrameType {
     CANCEL_REQUEST(0x2a, StreamKind.PIECES, 48),
     PLACED(0x2e, StreamKind.PIECES, 48),
     FOLLOWERS(0x2f, StreamKind.PIECES, 160 * 1024),
-    TOKEN_BATCH(0x30, StreamKind.STAGE, 32 * 1024),
-    ACTIVATION(0x31, StreamKind.STAGE, Frame.Activation.HEADER_BYTES + Frame.Activation.MAX_VALUES_BYTES),
-    TOKEN_SAMPLED(0x32, StreamKind.STAGE, 512),
-    STAGE_FAILED(0x33, StreamKind.STAGE, 2 * 1024),
+    TOKEN_BATCH(0x30, StreamKind.STAGE, 64 * 1024),
+    ACTIVATION(
+            0x31,
+            StreamKind.STAGE,
+            Frame.Activation.HEADER_BYTES
+                    + (23 + 4 * Slice.MAX_DRAFTED) * Slice.MAX_SLICES
+                    + 2 * Frame.GenerationStarted.MAX_STAGES
+                    + Frame.Activation.MAX_VALUES_BYTES),
+    TOKENS_SAMPLED(0x32, StreamKind.STAGE, 512 * 1024),
+    STAGE_FAILED(0x33, StreamKind.STAGE, 4 * 1024),
     SEQUENCE_TOKENS(0x34, StreamKind.STAGE, 32 * 1024),
+    OPEN_SEQUENCE(0x35, StreamKind.STAGE, Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
+    REPLAY(0x36, StreamKind.STAGE, 8 * 1024),
+    RELEASE(0x37, StreamKind.STAGE, 16 * 1024),
     GENERATE(
             0x40,
             StreamKind.GENERATE,
             Frame.Generate.MAX_PROMPT_BYTES + Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
     GENERATION_STARTED(0x41, StreamKind.GENERATE, 20 * 1024 * 1024),
     GENERATED_TOKEN(0x42, StreamKind.GENERATE, 32 * 1024),
-    GENERATION_DONE(0x43, StreamKind.GENERATE, 32 * 1024);
+    GENERATION_DONE(0x43, StreamKind.GENERATE, 32 * 1024),
+    BEAT(0x50, StreamKind.WATCH, 8),
+    BEAT_BACK(0x51, StreamKind.WATCH, 16),
+    RELIEVED(0x52, StreamKind.WATCH, 4),
+    REST(0x53, StreamKind.WATCH, 1),
+    RESTED(0x54, StreamKind.WATCH, 2);
 
-    private static final FrameType[] BY_NUMBER = new FrameType[0x44];
+    private static final FrameType[] BY_NUMBER = new FrameType[0x55];
 
     static {
         for (FrameType type : values()) {
@@ -94,13 +108,21 @@ public enum FrameType {
                             FOLLOWERS,
                             TOKEN_BATCH,
                             ACTIVATION,
-                            TOKEN_SAMPLED,
+                            TOKENS_SAMPLED,
                             STAGE_FAILED,
                             SEQUENCE_TOKENS,
+                            OPEN_SEQUENCE,
+                            REPLAY,
+                            RELEASE,
                             GENERATE,
                             GENERATION_STARTED,
                             GENERATED_TOKEN,
-                            GENERATION_DONE -> false;
+                            GENERATION_DONE,
+                            BEAT,
+                            BEAT_BACK,
+                            RELIEVED,
+                            REST,
+                            RESTED -> false;
                 };
         boolean keepsAlive = this == PING && stream == StreamKind.CONTROL;
         return kind == stream || pushed || keepsAlive || this == REFUSED;

@@ -125,23 +125,11 @@ class EnvelopeCodecTest {
                         HASH,
                         CONTACT,
                         CONTACT,
-                        new Sampling(0.5f, 40, 0.9f, 0.1f, Long.MIN_VALUE),
                         ActivationType.F16,
                         512,
                         false),
                 new Command.ExecuteTask(
-                        7,
-                        Epoch.FIRST,
-                        3,
-                        3,
-                        new LayerRange(6, 7),
-                        HASH,
-                        null,
-                        CONTACT,
-                        Sampling.GREEDY,
-                        ActivationType.F32,
-                        512,
-                        true),
+                        7, Epoch.FIRST, 3, 3, new LayerRange(6, 7), HASH, null, CONTACT, ActivationType.F32, 512, true),
                 new Command.Generate("Once \"upon\" a time 🐟\n", 48, Sampling.GREEDY),
                 new Command.Generate(
                         "Once",
@@ -163,8 +151,11 @@ class EnvelopeCodecTest {
                                 5,
                                 -1)),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
-                new Command.ShardProgress(3, 10, 20, null),
-                new Command.ShardProgress(3, 10, 20, 5));
+                new Command.ShardProgress(3, 10, 20, null, null),
+                new Command.ShardProgress(3, 10, 20, 5, 2),
+                new Command.StandBy(3, new LayerRange(4, 7), HASH, List.of(CONTACT, CONTACT)),
+                new Command.StandBy(0, new LayerRange(0, 0), HASH, List.of()),
+                new Command.NodeReady());
     }
 
     @ParameterizedTest
@@ -195,9 +186,10 @@ class EnvelopeCodecTest {
                                 "vector",
                                 4711,
                                 CONTACT,
-                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36)))),
+                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36, 1L << 42)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
-                new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true)),
+                new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1")),
+                new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),
                 new Envelope.Success("GENERATE", "r", new Result.Generated(List.of(1), List.of(2, 3), " text", "eos")));
     }
 

@@ -1,5 +1,6 @@
 package shoal.verticles.bus;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -76,11 +77,37 @@ public sealed interface Local {
             Map<Source, Long> bytesBySource)
             implements Local {}
 
+    /**
+     * A fetch knows what it is about, and the file is begun in the store.
+     *
+     * @param wanted the hash that was asked for
+     */
+    record FetchBegun(Hash256 wanted, Hash256 piecesRoot) implements Local {}
+
+    /** Somebody waits for these pieces: they are to be fetched before others, in their order. */
+    record FetchFirst(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Local {}
+
     /** These pieces of a file are now in the store. */
     record PiecesVerified(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Local {}
 
     /** A whole file is in the store. */
     record FileStored(Hash256 piecesRoot, Hash256 infoHash, String name, long size) implements Local {}
+
+    /**
+     * May these bytes be sent, by another way than that of pieces? The answer comes when it is their turn under the limits.
+     *
+     * @param to for whom, by any name; each has the same share
+     * @param bytes at most 1 GiB
+     */
+    record AskUpload(String to, long bytes) implements Local {}
+
+    /** They may; once they are sent, or can't be, an {@link UploadSent} with this ticket must follow. */
+    record UploadTurn(long ticket) implements Local {}
+
+    record UploadSent(long ticket) implements Local {}
+
+    /** Nobody of this name is sent to any more. */
+    record UploadLeft(String to) implements Local {}
 
     /** Ask the DHT who provides a key. */
     record FindProviders(Hash256 key) implements Local {}
@@ -98,6 +125,7 @@ public sealed interface Local {
      *
      * @param shardId null for layers that are no numbered shard
      * @param here the verified bytes of a sparse file; null for a whole one
+     * @param coming what to wait with for bytes that are not here yet; null if nothing comes any more
      */
     record OpenStage(
             Path file,
@@ -105,8 +133,31 @@ public sealed interface Local {
             Hash256 infoHash,
             LayerRange layers,
             @Nullable Integer shardId,
-            @Nullable List<ByteRange> here)
-            implements Local {}
+            @Nullable List<ByteRange> here,
+            @Nullable Coming coming)
+            implements Local {
+        /** Of a file that lies there. */
+        public OpenStage(
+                Path file,
+                Hash256 piecesRoot,
+                Hash256 infoHash,
+                LayerRange layers,
+                @Nullable Integer shardId,
+                @Nullable List<ByteRange> here) {
+            this(file, piecesRoot, infoHash, layers, shardId, here, null);
+        }
+    }
+
+    /** Bytes of a file that is being fetched. Called from any thread but an event loop. */
+    interface Coming {
+        boolean holds(long offset, long size);
+
+        /** Waits until these bytes are here and verified. @throws IOException in one line if they won't come */
+        void await(long offset, long size) throws IOException, InterruptedException;
+
+        /** So many layers, from the first on, have been taken over: the stage waits for the next. */
+        void layersReady(int count);
+    }
 
     /** The stage runs. */
     record StageOpened(LayerRange layers, long memoryBytes, String kernels) implements Local {}
@@ -141,6 +192,9 @@ public sealed interface Local {
     /** Which node runs which layers. */
     record StageOf(NodeId node, LayerRange layers) {}
 
+    /** This process is to end: hand over what others gave it to do. */
+    record Leave() implements Local {}
+
     /** A process of the cluster is gone. */
     record MemberLost(NodeId node) implements Local {}
 
@@ -165,9 +219,10 @@ public sealed interface Local {
      * @param maxTokens at most so many; 0 for as many as the context has room for
      * @param stop texts that end the generation, and are not part of it
      * @param chances whether each token's log probability is told
+     * @param user who asks: generations of one user share what others leave
      */
     record StartGeneration(
-            String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop, boolean chances)
+            String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop, boolean chances, String user)
             implements Local {}
 
     /** The generation runs. */
@@ -197,6 +252,7 @@ public sealed interface Local {
          * @param stopped true for an end that the model or a stop text chose, false for the limit
          * @param stages that computed the last token
          * @param recoveries how often other machines took over for one that was lost
+         * @param exact whether all machines that computed for it compute the same bits
          */
         record Ended(
                 String text,
@@ -205,7 +261,8 @@ public sealed interface Local {
                 long firstTokenMicros,
                 long totalMicros,
                 List<StageRun> stages,
-                int recoveries)
+                int recoveries,
+                boolean exact)
                 implements GenerationNews {}
 
         record Broken(ErrorCode code, String message) implements GenerationNews {}

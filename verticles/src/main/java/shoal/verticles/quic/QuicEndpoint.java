@@ -62,7 +62,7 @@ public final class QuicEndpoint {
             new Patience(Duration.ofSeconds(10), Duration.ofSeconds(2), Duration.ofSeconds(60));
 
     private static final long CONNECTION_WINDOW_BYTES = 64L << 20;
-    private static final long STREAM_WINDOW_BYTES = Long.getLong("shoal.sw", 32L << 20);
+    private static final long STREAM_WINDOW_BYTES = 32L << 20;
     private static final int MAX_STREAMS = 4096;
     private static final int MAX_CONNECTIONS = 1024;
 

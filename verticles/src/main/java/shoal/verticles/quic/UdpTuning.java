@@ -27,19 +27,19 @@ import io.vertx.core.spi.metrics.TransportMetrics;
  */
 final class UdpTuning {
     /** Fits the loopback interface's packets with room; nothing else is known to carry it. */
-    static final int LOOPBACK_PAYLOAD_BYTES = Integer.getInteger("shoal.udp", 16_000);
+    static final int LOOPBACK_PAYLOAD_BYTES = 16_000;
 
     /** Fits Ethernet's 1,500 bytes behind IPv6 and UDP headers. */
     static final int NETWORK_PAYLOAD_BYTES = 1_452;
 
     /** A datagram that is larger than the receive buffer is lost without a word, so all endpoints can take the largest. */
-    private static final int RECEIVE_BUFFER_BYTES = LOOPBACK_PAYLOAD_BYTES + 384;
+    private static final int RECEIVE_BUFFER_BYTES = 16_384;
 
     /** Datagrams in one call of the system, recvmmsg, where there is epoll. */
-    private static final int RECEIVED_TOGETHER = Integer.getInteger("shoal.rx", 16);
+    private static final int RECEIVED_TOGETHER = 16;
 
-    private static final int FLUSH_BYTES = Integer.getInteger("shoal.fl", 256 * 1024);
-    private static final int SOCKET_BUFFER_BYTES = Integer.getInteger("shoal.sb", 4 << 20);
+    private static final int FLUSH_BYTES = 256 * 1024;
+    private static final int SOCKET_BUFFER_BYTES = 4 << 20;
 
     private UdpTuning() {}
 
