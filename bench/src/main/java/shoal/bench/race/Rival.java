@@ -25,4 +25,11 @@ interface Rival {
      * @param out a new directory
      */
     List<String> receiver(Path file, Path work, int port, String ready, Path out) throws IOException;
+
+    /**
+     * Bytes of the file that the server sent, counted by itself; null if it does not tell. Asked when it has ended.
+     *
+     * @param lastLine of its output, empty if there is none
+     */
+    @Nullable Long uploadedBytes(Path work, String lastLine) throws IOException;
 }

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** Shoal, and those it is compared with. All but Shoal take part where they are installed. */
@@ -21,8 +22,10 @@ final class Rivals {
         return List.of(
                 new Shoal(java, jar),
                 new Libtorrent(true, 65_536),
+                new Libtorrent(true, 4 << 20),
                 new Libtorrent(false, 65_536),
                 new Libtorrent(false, 4 << 20),
+                new Libtorrent(false, 16 << 20),
                 new Aria2(),
                 new Rsync(),
                 new Curl());
@@ -54,6 +57,7 @@ final class Rivals {
     /** {@code shoal seed} and {@code shoal fetch}, as a user runs them: each a new process. */
     record Shoal(Path java, Path jar) implements Rival {
         private static final Pattern PORT = Pattern.compile("\"port\":(\\d+)");
+        private static final Pattern UPLOADED = Pattern.compile("\"uploaded\":(\\d+)");
         private static final Pattern HASH = Pattern.compile("\"info_hash\":\"([0-9a-f]{64})\"");
 
         @Override
@@ -97,6 +101,12 @@ final class Rivals {
                     "--out",
                     out.toString(),
                     "--json");
+        }
+
+        @Override
+        public @Nullable Long uploadedBytes(Path work, String lastLine) {
+            Matcher matcher = UPLOADED.matcher(lastLine);
+            return matcher.find() ? Long.valueOf(matcher.group(1)) : null;
         }
 
         private static String first(Pattern pattern, String text) {
@@ -171,7 +181,28 @@ final class Rivals {
                     encrypted ? "yes" : "no",
                     String.valueOf(port));
         }
+
+        @Override
+        public @Nullable Long uploadedBytes(Path work, String lastLine) {
+            return lastLine.startsWith("uploaded ") ? Long.valueOf(lastLine.substring("uploaded ".length())) : null;
+        }
     }
+
+    /** The sum of the numbers that a pattern finds in a log. */
+    private static @Nullable Long sum(Path log, Pattern number) throws IOException {
+        if (!Files.exists(log)) {
+            return null;
+        }
+        try (Stream<String> lines = Files.lines(log)) {
+            return lines.map(number::matcher)
+                    .filter(Matcher::find)
+                    .mapToLong(matcher -> Long.parseLong(matcher.group(1)))
+                    .sum();
+        }
+    }
+
+    private static final Pattern NGINX_SENT = Pattern.compile("^(\\d+)$");
+    private static final Pattern RSYNC_SENT = Pattern.compile("sent (\\d+) bytes");
 
     /** nginx with TLS; also for {@link Aria2}. */
     static List<String> nginx(Path file, Path work, int port) throws IOException, InterruptedException {
@@ -200,7 +231,7 @@ final class Rivals {
         Files.writeString(settings, String.format("""
                         daemon off; master_process off; pid %1$s/nginx.pid; error_log %1$s/nginx.log;
                         events { worker_connections 64; }
-                        http { access_log off; sendfile on; client_body_temp_path %1$s; proxy_temp_path %1$s; fastcgi_temp_path %1$s;
+                        http { log_format sent '$body_bytes_sent'; access_log %1$s/sent.log sent; sendfile on; client_body_temp_path %1$s; proxy_temp_path %1$s; fastcgi_temp_path %1$s;
                           uwsgi_temp_path %1$s; scgi_temp_path %1$s;
                           server { listen 127.0.0.1:%2$d ssl; ssl_certificate %3$s; ssl_certificate_key %4$s; root %5$s; } }
                         """, work, port, certificate, key, file.getParent()));
@@ -232,6 +263,11 @@ final class Rivals {
         @Override
         public @Nullable String readySign() {
             return null;
+        }
+
+        @Override
+        public @Nullable Long uploadedBytes(Path work, String lastLine) throws IOException {
+            return sum(work.resolve("sent.log"), NGINX_SENT);
         }
 
         @Override
@@ -267,6 +303,11 @@ final class Rivals {
         @Override
         public @Nullable String readySign() {
             return null;
+        }
+
+        @Override
+        public @Nullable Long uploadedBytes(Path work, String lastLine) throws IOException {
+            return sum(work.resolve("sent.log"), NGINX_SENT);
         }
 
         @Override
@@ -314,6 +355,11 @@ final class Rivals {
         @Override
         public @Nullable String readySign() {
             return null;
+        }
+
+        @Override
+        public @Nullable Long uploadedBytes(Path work, String lastLine) throws IOException {
+            return sum(work.resolve("rsync.log"), RSYNC_SENT);
         }
 
         @Override

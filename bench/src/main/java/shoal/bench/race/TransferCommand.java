@@ -62,12 +62,28 @@ public final class TransferCommand extends BenchCommand {
     @Option(names = "--only", paramLabel = "TEXT", description = "Only rivals whose name contains this, and Shoal.")
     private String only = "";
 
+    @Option(
+            names = "--no-warm",
+            negatable = true,
+            description = "Leave out the shard of 64 MiB between processes that run already.")
+    private boolean warm = true;
+
     @Option(names = "--dir", paramLabel = "DIR", description = "Where to work; else a temporary directory.")
     private @Nullable Path directory;
 
-    /** @param anonBytes the most memory that one receiver's processes had, without what lies in the page cache */
+    /**
+     * One transfer.
+     *
+     * @param anonBytes the most memory that one receiver's processes had, without what lies in the page cache
+     * @param uploadedBytes that the server sent, as it says itself; null if it does not
+     */
     private record Outcome(
-            double seconds, double serverCpu, double receiverCpu, long anonBytes, long serverAnonBytes) {}
+            double seconds,
+            double serverCpu,
+            double receiverCpu,
+            long anonBytes,
+            long serverAnonBytes,
+            @Nullable Long uploadedBytes) {}
 
     @Override
     protected Report measure() throws Exception {
@@ -103,11 +119,15 @@ public final class TransferCommand extends BenchCommand {
             }
             for (int size : sizes) {
                 Path file = Files.createDirectories(work.resolve("served")).resolve("file-" + size + ".bin");
-                make(file, (long) size << 20);
+                make(file, (long) size << 20, 20_261);
                 for (int count : leechers) {
                     race(report, found, file, work, size, count);
                 }
                 Files.delete(file);
+            }
+            if (warm) {
+                progress("64 MiB between warm processes");
+                WarmStart.measure(report, java, jar, work, TransferCommand::make);
             }
         } finally {
             delete(work);
@@ -133,6 +153,7 @@ public final class TransferCommand extends BenchCommand {
                     }
                 } finally {
                     delete(work.resolve("side"));
+                    Rivals.runs("sync"); // nobody pays for what another has left to be written
                 }
             }
         }
@@ -145,7 +166,8 @@ public final class TransferCommand extends BenchCommand {
                 "server CPU s/GiB", outcome.serverCpu / (bytes * count / GIB),
                 "receiver CPU s/GiB", outcome.receiverCpu / (bytes * count / GIB),
                 "receiver MB", outcome.anonBytes / 1e6,
-                "server MB", outcome.serverAnonBytes / 1e6));
+                "server MB", outcome.serverAnonBytes / 1e6,
+                "copies sent", copies(outcome.uploadedBytes, bytes)));
         Map.Entry<Rival, Outcome> shoal = best.entrySet().stream()
                 .filter(each -> each.getKey() instanceof Rivals.Shoal)
                 .findFirst()
@@ -165,6 +187,11 @@ public final class TransferCommand extends BenchCommand {
         });
     }
 
+    /** How often the file left the server. */
+    private static Object copies(@Nullable Long uploadedBytes, double bytes) {
+        return uploadedBytes == null ? "-" : uploadedBytes / bytes;
+    }
+
     private static Outcome run(Rival rival, Path file, Path work, int count) throws IOException, InterruptedException {
         int port = freePort();
         Process server = new ProcessBuilder(rival.server(file, work, port))
@@ -179,6 +206,7 @@ public final class TransferCommand extends BenchCommand {
             } else {
                 ready = awaitLine(server, sign);
             }
+            var output = new LastLine(server);
             var commands = new ArrayList<List<String>>();
             for (int i = 0; i < count; i++) {
                 Path out = Files.createDirectories(work.resolve("out-" + i));
@@ -220,10 +248,29 @@ public final class TransferCommand extends BenchCommand {
                 requireSame(file, work.resolve("out-" + i));
                 cpu += childSeconds(new String(receiver.getInputStream().readAllBytes(), StandardCharsets.US_ASCII));
             }
-            return new Outcome(seconds, cpuSeconds(server.pid()) - serverBefore, cpu, anon, serverAnon);
+            double serverCpu = cpuSeconds(server.pid()) - serverBefore;
+            end(server); // it tells its count at the end
+            return new Outcome(seconds, serverCpu, cpu, anon, serverAnon, rival.uploadedBytes(work, output.await()));
         } finally {
             receivers.forEach(TransferCommand::end);
             end(server);
+        }
+    }
+
+    /** What a server says last; read all along, so that it never waits for its reader. */
+    private static final class LastLine {
+        private final Thread reader;
+        private volatile String line = "";
+
+        LastLine(Process server) {
+            reader = Thread.ofVirtual()
+                    .start(() ->
+                            server.inputReader(StandardCharsets.UTF_8).lines().forEach(next -> line = next));
+        }
+
+        String await() throws InterruptedException {
+            reader.join(TimeUnit.SECONDS.toMillis(5));
+            return line;
         }
     }
 
@@ -337,8 +384,8 @@ public final class TransferCommand extends BenchCommand {
         return lines.isEmpty() ? "it said nothing" : lines.getLast();
     }
 
-    private static void make(Path file, long size) throws IOException {
-        var random = new SplittableRandom(20_261);
+    private static void make(Path file, long size, long seed) throws IOException {
+        var random = new SplittableRandom(seed);
         var part = new byte[1 << 20];
         try (FileChannel out = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
             for (long at = 0; at < size; at += part.length) {

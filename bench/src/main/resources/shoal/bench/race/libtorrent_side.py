@@ -1,8 +1,10 @@
 # One side of a transfer by libtorrent's Python binding, for ./shoal bench transfer.
-#   libtorrent_side.py seed FILE TORRENT PIECE_BYTES ENCRYPTED PORT   makes a v2 torrent, seeds it, prints "ready <info-hash>"
+#   libtorrent_side.py seed FILE TORRENT PIECE_BYTES ENCRYPTED PORT   makes a v2 torrent, seeds it, prints "ready <info-hash>",
+#                                                                     and when it is ended "uploaded <bytes>"
 #   libtorrent_side.py fetch TORRENT OUT ENCRYPTED PORT               fetches it from 127.0.0.1:PORT, ends when all is verified
 #   libtorrent_side.py make FILE TORRENT PIECE_BYTES                  only makes it, prints its v2 info-hash
 import os
+import signal
 import sys
 import time
 
@@ -21,6 +23,10 @@ def session(encrypted, listen):
         "allowed_enc_level": int(lt.enc_level.rc4 if encrypted else lt.enc_level.both),
         "prefer_rc4": encrypted,
         "alert_mask": 0,
+        # at its best on a fast path: room for what is asked for ahead
+        "max_out_request_queue": 3000, "max_allowed_in_request_queue": 4000, "request_queue_time": 10,
+        "send_buffer_watermark": 16 << 20, "send_buffer_low_watermark": 1 << 20, "send_buffer_watermark_factor": 200,
+        "max_queued_disk_bytes": 64 << 20,
     })
 
 
@@ -44,8 +50,11 @@ def main():
         running = session(encrypted == "yes", "127.0.0.1:" + port)
         handle = running.add_torrent({"ti": info, "save_path": os.path.dirname(path), "flags": lt.torrent_flags.seed_mode})
         print("ready", info.info_hashes().v2, flush=True)
-        while True:
-            time.sleep(1)
+        ended = []
+        signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+        while not ended:
+            time.sleep(0.05)
+        print("uploaded", handle.status().total_payload_upload, flush=True)
     else:
         torrent, out, encrypted, port = sys.argv[2:6]
         running = session(encrypted == "yes", "127.0.0.1:0")

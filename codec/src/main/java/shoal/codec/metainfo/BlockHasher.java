@@ -1,6 +1,8 @@
 package shoal.codec.metainfo;
 
 import java.nio.ByteBuffer;
+import java.security.DigestException;
+import java.security.MessageDigest;
 import java.util.List;
 import shoal.codec.base.Hash256;
 
@@ -25,6 +27,23 @@ public interface BlockHasher {
             count += hash(run, hashes, offset + count * Hash256.SIZE_BYTES);
         }
         return count;
+    }
+
+    /**
+     * One level up in many trees: node i becomes the SHA-256 of nodes 2 i and 2 i + 1.
+     *
+     * @param nodes 32 bytes each, at least 2 count of them; the first count are overwritten
+     */
+    default void parents(byte[] nodes, int count) {
+        MessageDigest digest = Hash256.sha256Digest();
+        try {
+            for (int i = 0; i < count; i++) {
+                digest.update(nodes, 2 * Hash256.SIZE_BYTES * i, 2 * Hash256.SIZE_BYTES);
+                digest.digest(nodes, Hash256.SIZE_BYTES * i, Hash256.SIZE_BYTES);
+            }
+        } catch (DigestException impossible) {
+            throw new IllegalStateException(impossible);
+        }
     }
 
     /** What computes, for logs and {@code shoal doctor}. */

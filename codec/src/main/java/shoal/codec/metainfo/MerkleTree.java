@@ -1,7 +1,6 @@
 package shoal.codec.metainfo;
 
 import java.nio.ByteBuffer;
-import java.security.DigestException;
 import java.security.MessageDigest;
 import java.util.Arrays;
 import java.util.Objects;
@@ -94,6 +93,11 @@ public final class MerkleTree {
      * @throws IllegalArgumentException if the layer has not {@link Pieces#layerSize} bytes, or the file has no layer
      */
     public static Hash256 rootOfLayer(Pieces pieces, byte[] layer) {
+        return rootOfLayer(pieces, layer, BlockHasher.plain());
+    }
+
+    /** The same. @param hasher computes a level at a time */
+    public static Hash256 rootOfLayer(Pieces pieces, byte[] layer, BlockHasher hasher) {
         if (!pieces.hasLayer()) {
             throw new IllegalArgumentException("a file of one piece has no layer");
         }
@@ -103,7 +107,7 @@ public final class MerkleTree {
         for (int width = pieces.blocksPerPiece(); width > 1; width /= 2) {
             padding = parent(digest, padding);
         }
-        return reduce(digest, layer, pieces.count(), width(pieces.count()), padding);
+        return reduce(digest, hasher, layer, pieces.count(), width(pieces.count()), padding);
     }
 
     /**
@@ -120,7 +124,7 @@ public final class MerkleTree {
 
     private static Hash256 pieceRoot(MessageDigest digest, Pieces pieces, byte[] leafHashes, int count) {
         int width = pieces.hasLayer() ? pieces.blocksPerPiece() : width(count);
-        return reduce(digest, leafHashes, count, width, new byte[SIZE]);
+        return reduce(digest, BlockHasher.plain(), leafHashes, count, width, new byte[SIZE]);
     }
 
     /** The smallest power of two that is count or more. */
@@ -129,25 +133,31 @@ public final class MerkleTree {
     }
 
     /** The root of count nodes, which are padded to width, a power of two. */
-    private static Hash256 reduce(MessageDigest digest, byte[] nodes, int count, int width, byte[] padding) {
+    private static Hash256 reduce(
+            MessageDigest digest, BlockHasher hasher, byte[] nodes, int count, int width, byte[] padding) {
         byte[] level = Arrays.copyOf(nodes, SIZE * (count + 1));
         byte[] pad = padding;
-        try {
-            for (int left = width; left > 1; left /= 2) {
-                if (count % 2 == 1) {
-                    System.arraycopy(pad, 0, level, SIZE * count, SIZE);
-                }
-                count = (count + 1) / 2;
-                for (int i = 0; i < count; i++) {
-                    digest.update(level, 2 * SIZE * i, 2 * SIZE);
-                    digest.digest(level, SIZE * i, SIZE);
-                }
-                pad = parent(digest, pad);
+        for (int left = width; left > 1; left /= 2) {
+            if (count % 2 == 1) {
+                System.arraycopy(pad, 0, level, SIZE * count, SIZE);
             }
-        } catch (DigestException impossible) {
-            throw new IllegalStateException(impossible);
+            count = (count + 1) / 2;
+            hasher.parents(level, count);
+            pad = parent(digest, pad);
         }
         return Hash256.of(level);
+    }
+
+    /**
+     * What the leaves of several whole pieces hash to, computed side by side.
+     *
+     * @param leaves 32 bytes for each block of each piece, piece behind piece, each of {@link Pieces#blocksPerPiece}; overwritten: the
+     *     result are the first 32 bytes for each piece
+     */
+    public static void reducePieces(Pieces pieces, byte[] leaves, int pieceCount, BlockHasher hasher) {
+        for (int width = pieces.blocksPerPiece() / 2; width >= 1; width /= 2) {
+            hasher.parents(leaves, pieceCount * width);
+        }
     }
 
     private static byte[] parent(MessageDigest digest, byte[] twin) {

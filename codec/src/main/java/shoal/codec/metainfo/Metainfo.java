@@ -2,6 +2,7 @@ package shoal.codec.metainfo;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -63,10 +64,15 @@ public final class Metainfo {
      * @throws MalformedException if they are no torrent of one file, or the layer does not hash to the root
      */
     public static Metainfo ofInfo(byte[] infoBytes, byte[] pieceLayer) {
+        return ofInfo(infoBytes, pieceLayer, BlockHasher.plain());
+    }
+
+    /** The same. @param hasher computes the tree over the layer */
+    public static Metainfo ofInfo(byte[] infoBytes, byte[] pieceLayer, BlockHasher hasher) {
         if (infoBytes.length > MAX_INFO_BYTES) {
             throw new MalformedException("info has " + infoBytes.length + " bytes, allowed 1.." + MAX_INFO_BYTES);
         }
-        Metainfo metainfo = of(Torrent.ofInfo(infoBytes, pieceLayer));
+        Metainfo metainfo = of(Torrent.ofInfo(infoBytes, pieceLayer, hasher));
         if (metainfo.pieceLayer.length != pieceLayer.length) {
             throw new MalformedException("the piece layer has " + pieceLayer.length + " bytes, expected 0");
         }
@@ -162,6 +168,37 @@ public final class Metainfo {
     public boolean isPiece(int piece, byte[] leafHashes) {
         return leafHashes.length == Hash256.SIZE_BYTES * pieces.blockCountOf(piece)
                 && MerkleTree.pieceRoot(pieces, piece, leafHashes).equals(pieceHash(piece));
+    }
+
+    /**
+     * Which of several pieces these leaves make, by index in pieceNumbers.
+     *
+     * @param leafHashes 32 bytes for each block of each piece, piece behind piece; overwritten
+     * @param hasher computes the trees of all whole pieces side by side
+     */
+    public BitSet arePieces(int[] pieceNumbers, byte[] leafHashes, BlockHasher hasher) {
+        var right = new BitSet();
+        int wholeSize = Hash256.SIZE_BYTES * pieces.blocksPerPiece();
+        var whole = new byte[pieceNumbers.length * wholeSize];
+        var wholeIndex = new int[pieceNumbers.length];
+        int count = 0;
+        int at = 0;
+        for (int i = 0; i < pieceNumbers.length; i++) {
+            int size = Hash256.SIZE_BYTES * pieces.blockCountOf(pieceNumbers[i]);
+            if (size == wholeSize && pieces.hasLayer()) {
+                System.arraycopy(leafHashes, at, whole, count * wholeSize, size);
+                wholeIndex[count++] = i;
+            } else {
+                right.set(i, isPiece(pieceNumbers[i], Arrays.copyOfRange(leafHashes, at, at + size)));
+            }
+            at += size;
+        }
+        MerkleTree.reducePieces(pieces, whole, count, hasher);
+        for (int j = 0; j < count; j++) {
+            Hash256 root = Hash256.of(whole, j * Hash256.SIZE_BYTES);
+            right.set(wholeIndex[j], root.equals(pieceHash(pieceNumbers[wholeIndex[j]])));
+        }
+        return right;
     }
 
     /** The bytes of a .torrent file. */

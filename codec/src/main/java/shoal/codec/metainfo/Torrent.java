@@ -39,11 +39,11 @@ public record Torrent(
         if (top.get("piece layers") != null) {
             layers.putAll(top.requiredDict("piece layers").entries());
         }
-        return of(top.requiredDict("info"), layers);
+        return of(top.requiredDict("info"), layers, BlockHasher.plain());
     }
 
     /** Reads an info dictionary as it comes from a peer, with the layer of its one file, empty if that has none. */
-    static Torrent ofInfo(byte[] infoBytes, byte[] pieceLayer) {
+    static Torrent ofInfo(byte[] infoBytes, byte[] pieceLayer, BlockHasher hasher) {
         if (!(Bencode.parse(infoBytes) instanceof Bencode.Dict info)) {
             throw new MalformedException("info is no dictionary");
         }
@@ -53,10 +53,10 @@ public record Torrent(
         if (pieceLayer.length > 0 && root != null) {
             layers.put(Bencode.Bytes.of(root.toBytes()).latin1(), Bencode.Bytes.of(pieceLayer));
         }
-        return of(info, layers);
+        return of(info, layers, hasher);
     }
 
-    private static Torrent of(Bencode.Dict info, Map<String, Bencode> layers) {
+    private static Torrent of(Bencode.Dict info, Map<String, Bencode> layers, BlockHasher hasher) {
         if (info.get("meta version") == null) {
             throw new MalformedException("this is a torrent of version 1; Shoal needs version 2 or a hybrid (BEP 52)");
         }
@@ -83,7 +83,7 @@ public record Torrent(
                 throw new MalformedException("file tree: " + file.path() + ": " + refused.getMessage(), refused);
             }
             if (pieces.hasLayer()) {
-                checked.put(root, layer(pieces, root, layers));
+                checked.put(root, layer(pieces, root, layers, hasher));
             }
         }
         byte[] infoBytes = info.encode();
@@ -91,7 +91,7 @@ public record Torrent(
                 InfoHash.ofInfo(infoBytes), infoBytes, displayName(name), pieceLength, files, Map.copyOf(checked));
     }
 
-    private static byte[] layer(Pieces pieces, Hash256 root, Map<String, Bencode> layers) {
+    private static byte[] layer(Pieces pieces, Hash256 root, Map<String, Bencode> layers, BlockHasher hasher) {
         Bencode layer = layers.get(Bencode.Bytes.of(root.toBytes()).latin1());
         if (!(layer instanceof Bencode.Bytes bytes)) {
             throw new MalformedException("the piece layer of root " + root.toShortHex() + " is missing");
@@ -101,7 +101,7 @@ public record Torrent(
                     + " bytes, expected " + pieces.layerSize());
         }
         byte[] hashes = bytes.toBytes();
-        if (!MerkleTree.rootOfLayer(pieces, hashes).equals(root)) {
+        if (!MerkleTree.rootOfLayer(pieces, hashes, hasher).equals(root)) {
             throw new MalformedException("the piece layer of root " + root.toShortHex() + " does not hash to it");
         }
         return hashes;

@@ -8,6 +8,7 @@ public enum FrameType {
     WELCOME(0x01, StreamKind.CONTROL, 32 * 1024),
     /** Allowed on every kind of stream. */
     REFUSED(0x02, StreamKind.CONTROL, 2 * 1024),
+    /** Allowed on {@link StreamKind#CONTROL} too, where the transport's acknowledgement is the answer. */
     PING(0x10, StreamKind.DHT, 0),
     PONG(0x11, StreamKind.DHT, 0),
     FIND_NODE(0x12, StreamKind.DHT, 32),
@@ -123,7 +124,8 @@ public enum FrameType {
                             REST,
                             RESTED -> false;
                 };
-        return kind == stream || pushed || this == REFUSED;
+        boolean keepsAlive = this == PING && stream == StreamKind.CONTROL;
+        return kind == stream || pushed || keepsAlive || this == REFUSED;
     }
 
     /** @throws MalformedException for a number that no frame has */

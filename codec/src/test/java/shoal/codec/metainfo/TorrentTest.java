@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -117,6 +118,29 @@ class TorrentTest {
             leaves[piece % leaves.length] ^= 1;
             assertTrue(!metainfo.isPiece(piece, leaves));
         }
+        // So are many at once, the last first, and a wrong one among them.
+        var order = new int[pieces.count()];
+        var wrong = new BitSet();
+        var all = new ByteBuffer[pieces.count()];
+        int size = 0;
+        for (int i = 0; i < order.length; i++) {
+            order[i] = order.length - 1 - i;
+            var leaves = new byte[32 * pieces.blockCountOf(order[i])];
+            int offset = (int) pieces.offsetOf(order[i]);
+            BlockHasher.plain().hash(ByteBuffer.wrap(content, offset, pieces.sizeOf(order[i])), leaves, 0);
+            if (i % 3 == 1) {
+                leaves[(7 * i) % leaves.length] ^= 4;
+                wrong.set(i);
+            }
+            all[i] = ByteBuffer.wrap(leaves);
+            size += leaves.length;
+        }
+        ByteBuffer together = ByteBuffer.allocate(size);
+        for (ByteBuffer leaves : all) {
+            together.put(leaves);
+        }
+        wrong.flip(0, order.length);
+        assertEquals(wrong, metainfo.arePieces(order, together.array(), BlockHasher.plain()));
         if (layer.length > 0) {
             layer[layer.length - 1] ^= 1;
             assertThrows(MalformedException.class, () -> Metainfo.ofInfo(metainfo.infoBytes(), layer));

@@ -8,6 +8,8 @@ import shoal.codec.metainfo.Pieces;
 
 /** SHA-256 by {@code hash.c}: lanes of wide vectors, pairs by the processor's own instructions, or both. */
 final class NativeBlockHasher extends LaneBlockHasher {
+    private static final int MAX_PARENTS = 4096;
+
     private final NativeHashes library;
     private final int variant;
 
@@ -55,6 +57,27 @@ final class NativeBlockHasher extends LaneBlockHasher {
                         hashes,
                         blocks.target[i],
                         Hash256.SIZE_BYTES);
+            }
+        }
+    }
+
+    @Override
+    public void parents(byte[] nodes, int count) {
+        long pair = 2L * Hash256.SIZE_BYTES;
+        try (Arena arena = Arena.ofConfined()) {
+            int most = Math.min(count, MAX_PARENTS);
+            MemorySegment messages = arena.allocate(ValueLayout.ADDRESS, Math.max(1, most));
+            MemorySegment copy = arena.allocate(Math.max(1, most * pair), ValueLayout.JAVA_LONG.byteAlignment());
+            MemorySegment out = arena.allocate(Math.max(1, (long) Hash256.SIZE_BYTES * most));
+            for (int i = 0; i < most; i++) {
+                messages.setAtIndex(ValueLayout.ADDRESS, i, copy.asSlice(i * pair, pair));
+            }
+            for (int done = 0; done < count; done += most) {
+                int some = Math.min(most, count - done);
+                MemorySegment.copy(nodes, (int) (done * pair), copy, ValueLayout.JAVA_BYTE, 0, (int) (some * pair));
+                library.sha256(variant, messages, some, pair, out);
+                MemorySegment.copy(
+                        out, ValueLayout.JAVA_BYTE, 0, nodes, done * Hash256.SIZE_BYTES, some * Hash256.SIZE_BYTES);
             }
         }
     }

@@ -84,6 +84,26 @@ class BlockHasherTest {
         }
     }
 
+    /** One level of a tree, with more nodes than go in one call. */
+    @ParameterizedTest
+    @MethodSource("hashers")
+    void givesTheParentsOfPairs(BlockHasher hasher) throws Exception {
+        var random = new SplittableRandom(SEED);
+        for (int count : new int[] {0, 1, 2, 12, 16, 31, 32, 33, 4096, 4097, 9000}) {
+            var nodes = new byte[64 * count + 32];
+            random.nextBytes(nodes);
+            var expected = new byte[32 * count];
+            for (int i = 0; i < count; i++) {
+                System.arraycopy(jdk(Arrays.copyOfRange(nodes, 64 * i, 64 * i + 64)), 0, expected, 32 * i, 32);
+            }
+            byte[] behind = Arrays.copyOfRange(nodes, 64 * count, nodes.length);
+            hasher.parents(nodes, count);
+            assertArrayEquals(
+                    expected, Arrays.copyOf(nodes, 32 * count), hasher + ", " + count + " pairs, seed " + SEED);
+            assertArrayEquals(behind, Arrays.copyOfRange(nodes, 64 * count, nodes.length));
+        }
+    }
+
     /** Pieces that lie apart, some read-only, some on the heap, go in one call. */
     @ParameterizedTest
     @MethodSource("hashers")

@@ -40,24 +40,50 @@ public final class Relaunch {
             "-Xshare:auto");
 
     /**
-     * For commands that end soon or wait for the network: the optimising compiler costs them more than it gains, where native code
-     * does the hashing. It took half of the processor time of fetching 1 GiB.
+     * For commands that only move files: they need no vectors where native code does the hashing, end soon or wait for the network. The
+     * optimising compiler costs them more than it gains (it took half of the processor time of fetching 1 GiB), and so would Netty's
+     * events for the JVM's recorder.
      */
-    private static final String QUICK_COMPILER = "-XX:TieredStopAtLevel=1";
+    private static final List<String> MOVER_FLAGS = List.of(
+            "--enable-native-access=ALL-UNNAMED",
+            "--sun-misc-unsafe-memory-access=allow",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Dio.netty.jfr.enabled=false");
 
-    private static final Set<String> MOVE_FILES_ONLY = Set.of("seed", "fetch");
+    private static final Set<String> MOVERS = Set.of("seed", "fetch", "rehearse");
+
+    /** What the JVM noted of {@code rehearse}: classes that are parsed and linked already. Made by the build, beside the jar. */
+    private static final String NOTES = "shoal.aot";
 
     private Relaunch() {}
 
     static boolean movesFilesOnly(String[] args) {
-        return args.length > 0 && MOVE_FILES_ONLY.contains(args[0]) && NativeLibrary.isInBuild();
+        return args.length > 0 && MOVERS.contains(args[0]) && NativeLibrary.isInBuild();
+    }
+
+    /** The flags for movers of files. Notes of another jar or JVM are of no use, and no reason for a word either. */
+    static List<String> moverFlags(Path jar) {
+        var flags = new ArrayList<>(MOVER_FLAGS);
+        Path notes = jar.resolveSibling(NOTES);
+        try {
+            if (Files.isRegularFile(notes)
+                    && Files.getLastModifiedTime(notes).compareTo(Files.getLastModifiedTime(jar)) >= 0) {
+                flags.add("-XX:AOTCache=" + notes);
+                flags.add("-Xlog:aot=off");
+                flags.add("-Xlog:cds=off");
+            }
+        } catch (IOException unreadable) {
+            // without notes it starts more slowly
+        }
+        return flags;
     }
 
     /** Returns only if the flags are there already, or can't be given; then slower kernels are used and the user is told. */
     static void withFlags(String[] args) {
         Path jar = jar();
         if (jar != null) {
-            withFlags(List.of("-jar", jar.toString()), args);
+            withFlags(movesFilesOnly(args) ? moverFlags(jar) : FLAGS, List.of("-jar", jar.toString()), args);
         } else {
             restoreStandardError();
         }
@@ -66,13 +92,13 @@ public final class Relaunch {
     /** As above for another program on this class path, which must hold the jar. */
     public static void withFlags(Class<?> main, String[] args) {
         if (jar() != null) {
-            withFlags(List.of("-cp", System.getProperty("java.class.path"), main.getName()), args);
+            withFlags(FLAGS, List.of("-cp", System.getProperty("java.class.path"), main.getName()), args);
         } else {
             restoreStandardError();
         }
     }
 
-    private static void withFlags(List<String> program, String[] args) {
+    private static void withFlags(List<String> flags, List<String> program, String[] args) {
         restoreStandardError();
         if (System.getProperty(MARK) != null
                 || ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()) {
@@ -81,10 +107,7 @@ public final class Relaunch {
         var command = new ArrayList<String>();
         command.add(Path.of(System.getProperty("java.home"), "bin", isWindows() ? "java.exe" : "java")
                 .toString());
-        command.addAll(FLAGS);
-        if (movesFilesOnly(args)) {
-            command.add(QUICK_COMPILER);
-        }
+        command.addAll(flags);
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
         command.add("-D" + MARK + "=true");
         command.addAll(program);

@@ -70,7 +70,11 @@ final class SeedCommand implements Callable<Integer> {
             description = "Where to remember hashes; else each start hashes anew.")
     private @Nullable Path directory;
 
-    @Option(names = "--json", description = "Print one JSON line: the port, and each file's name, info-hash and size.")
+    @Option(
+            names = "--json",
+            description =
+                    "Print a JSON line: the port, and each file's name, info-hash and size; then one a second with the"
+                            + " bytes sent so far, as long as there are more.")
     private boolean json;
 
     @Option(names = "--secret-file", paramLabel = "FILE", description = "The cluster's secret, where it has one.")
@@ -100,14 +104,14 @@ final class SeedCommand implements Callable<Integer> {
         for (Path file : files) {
             seeded.add(peer.store.adopt(file));
         }
-        CommandPeer.await(peer.vertx.deployVerticle(
-                new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, files)));
+        var server = new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, files);
+        CommandPeer.await(peer.vertx.deployVerticle(server));
         Endpoint bound = peer.endpoint.bound();
         Integer web = null;
         if (httpPort != null) {
-            var server = new FileServerVerticle(peer.store, peer.bus, peer.profile.upload(), host, httpPort);
-            CommandPeer.await(peer.vertx.deployVerticle(server));
-            web = server.port();
+            var webServer = new FileServerVerticle(peer.store, peer.bus, peer.profile.upload(), host, httpPort);
+            CommandPeer.await(peer.vertx.deployVerticle(webServer));
+            web = webServer.port();
         }
         if (json) {
             System.out.println(JsonMapper.shared().writeValueAsString(described(bound, web, seeded)));
@@ -122,8 +126,31 @@ final class SeedCommand implements Callable<Integer> {
         }
         System.out.flush();
         tellChanges(peer, bound, seeded);
+        if (json) {
+            var uploads = new Uploaded(server);
+            peer.vertx.setPeriodic(1_000, _ -> uploads.tell());
+            Runtime.getRuntime().addShutdownHook(new Thread(uploads::tell));
+        }
         new CountDownLatch(1).await(); // until a signal
         return CommandLine.ExitCode.OK;
+    }
+
+    /** One line of JSON a second, as long as there is news. */
+    private static final class Uploaded {
+        private final PieceServerVerticle server;
+        private long told;
+
+        Uploaded(PieceServerVerticle server) {
+            this.server = server;
+        }
+
+        synchronized void tell() {
+            long now = server.sentBytes();
+            if (now != told) {
+                told = now;
+                System.out.println(JsonMapper.shared().writeValueAsString(Map.of("uploaded", now)));
+            }
+        }
     }
 
     private static void tellLink(InfoHash infoHash, String name, Endpoint bound) {

@@ -30,6 +30,7 @@ import picocli.CommandLine.Spec;
             MakeModelCommand.class,
             TorrentCommand.class,
             SeedCommand.class,
+            RehearseCommand.class,
             FetchCommand.class,
             PushCommand.class,
             VerifyFileCommand.class,

@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -15,8 +16,9 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import shoal.bridge.hash.BlockHashers;
+import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
-import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.metainfo.Pieces;
 import tools.jackson.databind.json.JsonMapper;
@@ -28,6 +30,7 @@ import tools.jackson.databind.json.JsonMapper;
         mixinStandardHelpOptions = true)
 final class VerifyFileCommand implements Callable<Integer> {
     private static final long MAX_TORRENT_BYTES = 64 << 20;
+    private static final int BATCH_BYTES = 4 << 20;
 
     @Parameters(index = "0", paramLabel = "FILE", description = "The file.")
     @SuppressWarnings("NullAway.Init")
@@ -93,27 +96,46 @@ final class VerifyFileCommand implements Callable<Integer> {
         }
     }
 
+    /** Reads and hashes many pieces at a time: their blocks go side by side. */
     private List<Integer> wrongPieces(Metainfo metainfo) throws IOException {
         Pieces pieces = metainfo.pieces();
         var wrong = new ArrayList<Integer>();
-        BlockHasher hasher = BlockHasher.plain();
+        int atOnce = Math.max(1, BATCH_BYTES / pieces.sizeOf(0));
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            ByteBuffer buffer = ByteBuffer.allocateDirect(pieces.sizeOf(0));
-            for (int piece = 0; piece < pieces.count(); piece++) {
-                buffer.clear().limit(pieces.sizeOf(piece));
-                while (buffer.hasRemaining() && channel.read(buffer, pieces.offsetOf(piece) + buffer.position()) > 0) {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(Math.min(atOnce, pieces.count()) * pieces.sizeOf(0));
+            for (int first = 0; first < pieces.count(); first += atOnce) {
+                int end = Math.min(first + atOnce, pieces.count());
+                long offset = pieces.offsetOf(first);
+                int size = (int) (pieces.offsetOf(end - 1) - offset) + pieces.sizeOf(end - 1);
+                buffer.clear().limit(size);
+                while (buffer.hasRemaining() && channel.read(buffer, offset + buffer.position()) > 0) {
                     // read on
                 }
-                byte[] leaves = new byte[32 * pieces.blockCountOf(piece)];
-                boolean whole = !buffer.hasRemaining();
-                if (whole) {
-                    hasher.hash(buffer.flip(), leaves, 0);
-                }
-                if (!whole || !metainfo.isPiece(piece, leaves)) {
-                    wrong.add(piece);
-                }
+                addWrong(metainfo, first, end, buffer.flip(), wrong);
             }
         }
         return wrong;
+    }
+
+    /** @param data of the pieces from first to before end, as far as the file has it */
+    private static void addWrong(Metainfo metainfo, int first, int end, ByteBuffer data, List<Integer> wrong) {
+        Pieces pieces = metainfo.pieces();
+        int whole = first;
+        int blocks = 0;
+        int size = 0;
+        while (whole < end && size + pieces.sizeOf(whole) <= data.remaining()) {
+            blocks += pieces.blockCountOf(whole);
+            size += pieces.sizeOf(whole++);
+        }
+        var leaves = new byte[Hash256.SIZE_BYTES * blocks];
+        BlockHashers.best().hash(data.limit(size), leaves, 0);
+        int at = 0;
+        for (int piece = first; piece < end; piece++) {
+            int next = at + Hash256.SIZE_BYTES * pieces.blockCountOf(piece);
+            if (piece >= whole || !metainfo.isPiece(piece, Arrays.copyOfRange(leaves, at, next))) {
+                wrong.add(piece);
+            }
+            at = next;
+        }
     }
 }

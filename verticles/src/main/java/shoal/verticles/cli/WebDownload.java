@@ -21,9 +21,9 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
-import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.metainfo.MerkleTree;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.metainfo.Pieces;
@@ -209,7 +209,7 @@ final class WebDownload {
                 if (buffer.position() > begin) {
                     progress.tell(name, at + buffer.position(), size, Map.of());
                 }
-                tree.add(buffer.flip(), BlockHasher.plain());
+                tree.add(buffer.flip(), BlockHashers.best());
             }
             file.force(true);
         }

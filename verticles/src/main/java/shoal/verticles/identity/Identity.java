@@ -146,6 +146,15 @@ public final class Identity {
         return nodeId;
     }
 
+    /** Self-signed, with the public key that {@link #nodeId} is made of. */
+    public X509Certificate certificate() {
+        return certificate;
+    }
+
+    public PrivateKey privateKey() {
+        return privateKey;
+    }
+
     /** The certificate as PEM. */
     public String certificatePem() {
         return Pem.write(certificate);

@@ -27,6 +27,8 @@ public final class UdpPath implements AutoCloseable {
     private static final int MAX_DATAGRAM_BYTES = 65_536;
     private static final int SOCKET_BUFFER_BYTES = 8 << 20;
     private static final int MAX_SENDERS = 256;
+    /** A queue that takes so long shows that more comes than passes. */
+    private static final long FULL_NANOS = 5_000_000;
 
     /**
      * What the path does, each way alike.
@@ -70,9 +72,24 @@ public final class UdpPath implements AutoCloseable {
         }
     }
 
-    /** One direction's place in time. */
+    /** One direction's place in time, and how well it was used. */
     private static final class Lane {
         long freeAtNanos;
+        boolean wasFull;
+        long idleNanos;
+        volatile long busyBytes;
+        volatile double used;
+
+        /** A datagram passes. @param queuedNanos how long it waits for those before it; less than 0 if nobody was there for so long */
+        void count(long queuedNanos, int size, long bytesPerSecond) {
+            wasFull |= queuedNanos > FULL_NANOS;
+            if (wasFull) {
+                idleNanos += Math.max(0, -queuedNanos);
+                busyBytes += size;
+                double busy = busyBytes * 1e9 / bytesPerSecond;
+                used = busy / (busy + idleNanos);
+            }
+        }
     }
 
     private final Conditions conditions;
@@ -125,6 +142,19 @@ public final class UdpPath implements AutoCloseable {
     /** Bytes that have come through, both ways. */
     public long passedBytes() {
         return passed.get();
+    }
+
+    /**
+     * How much of its rate the path was used for, from the target to the senders: from when first more came than passes (slow start is
+     * over) until the last datagram, 0..1. 0 while it was never full, or has no limit.
+     */
+    public double usedBack() {
+        return back.used;
+    }
+
+    /** Bytes in those datagrams. */
+    public long usedBackBytes() {
+        return back.busyBytes;
     }
 
     /** Datagrams that have not. */
@@ -197,11 +227,13 @@ public final class UdpPath implements AutoCloseable {
         long due = now;
         if (conditions.bytesPerSecond > 0) {
             long free = Math.max(now, lane.freeAtNanos);
+            long queuedNanos = lane.freeAtNanos - now;
             long queued = (long) ((free - now) * (conditions.bytesPerSecond / 1e9));
             if (queued > conditions.queueBytes) {
                 lost.incrementAndGet();
                 return;
             }
+            lane.count(queuedNanos, size, conditions.bytesPerSecond);
             lane.freeAtNanos = free + size * 1_000_000_000L / conditions.bytesPerSecond;
             due = lane.freeAtNanos;
         }

@@ -401,7 +401,7 @@ final class Fetch implements Sources.Listener {
      * asked for under, not one that a peer chose.
      */
     private Metainfo check(byte[] info, byte[] layer) {
-        Metainfo got = Metainfo.ofInfo(info, layer);
+        Metainfo got = Metainfo.ofInfo(info, layer, store.hasher());
         if (got.infoHash().hash().equals(wanted.hash())) {
             return got;
         }

@@ -43,7 +43,7 @@ public final class PieceServerVerticle extends VerticleBase {
     private final CommandBus bus;
     private final Profile profile;
     private final List<Path> files;
-    private @Nullable Uploads uploads;
+    private volatile @Nullable Uploads uploads;
 
     public PieceServerVerticle(QuicEndpoint endpoint, ShardStore store, CommandBus bus, Profile profile) {
         this(endpoint, store, bus, profile, List.of());
@@ -87,6 +87,12 @@ public final class PieceServerVerticle extends VerticleBase {
         return bytesPerSecond == 0 ? RateLimit.UNLIMITED : bytesPerSecond;
     }
 
+    /** Bytes of pieces that were sent since the start. For any thread. */
+    public long sentBytes() {
+        Uploads sending = uploads;
+        return sending == null ? 0 : sending.sentBytes();
+    }
+
     private Set<Path> directories() {
         var directories = new LinkedHashSet<Path>();
         directories.add(store.shardsDirectory().toAbsolutePath().normalize());
@@ -100,8 +106,9 @@ public final class PieceServerVerticle extends VerticleBase {
 
     @Override
     public Future<?> stop() {
-        if (uploads != null) {
-            uploads.stop();
+        Uploads sending = uploads;
+        if (sending != null) {
+            sending.stop();
         }
         return Future.succeededFuture();
     }

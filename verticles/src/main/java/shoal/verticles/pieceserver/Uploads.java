@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.NodeId;
@@ -41,6 +42,7 @@ final class Uploads {
     private final Map<NodeId, Requester> requesters = new HashMap<>();
     private final Map<PeerKey, NodeId> requesterIds = new HashMap<>();
     private final Map<Long, Request> requests = new HashMap<>();
+    private final AtomicLong sentBytes = new AtomicLong();
     /** Those of this process who send by another way than a stream, each under a name for whom it sends to. */
     private final Map<String, PeerKey> others = new HashMap<>();
 
@@ -104,6 +106,11 @@ final class Uploads {
 
     void stop() {
         scheduler.stop();
+    }
+
+    /** Bytes of pieces that the transport has taken, of all requests together. For any thread. */
+    long sentBytes() {
+        return sentBytes.get();
     }
 
     void accept(FrameStream stream) {
@@ -253,7 +260,10 @@ final class Uploads {
                     catalog.recheck(asked.piecesRoot());
                 })
                 .compose(data -> send(request, data))
-                .onSuccess(_ -> vertxContext.runOnContext(_ -> request.sent()))
+                .onSuccess(_ -> {
+                    sentBytes.addAndGet(request.bytes);
+                    vertxContext.runOnContext(_ -> request.sent());
+                })
                 .onFailure(_ -> vertxContext.runOnContext(_ -> request.notSent()))
                 .onComplete(_ -> {
                     lease.release();

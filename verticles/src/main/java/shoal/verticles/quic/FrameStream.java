@@ -1,11 +1,14 @@
 package shoal.verticles.quic;
 
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.buffer.Unpooled;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.internal.buffer.BufferInternal;
+import io.vertx.core.internal.quic.QuicStreamInternal;
 import io.vertx.core.net.QuicStream;
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -53,7 +56,8 @@ public final class FrameStream {
         this.owner = owner;
         this.loop = Objects.requireNonNull(Vertx.currentContext(), "not on an event loop");
         this.decoder = new FrameDecoder(kind, this::memory);
-        stream.handler(this::decode);
+        peer.streamOpened();
+        ((QuicStreamInternal) stream).messageHandler(this::read);
         stream.endHandler(_ -> onOwner(() -> {
             if (end != null) {
                 end.run();
@@ -92,7 +96,7 @@ public final class FrameStream {
             Buffer first = begun;
             if (first != null) {
                 begun = null;
-                decode(first);
+                read(first);
             }
             stream.resume();
         });
@@ -132,10 +136,11 @@ public final class FrameStream {
                     new PeerRefusedException(ErrorCode.LOST, "The stream to " + peer + " is closed."));
         }
         List<ByteBuffer> parts = FrameEncoder.encode(frame);
-        Buffer buffer = parts.size() == 1
-                ? BufferInternal.buffer(Unpooled.wrappedBuffer(parts.getFirst()))
-                : BufferInternal.buffer(Unpooled.wrappedBuffer(parts.getFirst(), parts.getLast()));
-        return stream.write(buffer);
+        ByteBuf head =
+                PooledByteBufAllocator.DEFAULT.directBuffer(parts.getFirst().remaining());
+        head.writeBytes(parts.getFirst()); // beside bulk on the heap the transport would copy both
+        return stream.write(BufferInternal.buffer(
+                parts.size() == 1 ? head : Unpooled.wrappedBuffer(head, Unpooled.wrappedBuffer(parts.getLast()))));
     }
 
     /** Whether so much is queued that the sender should wait for {@link #onDrain}. */
@@ -189,13 +194,26 @@ public final class FrameStream {
         return lease.bytes();
     }
 
+    /** As they come from the transport; what came while the stream was paused was copied. */
+    private void read(Object message) {
+        if (message instanceof ByteBuf bytes) {
+            try {
+                decode(bytes);
+            } finally {
+                bytes.release();
+            }
+        } else if (message instanceof BufferInternal copied) {
+            decode(copied.getByteBuf());
+        }
+    }
+
     /** On the stream's event loop, so that bytes are copied once: from the transport's buffers to the frame. */
-    private void decode(Buffer bytes) {
+    private void decode(ByteBuf bytes) {
         if (closed) {
             return;
         }
         try {
-            decoder.feed(((BufferInternal) bytes).getByteBuf().nioBuffer(), this::decoded);
+            decoder.feed(bytes.nioBuffer(), this::decoded);
         } catch (MalformedException malformed) {
             malformed(malformed);
         }
@@ -245,6 +263,7 @@ public final class FrameStream {
     private void wasClosed() {
         if (!closed) {
             closed = true;
+            peer.streamClosed();
             if (lends) {
                 onLoop(this::letGo);
             }

@@ -3,16 +3,20 @@ package shoal.verticles.quic;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
+import io.vertx.core.buffer.Buffer;
 import io.vertx.core.internal.VertxInternal;
 import io.vertx.core.net.QuicConnection;
+import io.vertx.core.net.QuicStream;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.NodeId;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.FrameEncoder;
 import shoal.codec.wire.Role;
 import shoal.codec.wire.StreamKind;
 
@@ -29,6 +33,9 @@ public final class PeerConnection {
     private final boolean outgoing;
     private volatile boolean open = true;
     private volatile Frame.@Nullable Welcome welcome;
+    private final AtomicInteger openStreams = new AtomicInteger();
+    private volatile long usedNanos = System.nanoTime();
+    private @Nullable QuicStream control;
 
     PeerConnection(
             QuicEndpoint endpoint,
@@ -108,6 +115,33 @@ public final class PeerConnection {
 
     QuicConnection connection() {
         return connection;
+    }
+
+    /** The stream that the hello was said on. */
+    void control(QuicStream stream) {
+        control = stream;
+    }
+
+    void streamOpened() {
+        openStreams.incrementAndGet();
+    }
+
+    void streamClosed() {
+        openStreams.decrementAndGet();
+        usedNanos = System.nanoTime();
+    }
+
+    /** Whether a stream is open, or was until lately. */
+    boolean isUsed(long nowNanos, long withinNanos) {
+        return openStreams.get() > 0 || nowNanos - usedNanos < withinNanos;
+    }
+
+    /** Says something, so that the peer must acknowledge it. On the endpoint's event loop. */
+    void ping() {
+        QuicStream stream = control;
+        if (open && stream != null && !stream.writeQueueFull()) {
+            stream.write(Buffer.buffer(FrameEncoder.toBytes(new Frame.Ping())));
+        }
     }
 
     /** Opens a stream that the current context owns. Its kind goes out with the first frame at the latest. */

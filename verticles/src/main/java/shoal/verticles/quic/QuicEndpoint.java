@@ -2,7 +2,6 @@ package shoal.verticles.quic;
 
 import io.vertx.core.Context;
 import io.vertx.core.Future;
-import io.vertx.core.Handler;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
@@ -10,7 +9,7 @@ import io.vertx.core.http.ClientAuth;
 import io.vertx.core.internal.ContextInternal;
 import io.vertx.core.internal.VertxInternal;
 import io.vertx.core.net.ClientSSLOptions;
-import io.vertx.core.net.PemKeyCertOptions;
+import io.vertx.core.net.KeyCertOptions;
 import io.vertx.core.net.QuicClient;
 import io.vertx.core.net.QuicClientConfig;
 import io.vertx.core.net.QuicConfig;
@@ -23,29 +22,26 @@ import io.vertx.core.net.SocketAddress;
 import io.vertx.core.net.TrustOptions;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
-import java.nio.ByteBuffer;
-import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
-import javax.net.ssl.SSLPeerUnverifiedException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
-import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
-import shoal.codec.wire.FrameDecoder;
 import shoal.codec.wire.FrameEncoder;
 import shoal.codec.wire.Role;
 import shoal.codec.wire.StreamKind;
@@ -61,12 +57,10 @@ public final class QuicEndpoint {
     /** The application protocol. */
     public static final String PROTOCOL = "shoal/1";
 
-    /** Spoken by all versions, so that two that differ can say so instead of failing in the handshake. */
-    private static final String VERSION_PROTOCOL = "shoal/version";
-
     private static final Logger LOG = LoggerFactory.getLogger(QuicEndpoint.class);
-    private static final Duration HELLO_TIMEOUT = Duration.ofSeconds(10);
-    private static final Duration IDLE_TIMEOUT = Duration.ofSeconds(60);
+    private static final Patience PATIENCE =
+            new Patience(Duration.ofSeconds(10), Duration.ofSeconds(2), Duration.ofSeconds(60));
+
     private static final long CONNECTION_WINDOW_BYTES = 64L << 20;
     private static final long STREAM_WINDOW_BYTES = 32L << 20;
     private static final int MAX_STREAMS = 4096;
@@ -75,16 +69,29 @@ public final class QuicEndpoint {
     private final VertxInternal vertx;
     private final Identity identity;
     private final Settings settings;
+    private final Patience patience;
     private final ContextInternal loop;
     private final Map<StreamKind, Acceptor> acceptors = new EnumMap<>(StreamKind.class);
     private final Map<NodeId, PeerConnection> peers = new HashMap<>();
+    private final Set<PeerConnection> connections = new HashSet<>();
     private final Map<Endpoint, Future<PeerConnection>> dialing = new HashMap<>();
     private final List<Consumer<PeerConnection>> peerListeners = new CopyOnWriteArrayList<>();
     private final List<Consumer<PeerConnection>> lossListeners = new CopyOnWriteArrayList<>();
     private volatile Supplier<List<Endpoint>> busMembers = List::of;
+    private final Greeting greeting;
     private @Nullable QuicServer server;
     private @Nullable QuicClient client;
     private Endpoint bound;
+    private long pings = -1;
+
+    /**
+     * How long it waits for others.
+     *
+     * @param idle without a packet for so long a connection is lost
+     * @param ping between two pings, which see to it that there are packets as long as a connection is of use
+     * @param unused a connection on which no stream is open is of use for so long
+     */
+    record Patience(Duration idle, Duration ping, Duration unused) {}
 
     private record Acceptor(Context owner, Consumer<FrameStream> handler) {}
 
@@ -104,28 +111,46 @@ public final class QuicEndpoint {
             String software,
             String protocol) {}
 
-    private QuicEndpoint(Vertx vertx, Identity identity, Settings settings) {
+    private QuicEndpoint(Vertx vertx, Identity identity, Settings settings, Patience patience) {
         this.vertx = (VertxInternal) vertx;
         this.identity = identity;
         this.settings = settings;
+        this.patience = patience;
         this.loop = this.vertx.createEventLoopContext();
+        this.greeting = new Greeting(this, settings);
         this.bound = settings.bind() == null ? new Endpoint("0.0.0.0", 0) : settings.bind();
     }
 
     /** Opens the endpoint. Fails with one line if the port is taken. */
     public static Future<QuicEndpoint> open(Vertx vertx, Identity identity, Settings settings) {
-        var endpoint = new QuicEndpoint(vertx, identity, settings);
+        return open(vertx, identity, settings, PATIENCE);
+    }
+
+    static Future<QuicEndpoint> open(Vertx vertx, Identity identity, Settings settings, Patience patience) {
+        var endpoint = new QuicEndpoint(vertx, identity, settings, patience);
         Promise<QuicEndpoint> opened = endpoint.vertx.promise();
-        endpoint.loop.runOnContext(_ -> endpoint.start().map(endpoint).onComplete(opened));
+        endpoint.loop.runOnContext(_ -> endpoint.start()
+                .onSuccess(_ ->
+                        endpoint.pings = endpoint.vertx.setPeriodic(patience.ping().toMillis(), _ -> endpoint.ping()))
+                .map(endpoint)
+                .onComplete(opened));
         return opened.future();
     }
 
+    /** Whoever does not acknowledge is gone: the transport gives the connection up when its time is over. */
+    private void ping() {
+        long now = System.nanoTime();
+        for (PeerConnection peer : List.copyOf(connections)) {
+            if (peer.isUsed(now, patience.unused().toNanos())) {
+                peer.ping();
+            }
+        }
+    }
+
     private Future<Void> start() {
-        var keys = new PemKeyCertOptions()
-                .addCertValue(Buffer.buffer(identity.certificatePem()))
-                .addKeyValue(Buffer.buffer(identity.keyPem()));
+        KeyCertOptions keys = KeyCertOptions.wrap(new OneKeyManager(identity));
         TrustOptions trust = TrustOptions.wrap(new SelfSignedTrustManager());
-        List<String> protocols = List.of(settings.protocol(), VERSION_PROTOCOL);
+        List<String> protocols = List.of(settings.protocol(), Greeting.VERSION_PROTOCOL);
         var clientConfig = new QuicClientConfig();
         tune(clientConfig.getTransportConfig());
         clientConfig.setConnectTimeout(Duration.ofSeconds(5));
@@ -181,12 +206,12 @@ public final class QuicEndpoint {
         }
     }
 
-    private static void tune(QuicConfig transport) {
+    private void tune(QuicConfig transport) {
         transport.setInitialMaxData(CONNECTION_WINDOW_BYTES);
         transport.setInitialMaxStreamDataBidiLocal(STREAM_WINDOW_BYTES);
         transport.setInitialMaxStreamDataBidiRemote(STREAM_WINDOW_BYTES);
         transport.setInitialMaxStreamsBidi(MAX_STREAMS);
-        transport.setMaxIdleTimeout(IDLE_TIMEOUT);
+        transport.setMaxIdleTimeout(patience.idle());
     }
 
     Vertx vertx() {
@@ -222,6 +247,10 @@ public final class QuicEndpoint {
     /** This process as others should know it. */
     public Contact contact() {
         return new Contact(nodeId(), advertised());
+    }
+
+    List<Endpoint> busMembers() {
+        return busMembers.get();
     }
 
     /** What {@link Frame.Welcome} says of the event bus. */
@@ -298,96 +327,19 @@ public final class QuicEndpoint {
                         ErrorCode.LOST,
                         target + " does not answer: " + rootMessage(failure)
                                 + ". Is it running, and can its UDP port be reached from here?")))
-                .onSuccess(connection -> greet(connection, target, connected));
+                .onSuccess(connection -> greeting.greet(connection, target, connected));
         return connected.future();
     }
 
-    // ------------------------------------------------------------------------------------ hello, from who dials
-
-    private void greet(QuicConnection connection, Endpoint target, Promise<PeerConnection> connected) {
-        NodeId id = peerId(connection);
-        if (id == null) {
-            connected.tryFail(new PeerRefusedException(ErrorCode.LOST, target + " showed no certificate."));
-            connection.close();
-            return;
-        }
-        long timer = vertx.setTimer(HELLO_TIMEOUT.toMillis(), _ -> {
-            connected.tryFail(new PeerRefusedException(ErrorCode.LOST, target + " does not say welcome."));
-            connection.close();
-        });
-        connected.future().onComplete(_ -> vertx.cancelTimer(timer));
-        connection.closeHandler(_ -> connected.tryFail(new PeerRefusedException(
-                ErrorCode.VERSION,
-                target
-                        + " closed the connection during the hello. It refuses this machine, or speaks another protocol than "
-                        + settings.protocol() + ".")));
-        connection.openStream().onFailure(connected::tryFail).onSuccess(stream -> {
-            var decoder = new FrameDecoder(StreamKind.CONTROL);
-            stream.handler(bytes -> {
-                try {
-                    decoder.feed(
-                            ByteBuffer.wrap(bytes.getBytes()),
-                            frame -> welcomed(connection, id, target, frame, connected));
-                } catch (MalformedException malformed) {
-                    connected.tryFail(
-                            new PeerRefusedException(ErrorCode.MALFORMED, target + ": " + malformed.getMessage()));
-                    connection.close();
-                }
-            });
-            Hash256 proof =
-                    settings.secret() == null ? Hash256.ZERO : settings.secret().proof(nodeId(), id);
-            var hello = new Frame.Hello(settings.software(), settings.role(), settings.cluster(), advertised(), proof);
-            stream.write(opening(StreamKind.CONTROL, hello));
-        });
-    }
-
-    private void welcomed(
-            QuicConnection connection, NodeId id, Endpoint target, Frame frame, Promise<PeerConnection> connected) {
-        switch (frame) {
-            case Frame.Welcome welcome -> {
-                ClusterSecret secret = settings.secret();
-                if (secret != null && !secret.isProof(welcome.secretProof(), id, nodeId())) {
-                    connected.tryFail(new PeerRefusedException(
-                            ErrorCode.SECRET,
-                            target + " does not know the secret in cluster.secretFile. Start it with the same file."));
-                    connection.close();
-                    return;
-                }
-                var peer = new PeerConnection(
-                        this,
-                        connection,
-                        id,
-                        welcome.role(),
-                        welcome.cluster(),
-                        welcome.software(),
-                        target,
-                        reachable(welcome.endpoints(), target.host()),
-                        true);
-                peer.welcome(welcome);
-                established(peer);
-                connected.tryComplete(peer);
-            }
-            case Frame.Refused(ErrorCode code, String message) -> {
-                connected.tryFail(new PeerRefusedException(code, target + ": " + message));
-                connection.close();
-            }
-            default -> {
-                connected.tryFail(new PeerRefusedException(
-                        ErrorCode.MALFORMED, target + " answered a hello with " + frame.type()));
-                connection.close();
-            }
-        }
-    }
-
-    // ------------------------------------------------------------------------------------ hello, from who is dialled
+    // ------------------------------------------------------------------------------------ streams that come
 
     private void accept(QuicConnection connection) {
-        NodeId id = peerId(connection);
+        NodeId id = Greeting.peerId(connection);
         if (id == null || peers.size() >= MAX_CONNECTIONS) {
             connection.close();
             return;
         }
-        long timer = vertx.setTimer(HELLO_TIMEOUT.toMillis(), _ -> connection.close());
+        long timer = vertx.setTimer(Greeting.HELLO_TIMEOUT.toMillis(), _ -> connection.close());
         var holder = new PeerConnection[1];
         connection.streamHandler(stream -> {
             stream.pause();
@@ -417,7 +369,7 @@ public final class QuicEndpoint {
             PeerConnection peer = holder[0];
             if (peer == null) {
                 if (kind == StreamKind.CONTROL) {
-                    readHello(connection, id, stream, rest, holder, timer);
+                    greeting.readHello(connection, id, stream, rest, holder, timer);
                 } else {
                     stream.reset(0);
                 }
@@ -443,111 +395,11 @@ public final class QuicEndpoint {
         acceptor.owner().runOnContext(_ -> acceptor.handler().accept(frames));
     }
 
-    private void readHello(
-            QuicConnection connection,
-            NodeId id,
-            QuicStream stream,
-            Buffer rest,
-            @Nullable PeerConnection[] holder,
-            long timer) {
-        var decoder = new FrameDecoder(StreamKind.CONTROL);
-        Handler<Buffer> read = bytes -> {
-            try {
-                decoder.feed(ByteBuffer.wrap(bytes.getBytes()), frame -> {
-                    if (frame instanceof Frame.Hello hello && holder[0] == null) {
-                        vertx.cancelTimer(timer);
-                        holder[0] = answerHello(connection, id, stream, hello);
-                    }
-                });
-            } catch (MalformedException malformed) {
-                refuse(connection, stream, ErrorCode.MALFORMED, String.valueOf(malformed.getMessage()));
-            }
-        };
-        stream.handler(read);
-        if (rest.length() > 0) {
-            read.handle(rest);
-        }
-    }
-
-    private @Nullable PeerConnection answerHello(
-            QuicConnection connection, NodeId id, QuicStream stream, Frame.Hello hello) {
-        if (VERSION_PROTOCOL.equals(connection.applicationLayerProtocol())) {
-            return refuse(
-                    connection,
-                    stream,
-                    ErrorCode.VERSION,
-                    "this " + settings.role().text() + " (" + settings.software() + ") speaks " + settings.protocol()
-                            + ", " + hello.software() + " speaks another version. Run the same version on both.");
-        }
-        if (!hello.cluster().isEmpty()
-                && !settings.cluster().isEmpty()
-                && !hello.cluster().equals(settings.cluster())) {
-            return refuse(
-                    connection,
-                    stream,
-                    ErrorCode.CLUSTER,
-                    "this " + settings.role().text() + " serves cluster '" + settings.cluster() + "', not '"
-                            + hello.cluster() + "'. Change cluster.name, or pass --cluster.");
-        }
-        ClusterSecret secret = settings.secret();
-        if (secret != null && !secret.isProof(hello.secretProof(), id, nodeId())) {
-            return refuse(
-                    connection,
-                    stream,
-                    ErrorCode.SECRET,
-                    "the cluster's secret is missing or another one. Set cluster.secretFile, or pass --secret-file, with a copy of the cluster's file.");
-        }
-        SocketAddress address = connection.remoteAddress();
-        var remote =
-                new Endpoint(address.hostAddress() == null ? address.host() : address.hostAddress(), address.port());
-        var peer = new PeerConnection(
-                this,
-                connection,
-                id,
-                hello.role(),
-                hello.cluster(),
-                hello.software(),
-                remote,
-                reachable(hello.endpoints(), remote.host()),
-                false);
-        Hash256 proof = secret == null ? Hash256.ZERO : secret.proof(nodeId(), id);
-        boolean member = hello.cluster().equals(settings.cluster());
-        stream.write(Buffer.buffer(FrameEncoder.toBytes(new Frame.Welcome(
-                settings.software(),
-                settings.role(),
-                settings.cluster(),
-                advertised(),
-                remote,
-                member ? busMembers.get() : List.of(),
-                proof))));
-        established(peer);
-        return peer;
-    }
-
-    private @Nullable PeerConnection refuse(
-            QuicConnection connection, QuicStream stream, ErrorCode code, String message) {
-        LOG.warn("refused {}: {}", connection.remoteAddress(), message);
-        stream.write(Buffer.buffer(FrameEncoder.toBytes(new Frame.Refused(code, message))));
-        stream.end();
-        vertx.setTimer(1000, _ -> connection.close());
-        return null;
-    }
-
-    /** Addresses that mean "any" are replaced by the one that packets come from. */
-    private static List<Endpoint> reachable(List<Endpoint> endpoints, String observedHost) {
-        return endpoints.stream()
-                .map(endpoint ->
-                        endpoint.host().equals("0.0.0.0") || endpoint.host().equals("::")
-                                ? new Endpoint(observedHost, endpoint.port())
-                                : endpoint)
-                .filter(endpoint -> endpoint.port() != 0)
-                .distinct()
-                .toList();
-    }
-
     // -------------------------------------------------------------------------------------------------- peers
 
-    private void established(PeerConnection peer) {
+    /** The hello is done. On the event loop. */
+    void established(PeerConnection peer) {
+        connections.add(peer);
         PeerConnection before = peers.get(peer.id());
         if (before == null || !before.isOpen()) {
             peers.put(peer.id(), peer);
@@ -565,6 +417,7 @@ public final class QuicEndpoint {
 
     private void lost(PeerConnection peer) {
         peer.markClosed();
+        connections.remove(peer);
         if (peers.remove(peer.id(), peer)) {
             LOG.debug("lost {}", peer);
             lossListeners.forEach(listener -> listener.accept(peer));
@@ -598,8 +451,9 @@ public final class QuicEndpoint {
     /** Closes all connections and the socket. */
     public Future<Void> close() {
         return onLoop(() -> {
+            vertx.cancelTimer(pings);
             var closing = new ArrayList<Future<Void>>();
-            new ArrayList<>(peers.values()).forEach(peer -> closing.add(closed(peer)));
+            new ArrayList<>(connections).forEach(peer -> closing.add(closed(peer)));
             return Future.join(closing).transform(_ -> {
                 Future<Void> serverClosed = server == null ? Future.succeededFuture() : server.close();
                 return serverClosed.transform(_ -> client == null ? Future.succeededFuture() : client.close());
@@ -617,19 +471,6 @@ public final class QuicEndpoint {
             }
         });
         return done.future();
-    }
-
-    private static Buffer opening(StreamKind kind, Frame frame) {
-        return Buffer.buffer(new byte[] {(byte) kind.number()}).appendBytes(FrameEncoder.toBytes(frame));
-    }
-
-    private static @Nullable NodeId peerId(QuicConnection connection) {
-        try {
-            var certificate = (X509Certificate) connection.sslSession().getPeerCertificates()[0];
-            return NodeId.ofPublicKey(certificate.getPublicKey().getEncoded());
-        } catch (SSLPeerUnverifiedException | RuntimeException none) {
-            return null;
-        }
     }
 
     private static String rootMessage(Throwable failure) {

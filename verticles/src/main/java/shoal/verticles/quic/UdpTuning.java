@@ -5,6 +5,7 @@ import io.netty.channel.ChannelHandler;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.FixedRecvByteBufAllocator;
+import io.netty.channel.epoll.EpollChannelOption;
 import io.netty.handler.codec.quic.FlushStrategy;
 import io.netty.handler.codec.quic.QuicCodecBuilder;
 import io.vertx.core.Future;
@@ -34,6 +35,9 @@ final class UdpTuning {
     /** A datagram that is larger than the receive buffer is lost without a word, so all endpoints can take the largest. */
     private static final int RECEIVE_BUFFER_BYTES = 16_384;
 
+    /** Datagrams in one call of the system, recvmmsg, where there is epoll. */
+    private static final int RECEIVED_TOGETHER = 16;
+
     private static final int FLUSH_BYTES = 256 * 1024;
     private static final int SOCKET_BUFFER_BYTES = 4 << 20;
 
@@ -51,10 +55,13 @@ final class UdpTuning {
             protected void initChannel(Channel channel) {
                 channel.config().setOption(ChannelOption.SO_RCVBUF, SOCKET_BUFFER_BYTES);
                 channel.config().setOption(ChannelOption.SO_SNDBUF, SOCKET_BUFFER_BYTES);
+                boolean together =
+                        channel.config().setOption(EpollChannelOption.MAX_DATAGRAM_PAYLOAD_SIZE, RECEIVE_BUFFER_BYTES);
+                int bytes = together ? RECEIVED_TOGETHER * RECEIVE_BUFFER_BYTES : RECEIVE_BUFFER_BYTES;
                 channel.config()
                         .setOption(
                                 ChannelOption.RECVBUF_ALLOCATOR,
-                                new FixedRecvByteBufAllocator(RECEIVE_BUFFER_BYTES).maxMessagesPerRead(64));
+                                new FixedRecvByteBufAllocator(bytes).maxMessagesPerRead(64));
                 channel.pipeline().addLast(handler);
             }
         };

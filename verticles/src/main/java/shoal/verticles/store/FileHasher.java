@@ -6,7 +6,6 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import shoal.codec.base.Hash256;
@@ -25,6 +24,10 @@ final class FileHasher {
 
     FileHasher(BlockHasher hasher) {
         this.hasher = hasher;
+    }
+
+    BlockHasher blocks() {
+        return hasher;
     }
 
     /** One pass over a file that looks like this; where it lies becomes its name. @throws IOException if it changes meanwhile */
@@ -99,24 +102,21 @@ final class FileHasher {
 
     /** Which pieces, by index in pieces, have the size and the hash that they must have. */
     BitSet right(Metainfo metainfo, int[] pieces, List<ByteBuffer> data) {
-        var right = new BitSet();
+        var sized = new ArrayList<Integer>();
         var runs = new ArrayList<ByteBuffer>();
         int blocks = 0;
         for (int i = 0; i < pieces.length; i++) {
             if (data.get(i).remaining() == metainfo.pieces().sizeOf(pieces[i])) {
-                right.set(i);
+                sized.add(i);
                 runs.add(data.get(i).duplicate());
                 blocks += metainfo.pieces().blockCountOf(pieces[i]);
             }
         }
         var leaves = new byte[Hash256.SIZE_BYTES * blocks];
         hasher.hash(runs, leaves, 0);
-        int at = 0;
-        for (int i = right.nextSetBit(0); i >= 0; i = right.nextSetBit(i + 1)) {
-            int end = at + Hash256.SIZE_BYTES * metainfo.pieces().blockCountOf(pieces[i]);
-            right.set(i, metainfo.isPiece(pieces[i], Arrays.copyOfRange(leaves, at, end)));
-            at = end;
-        }
+        var right = new BitSet();
+        metainfo.arePieces(sized.stream().mapToInt(i -> pieces[i]).toArray(), leaves, hasher).stream()
+                .forEach(j -> right.set(sized.get(j)));
         return right;
     }
 }

@@ -33,8 +33,14 @@ import shoal.codec.swarm.Bitfield;
  * a worker or virtual thread, never from an event loop. Safe for several threads.
  */
 public final class ShardStore implements AutoCloseable {
-    /** Written since data was last forced to disk; so much is hashed again after a crash, at most. */
-    static final long SYNC_EVERY_BYTES = 64L << 20;
+    /**
+     * Data is forced to disk so often, while more is written. What came since is hashed again after a crash, which takes a small part of
+     * the time that it took to come.
+     */
+    private static final long SYNC_EVERY_NANOS = 10_000_000_000L;
+
+    /** A file that has become whole is forced to disk so much later, unless the store is closed before. */
+    private static final long SETTLE_MILLIS = 2_000;
 
     private final Path root;
     private final Path shards;
@@ -120,6 +126,11 @@ public final class ShardStore implements AutoCloseable {
         for (StoreEntry entry : Eviction.choose(own, notes, quotaBytes, piecesRoot, wantedBytes, name)) {
             remove(entry.root());
         }
+    }
+
+    /** What computes its hashes. */
+    public BlockHasher hasher() {
+        return hasher.blocks();
     }
 
     /** The directory of the store. */
@@ -307,13 +318,16 @@ public final class ShardStore implements AutoCloseable {
                 entry.unsyncedBytes += metainfo.pieces().sizeOf(pieces[i]);
             });
             entry.notifyAll();
-            if (entry.unsyncedBytes < SYNC_EVERY_BYTES || entry.syncing) {
+            if (entry.syncFailure != null) {
+                throw entry.syncFailure;
+            }
+            if (entry.syncing || System.nanoTime() - entry.syncedNanos < SYNC_EVERY_NANOS) {
                 return right;
             }
             entry.syncing = true;
             entry.unsyncedBytes = 0;
         }
-        entry.syncWhileOthersWrite();
+        Thread.ofPlatform().daemon().name("store-sync").start(entry::syncWhileOthersWrite);
         return right;
     }
 
@@ -327,12 +341,16 @@ public final class ShardStore implements AutoCloseable {
         return finish(piecesRoot, shards.resolve(entry(piecesRoot).metainfo.name()));
     }
 
-    /** {@link #finish} if all pieces are here; of a part, what is here is forced to disk and stays where it is. */
+    /**
+     * {@link #finish} if all pieces are here, but without waiting for the disk: that the file is known as whole is noted once it has
+     * been forced there, soon or when the store is closed. A crash before costs a hash of the file. Of a part, what is here is forced
+     * to disk and stays where it is.
+     */
     public synchronized StoredFile settle(Hash256 piecesRoot) throws IOException {
         StoreEntry entry = entry(piecesRoot);
         synchronized (entry) {
             if (entry.map == null || entry.pieces().isFull()) {
-                return finish(piecesRoot);
+                return finish(piecesRoot, shards.resolve(entry.metainfo.name()), false);
             }
             entry.sync();
             return entry.view();
@@ -340,7 +358,11 @@ public final class ShardStore implements AutoCloseable {
     }
 
     /** The same, with a place of the caller's choice; on another file system it is copied there, and appears whole. */
-    public synchronized StoredFile finish(Hash256 piecesRoot, Path target) throws IOException {
+    public StoredFile finish(Hash256 piecesRoot, Path target) throws IOException {
+        return finish(piecesRoot, target, true);
+    }
+
+    private synchronized StoredFile finish(Hash256 piecesRoot, Path target, boolean durably) throws IOException {
         StoreEntry entry = entry(piecesRoot);
         synchronized (entry) {
             if (entry.map == null) {
@@ -349,17 +371,55 @@ public final class ShardStore implements AutoCloseable {
             if (!entry.pieces().isFull()) {
                 throw new IllegalStateException(entry.metainfo.name() + " has only " + entry.pieces());
             }
-            entry.sync();
+            if (durably) {
+                entry.sync();
+            }
             forgetAllAt(target);
             FileWriter.moveOrCopy(entry.path, target);
-            FileWriter.syncDirectory(FileWriter.directoryOf(target));
             entry.map.close();
             entry.map = null;
             entry.path = target.toRealPath();
             entry.fingerprint = Fingerprint.of(target);
-            known.remember(entry.metainfo, target, entry.fingerprint);
+            if (durably) {
+                FileWriter.syncDirectory(FileWriter.directoryOf(target));
+                known.remember(entry.metainfo, target, entry.fingerprint);
+            }
             partials.delete(piecesRoot);
+            if (!durably) {
+                entry.settling = true;
+                Thread.ofPlatform().daemon().name("store-settle").start(() -> settleLater(entry));
+            }
             return entry.view();
+        }
+    }
+
+    private void settleLater(StoreEntry entry) {
+        try {
+            Thread.sleep(SETTLE_MILLIS);
+            forceToDisk(entry);
+        } catch (IOException unproven) {
+            // not noted as known: the next start hashes it
+        } catch (InterruptedException ended) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Does nothing for a file that was moved away, or changed since. */
+    private void forceToDisk(StoreEntry entry) throws IOException {
+        Fingerprint whole;
+        Path path;
+        synchronized (entry) {
+            whole = entry.fingerprint;
+            path = entry.path;
+            if (!entry.settling || entry.closed || whole == null) {
+                return;
+            }
+            entry.settling = false;
+        }
+        if (Files.exists(path) && Fingerprint.of(path).equals(whole)) {
+            entry.channel.force(true);
+            FileWriter.syncDirectory(FileWriter.directoryOf(path));
+            known.remember(entry.metainfo, path, whole);
         }
     }
 
@@ -476,6 +536,7 @@ public final class ShardStore implements AutoCloseable {
                 if (entry.map != null) {
                     entry.sync();
                 }
+                forceToDisk(entry);
                 entry.close();
             }
         }

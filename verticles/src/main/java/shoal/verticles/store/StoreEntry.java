@@ -29,8 +29,12 @@ final class StoreEntry {
     @Nullable Fingerprint fingerprint; // of whole files
 
     long unsyncedBytes;
+    long syncedNanos = System.nanoTime();
     boolean syncing;
+    boolean settling; // whole, and perhaps not on disk
     boolean closed;
+
+    @Nullable IOException syncFailure; // of a thread that nobody waits for
 
     StoreEntry(Metainfo metainfo, Path path, FileChannel channel) {
         this.metainfo = metainfo;
@@ -99,23 +103,32 @@ final class StoreEntry {
     }
 
     /** Forces to disk what is written by now; what is written meanwhile is noted again, as the log begins anew. */
-    void syncWhileOthersWrite() throws IOException {
+    void syncWhileOthersWrite() {
         Bitfield written;
         synchronized (this) {
             written = pieces();
         }
+        IOException failure = null;
         try {
             channel.force(false);
-        } finally {
-            synchronized (this) {
-                syncing = false;
-            }
+        } catch (IOException broken) {
+            failure = broken;
         }
         synchronized (this) {
+            syncing = false;
+            syncedNanos = System.nanoTime();
             PieceMap journal = map;
-            if (journal != null && !closed) {
-                journal.prove(written, pieces().minus(written));
+            if (journal == null || closed) {
+                return; // it has become whole meanwhile, or is gone
             }
+            try {
+                if (failure == null) {
+                    journal.prove(written, pieces().minus(written));
+                }
+            } catch (IOException broken) {
+                failure = broken;
+            }
+            syncFailure = failure;
         }
     }
 

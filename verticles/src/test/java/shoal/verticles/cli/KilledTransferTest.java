@@ -59,6 +59,11 @@ class KilledTransferTest {
         JsonNode done = last(shoal(fetch));
         assertEquals(journalled, done.path("bytes").path("local").asLong());
         assertEquals(SIZE - journalled, done.path("bytes").path("peers").asLong());
+        long uploaded = 0;
+        while (uploaded < SIZE) { // one line a second, as long as there is news
+            uploaded = json(next(seeder)).path("uploaded").asLong();
+        }
+        assertTrue(uploaded < SIZE * 3L / 2, uploaded + " bytes were sent for " + SIZE);
         assertArrayEquals(bytes, Files.readAllBytes(Path.of(done.path("path").asString())));
     }
 

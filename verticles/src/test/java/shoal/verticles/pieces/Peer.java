@@ -46,6 +46,11 @@ final class Peer implements AutoCloseable {
 
     /** @param settings as {@code --set} takes them */
     Peer(Path root, Role role, List<Endpoint> origins, String... settings) {
+        this(root, "127.0.0.1", role, origins, settings);
+    }
+
+    /** @param host to listen on: datagrams beyond loopback are as small as a network wants them */
+    Peer(Path root, String host, Role role, List<Endpoint> origins, String... settings) {
         this.root = root;
         var reader = new ProfileReader();
         reader.set("store.directory=" + root);
@@ -62,7 +67,7 @@ final class Peer implements AutoCloseable {
                 vertx,
                 Identity.create(),
                 new QuicEndpoint.Settings(
-                        new Endpoint("127.0.0.1", 0), List.of(), role, "test", null, "test", QuicEndpoint.PROTOCOL)));
+                        new Endpoint(host, 0), List.of(), role, "test", null, "test", QuicEndpoint.PROTOCOL)));
         bus.listen(Addresses.STEP, Local.Step.class, news::add);
         bus.listen(Addresses.PIECES_VERIFIED, Local.PiecesVerified.class, news::add);
         bus.listen(Addresses.FILE_STORED, Local.FileStored.class, news::add);

@@ -10,6 +10,7 @@ import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletionException;
@@ -28,15 +29,18 @@ import shoal.codec.wire.Role;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.identity.ClusterSecret;
 import shoal.verticles.identity.Identity;
+import shoal.verticles.path.UdpPath;
 
 /** Two real endpoints on loopback. */
 class QuicEndpointTest {
     private static final Hash256 ROOT = Hash256.sha256("a file".getBytes());
 
     private final Vertx vertx = Vertx.vertx();
+    private final List<QuicEndpoint> opened = new ArrayList<>();
 
     @AfterEach
     void close() {
+        opened.forEach(endpoint -> await(endpoint.close().otherwiseEmpty())); // else they speak on closed loops
         await(vertx.close());
     }
 
@@ -178,12 +182,55 @@ class QuicEndpointTest {
         assertTrue(done.await(30, TimeUnit.SECONDS), done.getCount() + " pieces missing");
     }
 
+    /** Pings go as long as a stream is open, though nobody says a word on it; when nothing answers them, the peer is lost. */
+    @Test
+    void aSilentPeerIsKeptAndADeadOneIsNoticed() throws Exception {
+        var patience =
+                new QuicEndpoint.Patience(Duration.ofMillis(1500), Duration.ofMillis(150), Duration.ofMillis(1));
+        QuicEndpoint server = open(patience);
+        server.onStream(StreamKind.STAGE, stream -> stream.onFrame(_ -> {}));
+        try (UdpPath path = new UdpPath(server.bound(), UdpPath.Conditions.of(0, 0), 1)) {
+            QuicEndpoint client = open(patience);
+            var lost = new CountDownLatch(2);
+            client.onPeerLost(_ -> lost.countDown());
+            server.onPeerLost(_ -> lost.countDown());
+            PeerConnection peer = await(client.connect(path.entrance()));
+            FrameStream stream = await(peer.open(StreamKind.STAGE));
+            var closed = new CountDownLatch(1);
+            stream.onClose(closed::countDown);
+            long start = System.nanoTime();
+            while (System.nanoTime() - start < patience.idle().toNanos() * 2) {
+                assertFalse(closed.await(100, TimeUnit.MILLISECONDS), "a silent stream was given up");
+            }
+            assertTrue(peer.isOpen());
+            path.close(); // from now on nothing comes through
+            assertTrue(closed.await(20, TimeUnit.SECONDS), "nobody notices that the peer is gone");
+            assertTrue(lost.await(20, TimeUnit.SECONDS), "one side does not notice");
+            assertFalse(peer.isOpen());
+        }
+    }
+
     private QuicEndpoint open(String host, Role role, String cluster, @Nullable ClusterSecret secret, String protocol) {
-        return await(QuicEndpoint.open(
+        QuicEndpoint endpoint = await(
+                QuicEndpoint.open(vertx, Identity.create(), settings(host, role, cluster, secret, protocol)));
+        opened.add(endpoint);
+        return endpoint;
+    }
+
+    private QuicEndpoint open(QuicEndpoint.Patience patience) {
+        QuicEndpoint endpoint = await(QuicEndpoint.open(
                 vertx,
                 Identity.create(),
-                new QuicEndpoint.Settings(
-                        new Endpoint(host, 0), List.of(), role, cluster, secret, "shoal test", protocol)));
+                settings("127.0.0.1", Role.NODE, "llama", null, QuicEndpoint.PROTOCOL),
+                patience));
+        opened.add(endpoint);
+        return endpoint;
+    }
+
+    private static QuicEndpoint.Settings settings(
+            String host, Role role, String cluster, @Nullable ClusterSecret secret, String protocol) {
+        return new QuicEndpoint.Settings(
+                new Endpoint(host, 0), List.of(), role, cluster, secret, "shoal test", protocol);
     }
 
     private static void refused(ErrorCode code, String text, Future<?> future) {
