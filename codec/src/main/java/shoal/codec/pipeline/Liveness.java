@@ -82,6 +82,9 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
     private final List<Effect> effects = new ArrayList<>();
     private boolean serves;
     private boolean reached;
+    /** Whether it has answered yet: making the connection takes several round trips. */
+    private boolean answered;
+
     private boolean lost;
     private int number;
     private long nextBeatNanos = Long.MAX_VALUE;
@@ -107,7 +110,7 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
                     nextBeatNanos = nowNanos;
                 }
             }
-            case Input.Heard(int answered) -> heard(answered, nowNanos);
+            case Input.Heard(int beat) -> heard(beat, nowNanos);
             case Input.Ended() -> lose("its process has ended");
             case Input.Serves(boolean now) -> {
                 if (serves != now) {
@@ -138,7 +141,7 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
 
     /** How long the machine may be silent now, in nanoseconds. */
     long allowedNanos() {
-        Bounds bounds = bounds();
+        Bounds bounds = answered ? bounds() : loose;
         return Math.clamp(
                 (long) Math.max(2 * longestNanos, bounds.floor().toNanos() + 2 * roundTripNanos),
                 bounds.floor().toNanos(),
@@ -153,15 +156,17 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
         return lost ? loose.pace() : bounds().pace();
     }
 
-    private void heard(int answered, long nowNanos) {
-        if (answered < number && number - answered <= REMEMBERED) {
-            long roundTrip = nowNanos - sentNanos[answered % REMEMBERED];
-            roundTripNanos += ROUND_TRIP_GAIN * (roundTrip - roundTripNanos);
+    private void heard(int beat, long nowNanos) {
+        if (beat < number && number - beat <= REMEMBERED) {
+            long roundTrip = nowNanos - sentNanos[beat % REMEMBERED];
+            roundTripNanos += (answered ? ROUND_TRIP_GAIN : 1) * (roundTrip - roundTripNanos);
         }
-        long silence = nowNanos - heardNanos;
+        long silence = answered ? nowNanos - heardNanos : 0;
+        answered = true;
         heardNanos = nowNanos;
         if (lost) {
             lost = false;
+            answered = false; // how long that answer took says nothing
             longestNanos = 0;
             roundTripNanos = 0;
             nextBeatNanos = nowNanos;
