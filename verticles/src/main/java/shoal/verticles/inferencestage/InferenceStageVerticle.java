@@ -105,7 +105,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     /** It waits for what is not here yet, so it has a thread of its own; sessions run meanwhile. */
     private Future<Local.LoadedShard> openComing(Local.OpenStage wish) {
         Promise<Local.LoadedShard> opened = Promise.promise();
-        Thread.ofVirtual().name("open-" + wish.layers()).start(() -> {
+        Thread.ofPlatform().daemon().name("open-" + wish.layers()).start(() -> {
             try {
                 opened.complete(host.open(wish));
             } catch (IOException | RuntimeException failure) {
