@@ -3,10 +3,12 @@ package shoal.codec.swarm;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Queue;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -140,6 +142,33 @@ class UploadSchedulerTest {
         assertEquals(
                 List.of(new UploadScheduler.Effect.Send(new PeerKey(2), 2)),
                 feed(uploads, new UploadScheduler.Input.Sent(new PeerKey(0), 0), 0));
+    }
+
+    /** What the transport has can't be withdrawn: a slow one gets half a second's worth, and no less than 1 MiB. */
+    @Test
+    void aSlowTransportIsNotGivenMoreThanItTakesInAShortWhile() {
+        long part = 256 * 1024;
+        for (long millis : new long[] {256, 1}) { // 1 MB/s, 256 MB/s
+            UploadScheduler uploads = new UploadScheduler(UploadScheduler.Settings.DEFAULT);
+            var sending = new ArrayDeque<Long>();
+            long now = 0;
+            for (long request = 0; request < 200; request++) {
+                take(uploads.handle(new UploadScheduler.Input.Requested(new PeerKey(1), request, part), now), sending);
+            }
+            for (int sent = 0; sent < 100; sent++) {
+                now += millis * 1_000_000;
+                take(uploads.handle(new UploadScheduler.Input.Sent(new PeerKey(1), sending.remove()), now), sending);
+            }
+            assertEquals(millis == 256 ? 4 : 64, sending.size(), "parts on their way, one each " + millis + " ms");
+        }
+    }
+
+    private static void take(List<UploadScheduler.Effect> effects, Queue<Long> sending) {
+        for (UploadScheduler.Effect effect : effects) {
+            if (effect instanceof UploadScheduler.Effect.Send(PeerKey _, long request)) {
+                sending.add(request);
+            }
+        }
     }
 
     @Test
