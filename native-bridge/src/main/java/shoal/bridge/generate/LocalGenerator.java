@@ -98,7 +98,7 @@ public final class LocalGenerator implements AutoCloseable {
         }
     }
 
-    /** Which layers run where, if a stage runs in more than one place; else empty. */
+    /** Which layers run where, if that is not all on what was asked for first; else empty. */
     public String placement() {
         return stages.stream()
                 .map(Stage::placement)

@@ -17,7 +17,7 @@ public interface CompiledStage extends AutoCloseable {
      */
     void run(StageBatch batch);
 
-    /** Which layers run where, if that is more than one place; else empty. */
+    /** Which layers run where, if that is not all on what was asked for first; else empty. */
     default String placement() {
         return "";
     }

@@ -78,7 +78,7 @@ public final class Stage implements AutoCloseable {
         return (long) Float.BYTES * outputWidth() * (isLast() ? batch.wantedCount() : batch.tokenCount());
     }
 
-    /** Which layers run where, if that is more than one place; else empty. */
+    /** Which layers run where, if that is not all on what was asked for first; else empty. */
     public String placement() {
         return compiled.placement();
     }
