@@ -11,6 +11,7 @@ import shoal.bench.race.BandwidthCommand;
 import shoal.bench.race.EngineCommand;
 import shoal.bench.race.TransferCommand;
 import shoal.bench.scale.SwarmCommand;
+import shoal.bench.serving.ServingCommand;
 import shoal.verticles.cli.Relaunch;
 
 /** Where {@code ./shoal bench} begins. A bench is one class, a {@link shoal.bench.report.BenchCommand}, in the list below. */
@@ -25,7 +26,8 @@ import shoal.verticles.cli.Relaunch;
             GpuCommand.class,
             HashCommand.class,
             MatVecCommand.class,
-            SwarmCommand.class
+            SwarmCommand.class,
+            ServingCommand.class
         })
 public final class Main implements Runnable {
     @Spec

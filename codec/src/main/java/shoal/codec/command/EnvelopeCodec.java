@@ -123,6 +123,11 @@ public final class EnvelopeCodec {
                 params.put("max_tokens", generate.maxTokens());
                 params.set("sampling", sampling(generate.sampling()));
             }
+            case Command.PingPeers ping -> {
+                ArrayNode peers = params.putArray("peers");
+                ping.peers().forEach(peer -> peers.add(contact(peer)));
+            }
+            case Command.Trace trace -> params.put("seconds", trace.seconds());
             case Command.ShardLoaded loaded -> {
                 params.put("shard_id", loaded.shardId());
                 params.set("layers", layers(loaded.layers()));
@@ -196,6 +201,29 @@ public final class EnvelopeCodec {
                             .put("name", device.name())
                             .put("driver", device.driver())
                             .put("memory_bytes", device.memoryBytes());
+                }
+                ArrayNode speeds = capabilities.putArray("speeds");
+                for (Result.Speed speed : has.speeds()) {
+                    speeds.addObject().put("weights", speed.weights()).put("bytes_per_second", speed.bytesPerSecond());
+                }
+            }
+            case Result.RoundTrips trips -> {
+                ArrayNode peers = json.putArray("peers");
+                for (Result.RoundTrip trip : trips.peers()) {
+                    peers.addObject().put("node_id", trip.node().toHex()).put("micros", trip.micros());
+                }
+            }
+            case Result.Receipts traced -> {
+                ArrayNode receipts = json.putArray("receipts");
+                for (Result.Receipt receipt : traced.receipts()) {
+                    ObjectNode entry = receipts.addObject()
+                            .put("session", Long.toHexString(receipt.session()))
+                            .put("stage", receipt.stage());
+                    entry.set("layers", layers(receipt.layers()));
+                    entry.put("tokens_in", receipt.tokensIn())
+                            .put("hash_in", receipt.hashIn().toHex())
+                            .put("tokens_out", receipt.tokensOut())
+                            .put("hash_out", receipt.hashOut().toHex());
                 }
             }
             case Result.State state -> {
@@ -377,6 +405,8 @@ public final class EnvelopeCodec {
                         params.text("prompt"),
                         params.integerOr("max_tokens", 128),
                         sampling(params.objectOrEmpty("sampling")));
+            case Command.PingPeers.NAME -> new Command.PingPeers(params.contacts("peers", Command.PingPeers.MAX_PEERS));
+            case Command.Trace.NAME -> new Command.Trace(params.integer("seconds"));
             case Command.ShardLoaded.NAME -> {
                 LayerRange layers = params.layersOrNull("layers");
                 yield new Command.ShardLoaded(
@@ -488,6 +518,20 @@ public final class EnvelopeCodec {
                         json.integers("tokens"),
                         json.text("text"),
                         json.text("stopped"));
+            case Command.PingPeers.NAME ->
+                new Result.RoundTrips(json.list(
+                        "peers", peer -> new Result.RoundTrip(peer.node("node_id"), peer.longValue("micros"))));
+            case Command.Trace.NAME ->
+                new Result.Receipts(json.list(
+                        "receipts",
+                        receipt -> new Result.Receipt(
+                                receipt.session("session"),
+                                receipt.integer("stage"),
+                                receipt.layers("layers"),
+                                receipt.longValue("tokens_in"),
+                                receipt.hash("hash_in"),
+                                receipt.longValue("tokens_out"),
+                                receipt.hash("hash_out"))));
             default -> throw new MalformedException("there is no reply to " + command);
         };
     }
@@ -518,6 +562,11 @@ public final class EnvelopeCodec {
                                         device.text("name"),
                                         device.text("driver"),
                                         device.longValue("memory_bytes")))
+                        : List.of(),
+                has.has("speeds")
+                        ? has.list(
+                                "speeds",
+                                speed -> new Result.Speed(speed.text("weights"), speed.longValue("bytes_per_second")))
                         : List.of());
     }
 
@@ -665,15 +714,25 @@ public final class EnvelopeCodec {
         }
 
         Contact contact(String key) {
-            Fields contact = object(key);
-            if (!(contact.json.get("endpoints") instanceof ArrayNode texts)) {
-                throw contact.wrong("endpoints", "a list of addresses");
+            return object(key).asContact();
+        }
+
+        private Contact asContact() {
+            if (!(json.get("endpoints") instanceof ArrayNode texts)) {
+                throw wrong("endpoints", "a list of addresses");
             }
             var endpoints = new ArrayList<Endpoint>();
             for (JsonNode text : texts) {
                 endpoints.add(Endpoint.parse(text.asString()));
             }
-            return new Contact(contact.node("node_id"), endpoints);
+            return new Contact(node("node_id"), endpoints);
+        }
+
+        List<Contact> contacts(String key, int most) {
+            if (json.get(key) instanceof ArrayNode array && array.size() > most) {
+                throw new MalformedException(key + " has " + array.size() + " elements, allowed 0.." + most);
+            }
+            return list(key, Fields::asContact);
         }
 
         @Nullable Contact contactOrNull(String key) {

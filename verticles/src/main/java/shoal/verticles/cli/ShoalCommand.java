@@ -36,6 +36,8 @@ import picocli.CommandLine.Spec;
             LsCommand.class,
             RmCommand.class,
             PinCommand.class,
+            PlanCommand.class,
+            VerifyCommand.class,
             DoctorCommand.class
         })
 final class ShoalCommand implements Runnable {

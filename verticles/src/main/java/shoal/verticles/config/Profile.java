@@ -157,7 +157,7 @@ public record Profile(
         }
     }
 
-    public record Coordinator(@Nullable String model, int nodes, String activations) {
+    public record Coordinator(@Nullable String model, int nodes, String activations, int sequences) {
         public ActivationType activationType() {
             return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));
         }

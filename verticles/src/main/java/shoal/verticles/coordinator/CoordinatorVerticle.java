@@ -7,12 +7,10 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -29,7 +27,7 @@ import shoal.codec.dht.DhtKeys;
 import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.pipeline.Placement;
-import shoal.codec.pipeline.PlacementPlanner;
+import shoal.codec.pipeline.PlanReport;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
@@ -62,7 +60,9 @@ public final class CoordinatorVerticle extends VerticleBase {
     private final Map<NodeId, Result.Capabilities> nodes = new LinkedHashMap<>();
     private @Nullable Model model;
     private @Nullable Pipeline pipeline;
+    private @Nullable Placement placed;
     private Generations generations;
+    private Placing placing;
     private Epoch epoch = Epoch.FIRST;
     private boolean discovered;
     private int needed;
@@ -80,6 +80,7 @@ public final class CoordinatorVerticle extends VerticleBase {
 
     @Override
     public Future<?> start() {
+        placing = new Placing(vertx, endpoint, commands, profile);
         generations = new Generations(vertx, endpoint, commands, profile, this::placeAnew);
         new Requests(vertx, endpoint, bus, profile, generations, this::serving).start();
         bus.listen(Addresses.MEMBER_LOST, Local.MemberLost.class, lost -> memberLost(lost.node()));
@@ -89,6 +90,8 @@ public final class CoordinatorVerticle extends VerticleBase {
                 wish -> wish.machines()
                         ? machines().map(this::swarmState)
                         : Future.succeededFuture(swarmState(List.of())));
+        bus.answerLocally(Addresses.PLAN, Local.AskPlan.class, this::plan);
+        bus.answerLocally(Addresses.PROOF, Local.AskProof.class, this::prove);
         prepare();
         return Future.succeededFuture();
     }
@@ -102,7 +105,7 @@ public final class CoordinatorVerticle extends VerticleBase {
                     waitingFor = needed + " node(s) to join";
                     return discover();
                 })
-                .compose(_ -> place())
+                .compose(_ -> place(false))
                 .onFailure(failure -> {
                     String reason = String.valueOf(failure.getMessage());
                     if (!reason.equals(trouble)) {
@@ -132,7 +135,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         LOG.warn("a node that ran layers is gone; placing them anew");
         waitingFor = "layers to be placed anew";
         generations.suspend(before, "a node is gone in the middle of the answer");
-        place().onFailure(failure -> prepare());
+        place(true).onFailure(failure -> prepare());
     }
 
     private Future<Model> findModel() {
@@ -276,27 +279,34 @@ public final class CoordinatorVerticle extends VerticleBase {
                 });
     }
 
-    private Future<Void> place() {
-        Model known = Objects.requireNonNull(model);
-        return refresh().compose(_ -> {
-            List<ModelManifest.Shard> shards = known.manifest().shards();
-            var candidates = nodes.values().stream()
-                    .map(node -> new PlacementPlanner.Candidate(
-                            node.node(), node.memoryBytes(), held(node, shards), node.pinnedShard()))
-                    .toList();
-            Placement placement = PlacementPlanner.plan(
-                    shards.stream().map(ModelManifest.Shard::size).toList(), candidates);
-            LOG.info("placing {} shards on {} nodes", shards.size(), candidates.size());
-            bus.tell(Addresses.STEP, new Local.Step(4, "checked which nodes have their shards loaded"));
-            waitingFor = "nodes to load their shards";
-            return loadAll(known, placement, true).compose(_ -> {
-                loadAll(known, placement, false);
-                bus.tell(
-                        Addresses.STEP,
-                        new Local.Step(18, "every node has its shards; " + shards.size() + " are covered"));
-                return canary(known, placement);
-            });
-        });
+    /** @param keep whether people wait for a stage that was lost: then what is loaded stays where it is */
+    private Future<Void> place(boolean keep) {
+        return refresh()
+                .compose(_ ->
+                        placing.plan(Objects.requireNonNull(model), nodes.values(), placing.sequences(), keep, false))
+                .compose(planned -> {
+                    Model known = planned.model();
+                    model = known;
+                    Placement placement = planned.placement();
+                    int shards = known.manifest().shards().size();
+                    LOG.info(
+                            "placing {} shards on {} nodes, {} ms a token expected",
+                            shards,
+                            nodes.size(),
+                            String.format(
+                                    java.util.Locale.ROOT,
+                                    "%.2f",
+                                    planned.plan().tokenNanos() / 1e6));
+                    bus.tell(Addresses.STEP, new Local.Step(4, "checked which nodes have their shards loaded"));
+                    waitingFor = "nodes to load their shards";
+                    return loadAll(known, placement, true).compose(_ -> {
+                        loadAll(known, placement, false);
+                        bus.tell(
+                                Addresses.STEP,
+                                new Local.Step(18, "every node has its shards; " + shards + " are covered"));
+                        return canary(known, placement);
+                    });
+                });
     }
 
     private Future<Void> refresh() {
@@ -310,19 +320,6 @@ public final class CoordinatorVerticle extends VerticleBase {
                     }));
         }
         return Future.join(asking).transform(_ -> Future.succeededFuture());
-    }
-
-    private static Set<Integer> held(Result.Capabilities node, List<ModelManifest.Shard> shards) {
-        var held = new HashSet<Integer>();
-        for (ModelManifest.Shard shard : shards) {
-            boolean loaded = node.loaded().stream()
-                    .anyMatch(has -> has.piecesRoot().equals(shard.piecesRoot())
-                            && has.layers().equals(shard.layers()));
-            if (loaded || node.onDisk().contains(shard.piecesRoot())) {
-                held.add(shard.index());
-            }
-        }
-        return held;
     }
 
     /** First copies load first; replicas after them, so that they find peers to fetch from. */
@@ -393,6 +390,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         });
         return passed.future().onSuccess(_ -> {
             pipeline = planned;
+            placed = placement;
             trouble = null;
             needed = 1; // whoever is left must do, should some be lost
             LOG.info(
@@ -421,6 +419,26 @@ public final class CoordinatorVerticle extends VerticleBase {
             all.stream().skip(1).forEach(node -> spares.add(new Local.StageOf(node, shard.layers())));
         }
         return new Local.SwarmReady(known.manifest().modelName(), stages, spares);
+    }
+
+    // ------------------------------------------------------------------------------------ plans and proofs
+
+    private Future<Local.PlanTold> plan(Local.AskPlan wish) {
+        Model known = model;
+        if (known == null) {
+            throw new CommandException(notReady());
+        }
+        Integer sequences = wish.sequences();
+        return refresh()
+                .compose(_ -> placing.plan(
+                        known, nodes.values(), sequences == null ? placing.sequences() : sequences, false, true))
+                .map(planned -> new Local.PlanTold(PlanReport.of(
+                        known.name(), planned.parts(), planned.question(), planned.plan(), NodeId::toHex)));
+    }
+
+    private Future<Local.Proof> prove(Local.AskProof wish) {
+        Requests.Serving serving = serving();
+        return new Proving(generations, commands, profile).prove(serving.model(), serving.pipeline(), placed, wish);
     }
 
     // ------------------------------------------------------------------------------------------- status

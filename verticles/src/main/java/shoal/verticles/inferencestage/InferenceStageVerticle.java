@@ -52,6 +52,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final Profile profile;
     private final StageHost host;
     private final Map<Key, Running> sessions = new HashMap<>();
+    private final Receipts receipts = new Receipts();
     private WorkerExecutor compute;
 
     /** One session on one of this node's stages. */
@@ -67,7 +68,14 @@ public final class InferenceStageVerticle extends VerticleBase {
             @Nullable StageSampling sampling) {}
 
     /** Input of one computation. */
-    private record Work(Epoch epoch, int microBatch, int firstPosition, int count, boolean sample, Batch.Input input) {}
+    private record Work(
+            Epoch epoch,
+            int microBatch,
+            int firstPosition,
+            int count,
+            boolean sample,
+            Batch.Input input,
+            ByteBuffer wire) {}
 
     @SuppressWarnings("NullAway.Init") // the executor is made when the verticle starts
     public InferenceStageVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, StageHost host) {
@@ -87,6 +95,10 @@ public final class InferenceStageVerticle extends VerticleBase {
                 Local.OpenStage.class,
                 wish -> compute.executeBlocking(() -> host.open(wish))
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
+        bus.answerLocally(Addresses.TRACE, Command.Trace.class, wish -> {
+            receipts.trace(wish.seconds(), System.nanoTime());
+            return Future.succeededFuture(new Result.Receipts(receipts.all()));
+        });
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
         bus.answerLocally(
@@ -225,7 +237,8 @@ public final class InferenceStageVerticle extends VerticleBase {
                                     batch.firstPosition(),
                                     ids.length,
                                     batch.sample(),
-                                    new Batch.Input.Tokens(ids)));
+                                    new Batch.Input.Tokens(ids),
+                                    ByteBuffer.allocate(0)));
                 }
                 case Frame.Activation activation ->
                     work(new Key(activation.session(), activation.stage()), workOf(activation));
@@ -247,7 +260,8 @@ public final class InferenceStageVerticle extends VerticleBase {
                 activation.firstPosition(),
                 activation.tokenCount(),
                 activation.sample(),
-                new Batch.Input.Activations(values));
+                new Batch.Input.Activations(values),
+                activation.values());
     }
 
     private void work(Key key, Work work) {
@@ -259,9 +273,36 @@ public final class InferenceStageVerticle extends VerticleBase {
         if (!work.epoch().equals(running.task().epoch())) {
             return;
         }
+        note(running, work);
         compute.executeBlocking(() -> run(running, work))
                 .onSuccess(result -> handOn(running, result))
                 .onFailure(failure -> tellFailure(key, running, failure));
+    }
+
+    private void note(Running running, Work work) {
+        if (receipts.isOn(System.nanoTime())) {
+            Command.ExecuteTask task = running.task();
+            switch (work.input()) {
+                case Batch.Input.Tokens(int[] ids) ->
+                    receipts.tokens(task.session(), task.stage(), task.layers(), ids, true);
+                case Batch.Input.Activations _ ->
+                    receipts.in(task.session(), task.stage(), task.layers(), work.count(), work.wire());
+            }
+        }
+    }
+
+    private void note(Running running, Frame result) {
+        if (receipts.isOn(System.nanoTime())) {
+            Command.ExecuteTask task = running.task();
+            switch (result) {
+                case Frame.Activation activation ->
+                    receipts.out(
+                            task.session(), task.stage(), task.layers(), activation.tokenCount(), activation.values());
+                case Frame.TokenSampled sampled ->
+                    receipts.tokens(task.session(), task.stage(), task.layers(), new int[] {sampled.token()}, false);
+                default -> {}
+            }
+        }
     }
 
     /** What came before, for a stage that looks back. */
@@ -334,6 +375,9 @@ public final class InferenceStageVerticle extends VerticleBase {
     }
 
     private void handOn(Running running, @Nullable Frame result) {
+        if (result != null) {
+            note(running, result);
+        }
         switch (result) {
             case null -> {}
             case Frame.Activation activation -> {

@@ -23,6 +23,7 @@ import shoal.codec.base.ByteRange;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.command.Result;
+import shoal.codec.gguf.LayerWeights;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 
@@ -33,6 +34,7 @@ public final class StageHost implements AutoCloseable {
     private final int maxContext;
     private final CacheType cacheType;
     private final long memoryBytes;
+    private final @Nullable SpeedBook speeds;
     /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
     private volatile List<Open> open = List.of();
 
@@ -42,12 +44,19 @@ public final class StageHost implements AutoCloseable {
     /** A stage and the file that its tensors lie in. */
     record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
 
+    /** One that does not measure how fast it is. */
     public StageHost(Profile.Compute compute) {
+        this(compute, null);
+    }
+
+    /** @param notes directory in which it keeps how fast it was measured to be, null not to measure */
+    public StageHost(Profile.Compute compute, @Nullable Path notes) {
         var settings = new KernelSettings(
                 KernelSettings.providerFor(compute.kernels(), compute.device()), compute.threadCount());
         var choice = KernelChoice.of(settings);
         kernels = choice.provider().open(settings);
         kernelsName = choice.provider().name();
+        speeds = notes == null ? null : new SpeedBook(notes, kernelsName + " " + compute.threadCount());
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
         cacheType = CacheType.of(compute.cache());
         memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
@@ -123,12 +132,28 @@ public final class StageHost implements AutoCloseable {
                     kernelsName);
             var more = new ArrayList<>(open);
             more.add(new Open(shard, file, stage));
+            measure(stage, file, wish.layers());
             open = List.copyOf(more);
             return shard;
         } catch (RuntimeException failure) {
             file.close();
             throw failure;
         }
+    }
+
+    private void measure(Stage stage, ModelFile file, LayerRange layers) {
+        SpeedBook book = speeds;
+        if (book != null) {
+            double seconds = StageSpeed.tokenNanos(stage) / 1e9;
+            book.measured(
+                    LayerWeights.kind(file.header()),
+                    Math.round(LayerWeights.tokenBytes(file.header(), layers) / seconds));
+        }
+    }
+
+    /** How fast stages ran here, for each kind of weights. */
+    public List<Result.Speed> speeds() {
+        return speeds == null ? List.of() : speeds.all();
     }
 
     private static ModelFile openFile(Local.OpenStage wish) throws IOException {
