@@ -272,6 +272,7 @@ class HouseTest {
                 alone("Vert.x Web", under("io.vertx.ext.web"), "verticles.api"),
                 alone("Micrometer", under("io.micrometer"), "verticles.api"),
                 alone("picocli", under("picocli"), "verticles.cli", "bench"),
+                alone("JLine", under("org.jline"), "verticles.cli"),
                 alone("Logback", under("ch.qos.logback"), "verticles.cli"),
                 alone("the schema validator", under("com.networknt"), "verticles.config"),
                 alone("Jackson", under("tools.jackson"), "codec.command", "verticles", "bench"),

@@ -14,6 +14,8 @@ def session(encrypted, listen):
     return lt.session({
         "listen_interfaces": listen,
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        # its own UDP transport is tried first else, and reaches a tenth of TCP on loopback
+        "enable_outgoing_utp": False, "enable_incoming_utp": False,
         "allow_multiple_connections_per_ip": True,
         "in_enc_policy": int(policy), "out_enc_policy": int(policy),
         "allowed_enc_level": int(lt.enc_level.rc4 if encrypted else lt.enc_level.both),

@@ -17,6 +17,7 @@ public final class TrespasserManager {
     io.vertx.ext.web.Router router;
     io.micrometer.core.instrument.Counter counter;
     picocli.CommandLine commandLine;
+    org.jline.reader.LineReader lines;
     ch.qos.logback.classic.Level level;
     com.networknt.schema.Schema schema;
     tools.jackson.databind.json.JsonMapper json;

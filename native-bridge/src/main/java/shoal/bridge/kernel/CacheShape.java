@@ -4,6 +4,9 @@ import shoal.codec.base.Bounds;
 
 /** What one position of a sequence leaves behind in a stage: per layer kvHeads * headSize keys and as many values. */
 public record CacheShape(int layers, int kvHeads, int headSize, CacheType type) {
+    /** Positions whose keys and values are kept together. */
+    public static final int PAGE_POSITIONS = 16;
+
     public CacheShape {
         Bounds.requireRange("cache layers", layers, 0, 65_536);
         Bounds.requireRange("KV heads", kvHeads, 1, 65_536);
@@ -26,5 +29,10 @@ public record CacheShape(int layers, int kvHeads, int headSize, CacheType type) 
     /** Bytes that a position takes, keys and values of all layers. */
     public long bytesPerPosition() {
         return 2L * layers * kvHeads * type.headBytes(headSize);
+    }
+
+    /** Bytes of a page in all layers together. */
+    public long pageBytes() {
+        return PAGE_POSITIONS * bytesPerPosition();
     }
 }

@@ -5,6 +5,9 @@ public interface CompiledStage extends AutoCloseable {
     /** Memory for one sequence of at most capacity positions; the caller closes it. */
     SequenceMemory openSequence(int capacity);
 
+    /** Pages of keys and values that its open sequences hold; one that several share counts once. */
+    int pagesInUse();
+
     /**
      * Runs the batch and fills its output. The result of a token depends on its own sequence alone, to the last bit: not on
      * the other slices, on how a prompt was cut into batches, or on the number of threads.

@@ -14,7 +14,15 @@ public interface SequenceMemory extends AutoCloseable {
     /** Forgets positions from length on. @throws IllegalArgumentException if there are fewer */
     void truncate(int length);
 
-    /** Bytes taken now. */
+    /**
+     * A new sequence that begins with the first positions of this one; the caller closes it. Whole pages are shared until one of
+     * the two writes there, so a long common beginning takes memory and time once.
+     *
+     * @throws IllegalArgumentException if there are fewer positions
+     */
+    SequenceMemory fork(int positions);
+
+    /** Bytes of the pages that it holds, shared ones included. */
     long sizeBytes();
 
     @Override

@@ -3,6 +3,7 @@ package shoal.bridge.model;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import shoal.bridge.kernel.CacheShape;
 import shoal.bridge.kernel.CompiledStage;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.kernel.StageBatch;
@@ -80,6 +81,16 @@ public final class Stage implements AutoCloseable {
     /** Keys and values of a new sequence, empty; the caller closes it. */
     public SequenceMemory openSequence() {
         return compiled.openSequence(contextLength);
+    }
+
+    /** Pages of keys and values that its open sequences hold; one that several share counts once. */
+    public int pagesInUse() {
+        return compiled.pagesInUse();
+    }
+
+    /** Bytes of such a page, all layers together. */
+    public long pageBytes() {
+        return CacheShape.PAGE_POSITIONS * memory.cacheBytesPerToken();
     }
 
     /**

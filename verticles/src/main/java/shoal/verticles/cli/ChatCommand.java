@@ -1,8 +1,6 @@
 package shoal.verticles.cli;
 
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -42,7 +40,11 @@ final class ChatCommand implements Callable<Integer> {
             /system TEXT     set what the model is told before all, and reset
             /quit            end (Ctrl-D does so too)
             A line that ends with \\ goes on in the next one. Three quotes \"""
-            begin and end a message of several lines. Ctrl-C stops a reply.""";
+            begin and end a message of several lines. The arrows call back and edit
+            what was typed, the tabulator completes commands. Ctrl-C stops a reply.""";
+
+    private static final List<String> COMMANDS =
+            List.of("/help", "/reset", "/undo", "/again", "/history", "/system", "/quit");
 
     @Option(names = "--model", required = true, paramLabel = "FILE", description = "A GGUF file.")
     @SuppressWarnings("NullAway.Init")
@@ -83,7 +85,6 @@ final class ChatCommand implements Callable<Integer> {
     private boolean json;
 
     private final AtomicBoolean interrupted = new AtomicBoolean();
-    private volatile boolean replying;
     private final PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
 
     @Override
@@ -103,28 +104,21 @@ final class ChatCommand implements Callable<Integer> {
             } catch (RuntimeException failure) {
                 throw LocalModel.inFile(template == null ? model : template, failure);
             }
-            boolean handled = Interrupts.onInterrupt(this::interrupted);
+            boolean handled = Interrupts.onInterrupt(() -> interrupted.set(true));
             if (!json) {
                 System.err.println("/help tells what there is; "
                         + (handled ? "Ctrl-C stops a reply, " : "")
                         + "Ctrl-D or /quit ends.");
             }
             var conversation = new Conversation(local.generator(), context, prompt, sampling, drafter);
-            converse(conversation);
+            try (ChatInput in = ChatInput.open(COMMANDS)) {
+                converse(conversation, in);
+            }
         }
         return CommandLine.ExitCode.OK;
     }
 
-    private void interrupted() {
-        interrupted.set(true);
-        if (!replying) {
-            System.err.print("\nCtrl-D or /quit ends.\n> ");
-            System.err.flush();
-        }
-    }
-
-    private void converse(Conversation conversation) throws IOException {
-        var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    private void converse(Conversation conversation, ChatInput in) throws IOException {
         conversation.reset();
         while (true) {
             String message = message(in);
@@ -162,9 +156,8 @@ final class ChatCommand implements Callable<Integer> {
     }
 
     /** One message of one line or several; null at the end of the input. */
-    private @Nullable String message(BufferedReader in) throws IOException {
-        ask("> ");
-        String line = in.readLine();
+    private @Nullable String message(ChatInput in) throws IOException {
+        String line = in.line("> ");
         if (line == null) {
             return null;
         }
@@ -173,8 +166,7 @@ final class ChatCommand implements Callable<Integer> {
             String rest = line.strip().substring(3);
             while (!rest.stripTrailing().endsWith("\"\"\"")) {
                 text.append(rest).append('\n');
-                ask("… ");
-                String next = in.readLine();
+                String next = in.line("… ");
                 if (next == null) {
                     return text.toString().strip();
                 }
@@ -185,21 +177,13 @@ final class ChatCommand implements Callable<Integer> {
         }
         while (line.endsWith("\\")) {
             text.append(line, 0, line.length() - 1).append('\n');
-            ask("… ");
-            String next = in.readLine();
+            String next = in.line("… ");
             if (next == null) {
                 return text.toString();
             }
             line = next;
         }
         return text.append(line).toString();
-    }
-
-    private void ask(String sign) {
-        if (!json && System.console() != null && System.console().isTerminal()) {
-            System.err.print(sign);
-            System.err.flush();
-        }
     }
 
     /** What was said, and what the model made of it. */
@@ -290,24 +274,18 @@ final class ChatCommand implements Callable<Integer> {
                     drafter,
                     false);
             interrupted.set(false);
-            replying = true;
-            Generation generation;
-            try {
-                generation = generator.generate(request, context, new LocalGenerator.Listener() {
-                    @Override
-                    public void token(LocalGenerator.Token token) {
-                        shown.append(token.text());
-                        print(token.text());
-                    }
+            Generation generation = generator.generate(request, context, new LocalGenerator.Listener() {
+                @Override
+                public void token(LocalGenerator.Token token) {
+                    shown.append(token.text());
+                    print(token.text());
+                }
 
-                    @Override
-                    public boolean wantsMore() {
-                        return !interrupted.get();
-                    }
-                });
-            } finally {
-                replying = false;
-            }
+                @Override
+                public boolean wantsMore() {
+                    return !interrupted.get();
+                }
+            });
             print(generation.text().substring(shown.length()));
             messages.add(ChatPrompt.message("assistant", generation.text()));
             tell(generation, room);

@@ -242,10 +242,13 @@ final class InspectCommand implements Callable<Integer> {
         found.forEach((key, value) -> {
             if (key.equals("problems")) {
                 problems(text, (List<?>) value);
+            } else if (key.equals("types")) {
+                types(text, (Map<?, ?>) value);
             } else if (value instanceof Map<?, ?> map) {
+                boolean isMetadata = key.equals("metadata");
                 text.append(key).append(":\n");
                 map.forEach((inner, each) -> text.append("  ")
-                        .append(inner)
+                        .append(isMetadata ? inner : words(inner))
                         .append(" = ")
                         .append(oneLine(each))
                         .append('\n'));
@@ -265,7 +268,7 @@ final class InspectCommand implements Callable<Integer> {
                                     : ""));
                 }
             } else {
-                text.append(key)
+                text.append(words(key))
                         .append(": ")
                         .append(
                                 value instanceof Long number
@@ -275,6 +278,28 @@ final class InspectCommand implements Callable<Integer> {
             }
         });
         return text.toString();
+    }
+
+    private static String words(Object key) {
+        return printable(key).replace('_', ' ');
+    }
+
+    private static void types(StringBuilder text, Map<?, ?> types) {
+        text.append(String.format(
+                Locale.ROOT, "  %-8s %8s %17s %17s %12s%n", "type", "tensors", "parameters", "bytes", "bits each"));
+        types.forEach((type, each) -> {
+            Map<?, ?> sums = (Map<?, ?>) each;
+            long parameters = (Long) sums.get("parameters");
+            long bytes = (Long) sums.get("bytes");
+            text.append(String.format(
+                    Locale.ROOT,
+                    "  %-8s %,8d %,17d %,17d %12.2f%n",
+                    type,
+                    (Long) sums.get("tensors"),
+                    parameters,
+                    bytes,
+                    8.0 * bytes / Math.max(1, parameters)));
+        });
     }
 
     private static void problems(StringBuilder text, List<?> problems) {

@@ -151,10 +151,10 @@ final class CudaDevice implements Device {
     }
 
     @Override
-    public void copy(DeviceBuffer from, DeviceBuffer to, long bytes) {
+    public void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes) {
         if (bytes > 0) {
             calls.setContext(context);
-            calls.copy(pointer(from), pointer(to), bytes);
+            calls.copy(pointer(from) + fromOffset, pointer(to) + toOffset, bytes);
         }
     }
 

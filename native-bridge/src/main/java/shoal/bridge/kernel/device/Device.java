@@ -25,8 +25,13 @@ public interface Device extends AutoCloseable {
     /** Waits for all before it, and copies to host memory, native or of the heap. */
     void read(DeviceBuffer from, long offset, MemorySegment to);
 
+    /** Copies from one buffer to another, or within one where the two parts do not touch. */
+    void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes);
+
     /** Copies the first bytes of one buffer to another. */
-    void copy(DeviceBuffer from, DeviceBuffer to, long bytes);
+    default void copy(DeviceBuffer from, DeviceBuffer to, long bytes) {
+        copy(from, 0, to, 0, bytes);
+    }
 
     /**
      * A kernel, compiled at the first call.

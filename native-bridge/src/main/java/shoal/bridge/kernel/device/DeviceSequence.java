@@ -36,12 +36,21 @@ final class DeviceSequence implements SequenceMemory {
     @Override
     public void truncate(int newLength) {
         Bounds.requireRange("positions to keep", newLength, 0, length);
+        synchronized (pool.device()) {
+            keepPages(pagesFor(newLength));
+        }
         length = newLength;
+    }
+
+    private void keepPages(int count) {
+        while (pages > count) {
+            pool.giveBack(table[--pages]);
+        }
     }
 
     @Override
     public long sizeBytes() {
-        return pages * PagePool.pageBytes(pool.shape());
+        return pages * pool.shape().pageBytes();
     }
 
     boolean isClosed() {
@@ -52,21 +61,54 @@ final class DeviceSequence implements SequenceMemory {
         return Math.ceilDiv(positions, PagePool.PAGE_POSITIONS);
     }
 
-    /** Pages that {@link #setLength} will take. */
-    int pagesMissing(int newLength) {
-        return Math.max(0, pagesFor(newLength) - pages);
+    @Override
+    public DeviceSequence fork(int positions) {
+        synchronized (pool.device()) {
+            Bounds.requireRange("positions to share", positions, 0, length);
+            var fork = new DeviceSequence(pool, capacity);
+            fork.table = new int[pagesFor(positions)];
+            int whole = positions / PagePool.PAGE_POSITIONS;
+            while (fork.pages < whole) {
+                fork.table[fork.pages] = pool.share(table[fork.pages]);
+                fork.pages++;
+            }
+            if (fork.pages < fork.table.length) {
+                fork.table[fork.pages++] = pool.copyOf(table[whole]);
+            }
+            fork.length = positions;
+            return fork;
+        }
     }
 
-    /** Holds positions 0..newLength-1 from now on; new ones are to be written before they are read. */
-    void setLength(int newLength) {
-        int needed = pagesFor(newLength);
+    /** Pages that {@link #write} will take. */
+    int pagesMissing(int first, int end) {
+        int missing = Math.max(0, pagesFor(end) - pages);
+        for (int i = first / PagePool.PAGE_POSITIONS; i < Math.min(pagesFor(end), pages); i++) {
+            if (pool.isShared(table[i])) {
+                missing++;
+            }
+        }
+        return missing;
+    }
+
+    /** Is about to write positions first..end-1, and holds 0..end-1 from now on. */
+    void write(int first, int end) {
+        int needed = pagesFor(end);
+        for (int i = first / PagePool.PAGE_POSITIONS; i < Math.min(needed, pages); i++) {
+            int shared = table[i];
+            if (pool.isShared(shared)) {
+                table[i] = pool.copyOf(shared);
+                pool.giveBack(shared);
+            }
+        }
         if (needed > table.length) {
             table = Arrays.copyOf(table, Math.max(needed, 2 * table.length));
         }
+        keepPages(needed);
         while (pages < needed) {
             table[pages++] = pool.take();
         }
-        length = newLength;
+        length = end;
     }
 
     int page(int index) {
@@ -80,10 +122,7 @@ final class DeviceSequence implements SequenceMemory {
                 return;
             }
             closed = true;
-            for (int i = 0; i < pages; i++) {
-                pool.giveBack(table[i]);
-            }
-            pages = 0;
+            keepPages(0);
             length = 0;
         }
     }

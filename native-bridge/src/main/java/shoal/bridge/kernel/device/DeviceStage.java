@@ -120,7 +120,7 @@ final class DeviceStage implements CompiledStage {
     /** Compares what the program's weights take with what the device has, before anything is uploaded. */
     private void planMemory() {
         long freeBytes = device.freeBytes();
-        long needed = PagePool.pageBytes(program.cache()) + program.valuesPerToken() * Float.BYTES;
+        long needed = program.cache().pageBytes() + program.valuesPerToken() * Float.BYTES;
         Map<Place, Boolean> seen = new HashMap<>();
         int layersBegun = 0;
         int layersThatFit = 0;
@@ -240,6 +240,13 @@ final class DeviceStage implements CompiledStage {
     @Override
     public SequenceMemory openSequence(int capacity) {
         return new DeviceSequence(pool, capacity);
+    }
+
+    @Override
+    public int pagesInUse() {
+        synchronized (device) {
+            return pool.used();
+        }
     }
 
     @Override
@@ -378,7 +385,7 @@ final class DeviceStage implements CompiledStage {
         for (StageBatch.Slice slice : batch.slices()) {
             DeviceSequence sequence = (DeviceSequence) slice.sequence();
             int end = slice.firstPosition() + slice.tokenCount();
-            missing += sequence.pagesMissing(end);
+            missing += sequence.pagesMissing(slice.firstPosition(), end);
             pages += DeviceSequence.pagesFor(end);
             last = Math.max(last, end);
         }
@@ -399,7 +406,7 @@ final class DeviceStage implements CompiledStage {
         for (StageBatch.Slice slice : batch.slices()) {
             DeviceSequence sequence = (DeviceSequence) slice.sequence();
             int end = slice.firstPosition() + slice.tokenCount();
-            sequence.setLength(end);
+            sequence.write(slice.firstPosition(), end);
             for (int i = 0; i < slice.tokenCount(); i++) {
                 words[token] = slice.firstPosition() + i;
                 words[tokens + token++] = tablesAt;

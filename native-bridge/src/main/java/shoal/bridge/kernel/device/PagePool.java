@@ -1,6 +1,7 @@
 package shoal.bridge.kernel.device;
 
 import java.util.ArrayDeque;
+import java.util.Arrays;
 import java.util.Deque;
 import shoal.bridge.kernel.CacheShape;
 import shoal.codec.base.Bounds;
@@ -10,7 +11,7 @@ import shoal.codec.base.Bounds;
  * take and give back. Grows by doubling and never shrinks; what is kept is copied on the device. Guarded by the device.
  */
 final class PagePool implements DeviceResource {
-    static final int PAGE_POSITIONS = 16;
+    static final int PAGE_POSITIONS = CacheShape.PAGE_POSITIONS;
 
     private static final int FIRST_PAGES = 8;
 
@@ -18,6 +19,7 @@ final class PagePool implements DeviceResource {
     private final CacheShape shape;
     private final DeviceBuffer[] layers;
     private final Deque<Integer> free = new ArrayDeque<>();
+    private int[] holders = new int[0];
     private int pages;
     private boolean closed;
 
@@ -25,11 +27,6 @@ final class PagePool implements DeviceResource {
         this.device = device;
         this.shape = shape;
         layers = new DeviceBuffer[shape.layers()];
-    }
-
-    /** Bytes that a page takes in all layers together. */
-    static long pageBytes(CacheShape shape) {
-        return shape.bytesPerPosition() * PAGE_POSITIONS;
     }
 
     private static long layerPageBytes(CacheShape shape) {
@@ -72,6 +69,7 @@ final class PagePool implements DeviceResource {
         for (int page = pages; page < grown; page++) {
             free.addLast(page);
         }
+        holders = Arrays.copyOf(holders, grown);
         pages = grown;
     }
 
@@ -82,14 +80,40 @@ final class PagePool implements DeviceResource {
     /** A page of nobody else. */
     int take() {
         reserve(1);
-        return free.removeFirst();
+        int page = free.removeFirst();
+        holders[page] = 1;
+        return page;
+    }
+
+    int share(int page) {
+        holders[page]++;
+        return page;
+    }
+
+    boolean isShared(int page) {
+        return holders[page] > 1;
+    }
+
+    /** A page of nobody else with what another has in it. */
+    int copyOf(int page) {
+        int copy = take();
+        long bytes = layerPageBytes(shape);
+        for (DeviceBuffer layer : layers) {
+            device.copy(layer, page * bytes, layer, copy * bytes, bytes);
+        }
+        return copy;
     }
 
     void giveBack(int page) {
         Bounds.requireRange("page", page, 0, pages - 1);
-        if (!closed) {
+        if (--holders[page] == 0 && !closed) {
             free.addFirst(page);
         }
+    }
+
+    /** Pages that sequences hold; one that several hold counts once. */
+    int used() {
+        return pages - free.size();
     }
 
     @Override

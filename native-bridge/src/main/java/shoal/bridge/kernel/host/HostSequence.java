@@ -1,6 +1,5 @@
 package shoal.bridge.kernel.host;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
@@ -13,7 +12,8 @@ import shoal.bridge.kernel.SequenceMemory;
 import shoal.codec.base.Bounds;
 
 /**
- * Keys and values in pages of {@link #PAGE_POSITIONS} positions outside the heap, allocated as positions come. Owns its arena.
+ * Keys and values in pages of {@link #PAGE_POSITIONS} positions outside the heap, taken as positions come from the stage's
+ * {@link HostPages}. A page that forks share is copied before it is written.
  *
  * <p>A page holds, layer after layer, its keys and then its values, head after head, little-endian. A head of size S is
  *
@@ -24,7 +24,7 @@ import shoal.codec.base.Bounds;
  * </ul>
  */
 public final class HostSequence implements SequenceMemory {
-    public static final int PAGE_POSITIONS = 16;
+    public static final int PAGE_POSITIONS = CacheShape.PAGE_POSITIONS;
 
     private static final int BLOCK = CacheType.BLOCK;
     private static final ValueLayout.OfFloat FLOAT =
@@ -38,14 +38,16 @@ public final class HostSequence implements SequenceMemory {
 
     private final CacheShape shape;
     private final int capacity;
-    private final Arena arena = Arena.ofShared();
-    private final List<MemorySegment> pages = new ArrayList<>();
+    private final HostPages pool;
+    private final List<HostPages.Page> pages = new ArrayList<>();
     private int length;
+    private boolean closed;
 
-    public HostSequence(CacheShape shape, int capacity) {
+    HostSequence(CacheShape shape, int capacity, HostPages pool) {
         Bounds.requireRange("sequence capacity", capacity, 1, Integer.MAX_VALUE - PAGE_POSITIONS);
         this.shape = shape;
         this.capacity = capacity;
+        this.pool = pool;
     }
 
     public CacheShape shape() {
@@ -65,30 +67,64 @@ public final class HostSequence implements SequenceMemory {
     @Override
     public void truncate(int newLength) {
         Bounds.requireRange("positions to keep", newLength, 0, length);
+        keepPages(Math.ceilDiv(newLength, PAGE_POSITIONS));
         length = newLength;
+    }
+
+    private void keepPages(int count) {
+        while (pages.size() > count) {
+            pool.giveBack(pages.removeLast());
+        }
     }
 
     @Override
     public long sizeBytes() {
-        return pages.size() * pageBytes();
+        return pages.size() * shape.pageBytes();
     }
 
-    /** Holds positions 0..newLength-1 from now on; new ones are to be written before they are read. */
-    void setLength(int newLength) {
-        long pageBytes = pageBytes();
-        while ((long) pages.size() * PAGE_POSITIONS < newLength && pageBytes > 0) {
-            pages.add(arena.allocate(pageBytes, 64));
+    @Override
+    public HostSequence fork(int positions) {
+        Bounds.requireRange("positions to share", positions, 0, length);
+        var fork = new HostSequence(shape, capacity, pool);
+        if (shape.pageBytes() > 0) {
+            int whole = positions / PAGE_POSITIONS;
+            pages.subList(0, whole).forEach(page -> fork.pages.add(pool.share(page)));
+            if (whole * PAGE_POSITIONS < positions) {
+                fork.pages.add(copyOf(pages.get(whole)));
+            }
         }
-        length = newLength;
+        fork.length = positions;
+        return fork;
     }
 
-    private long pageBytes() {
-        return PAGE_POSITIONS * shape.bytesPerPosition();
+    private HostPages.Page copyOf(HostPages.Page page) {
+        HostPages.Page copy = pool.take();
+        copy.memory().copyFrom(page.memory());
+        return copy;
+    }
+
+    /** Is about to write positions first..end-1, and holds 0..end-1 from now on. */
+    void write(int first, int end) {
+        if (shape.pageBytes() > 0) {
+            int needed = Math.ceilDiv(end, PAGE_POSITIONS);
+            for (int i = first / PAGE_POSITIONS; i < Math.min(needed, pages.size()); i++) {
+                HostPages.Page shared = pages.get(i);
+                if (pool.isShared(shared)) {
+                    pages.set(i, copyOf(shared));
+                    pool.giveBack(shared);
+                }
+            }
+            keepPages(needed);
+            while (pages.size() < needed) {
+                pages.add(pool.take());
+            }
+        }
+        length = end;
     }
 
     /** The page that holds a position. */
     public MemorySegment page(int position) {
-        return pages.get(position / PAGE_POSITIONS);
+        return pages.get(position / PAGE_POSITIONS).memory();
     }
 
     /** Byte of a page at which the keys of one head start. */
@@ -217,6 +253,10 @@ public final class HostSequence implements SequenceMemory {
 
     @Override
     public void close() {
-        arena.close();
+        if (!closed) {
+            closed = true;
+            keepPages(0);
+            length = 0;
+        }
     }
 }

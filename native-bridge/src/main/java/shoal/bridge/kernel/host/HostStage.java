@@ -34,6 +34,7 @@ final class HostStage implements CompiledStage {
     private final StageProgram program;
     private final HostOperations operations;
     private final ComputePool pool;
+    private final HostPages pages;
     private final HostBuffer[] buffers;
     private final Map<RopeTable, float[]> angles = new IdentityHashMap<>();
     private final Map<Op.Experts, ExpertBuffers> expertBuffers = new IdentityHashMap<>();
@@ -46,6 +47,7 @@ final class HostStage implements CompiledStage {
         this.program = program;
         this.operations = operations;
         this.pool = pool;
+        pages = new HostPages(program.cache());
         buffers = program.slots().stream()
                 .map(slot -> new HostBuffer(slot.width()))
                 .toArray(HostBuffer[]::new);
@@ -53,12 +55,17 @@ final class HostStage implements CompiledStage {
 
     @Override
     public SequenceMemory openSequence(int capacity) {
-        return new HostSequence(program.cache(), capacity);
+        return new HostSequence(program.cache(), capacity, pages);
+    }
+
+    @Override
+    public int pagesInUse() {
+        return pages.used();
     }
 
     @Override
     public void close() {
-        // buffers are on the heap
+        pages.close();
     }
 
     @Override
@@ -166,7 +173,7 @@ final class HostStage implements CompiledStage {
         int token = 0;
         for (StageBatch.Slice slice : batch.slices()) {
             HostSequence sequence = (HostSequence) slice.sequence();
-            sequence.setLength(slice.firstPosition() + slice.tokenCount());
+            sequence.write(slice.firstPosition(), slice.firstPosition() + slice.tokenCount());
             for (int i = 0; i < slice.tokenCount(); i++) {
                 positions[token] = slice.firstPosition() + i;
                 sequences[token++] = sequence;

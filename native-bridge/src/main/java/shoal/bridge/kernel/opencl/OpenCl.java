@@ -446,9 +446,9 @@ final class OpenCl {
                 queue, buffer, 1, offset, to.byteSize(), to, 0, MemorySegment.NULL, MemorySegment.NULL));
     }
 
-    void copy(MemorySegment queue, MemorySegment from, MemorySegment to, long bytes) {
-        run("clEnqueueCopyBuffer", () -> (int)
-                enqueueCopy.invokeExact(queue, from, to, 0L, 0L, bytes, 0, MemorySegment.NULL, MemorySegment.NULL));
+    void copy(MemorySegment queue, MemorySegment from, long fromOffset, MemorySegment to, long toOffset, long bytes) {
+        run("clEnqueueCopyBuffer", () -> (int) enqueueCopy.invokeExact(
+                queue, from, to, fromOffset, toOffset, bytes, 0, MemorySegment.NULL, MemorySegment.NULL));
     }
 
     void finish(MemorySegment queue) {

@@ -158,9 +158,9 @@ final class OpenClDevice implements Device {
     }
 
     @Override
-    public void copy(DeviceBuffer from, DeviceBuffer to, long bytes) {
+    public void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes) {
         if (bytes > 0) {
-            calls.copy(queue, handle(from), handle(to), bytes);
+            calls.copy(queue, handle(from), fromOffset, handle(to), toOffset, bytes);
         }
     }
 

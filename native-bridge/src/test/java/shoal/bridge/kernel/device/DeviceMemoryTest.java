@@ -100,9 +100,9 @@ class DeviceMemoryTest {
         }
 
         @Override
-        public void copy(DeviceBuffer from, DeviceBuffer to, long bytes) {
+        public void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes) {
             assertTrue(open.containsKey(from) && open.containsKey(to));
-            assertTrue(bytes <= from.bytes() && bytes <= to.bytes());
+            assertTrue(fromOffset + bytes <= from.bytes() && toOffset + bytes <= to.bytes());
         }
 
         @Override
