@@ -44,6 +44,7 @@ class HouseTest {
             "verticles.shardloader",
             "verticles.inferencestage",
             "verticles.command",
+            "verticles.guard",
             "verticles.fileserver",
             "verticles.push",
             "verticles.coordinator",
@@ -145,6 +146,7 @@ class HouseTest {
                 "bridge.model.text",
                 "bridge.model.sampling");
         may("verticles.command", "codec.command", "codec.metainfo");
+        may("verticles.guard", "codec.command");
         may("verticles.fileserver", "codec.metainfo");
         may("verticles.push", "codec.metainfo", "codec.swarm");
         may(

@@ -132,6 +132,38 @@ public sealed interface Command {
         }
     }
 
+    /**
+     * Be ready to take over a stage at once: its layers are loaded; run them for a moment, so that all code on the way is compiled,
+     * and open connections to those who would be next to it.
+     *
+     * @param neighbours the stages before and behind, where there are any, and the coordinator
+     */
+    record StandBy(int shardId, LayerRange layers, Hash256 infoHash, List<Contact> neighbours) implements Command {
+        public static final String NAME = "STAND_BY";
+        public static final int MAX_NEIGHBOURS = 8;
+
+        public StandBy {
+            requireRange("shard_id", shardId, 0, MAX_SHARD_ID);
+            requireRange("neighbours", neighbours.size(), 0, MAX_NEIGHBOURS);
+            neighbours = List.copyOf(neighbours);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /** Told to all: the sender, a node, is up and takes work. */
+    record NodeReady() implements Command {
+        public static final String NAME = "NODE_READY";
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
     /** Ask the coordinator to go on with a text that fits into an envelope; longer ones go by QUIC. */
     record Generate(String prompt, int maxTokens, Sampling sampling) implements Command {
         public static final String NAME = "GENERATE";
@@ -233,9 +265,11 @@ public sealed interface Command {
             GetCapabilities.NAME,
             Status.NAME,
             ExecuteTask.NAME,
+            StandBy.NAME,
             Generate.NAME,
             PingPeers.NAME,
             Trace.NAME,
             ShardLoaded.NAME,
-            ShardProgress.NAME);
+            ShardProgress.NAME,
+            NodeReady.NAME);
 }

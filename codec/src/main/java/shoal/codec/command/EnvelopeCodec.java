@@ -118,6 +118,14 @@ public final class EnvelopeCodec {
                 params.put("context_length", task.contextLength());
                 params.put("close", task.close());
             }
+            case Command.StandBy stand -> {
+                params.put("shard_id", stand.shardId());
+                params.set("layers", layers(stand.layers()));
+                params.put("info_hash", stand.infoHash().toHex());
+                ArrayNode neighbours = params.putArray("neighbours");
+                stand.neighbours().forEach(each -> neighbours.add(contact(each)));
+            }
+            case Command.NodeReady() -> {}
             case Command.Generate generate -> {
                 params.put("prompt", generate.prompt());
                 params.put("max_tokens", generate.maxTokens());
@@ -237,6 +245,10 @@ public final class EnvelopeCodec {
                 json.put("session", Long.toHexString(task.session()));
                 json.put("stage", task.stage());
                 json.put("status", task.open() ? "open" : "closed");
+            }
+            case Result.StandsBy stands -> {
+                json.put("shard_id", stands.shardId());
+                json.put("status", "ready");
             }
             case Result.Generated generated -> {
                 generated.promptTokens().forEach(json.putArray("prompt_tokens")::add);
@@ -400,6 +412,13 @@ public final class EnvelopeCodec {
             case Command.GetCapabilities.NAME -> new Command.GetCapabilities();
             case Command.Status.NAME -> new Command.Status();
             case Command.ExecuteTask.NAME -> executeTask(params);
+            case Command.StandBy.NAME ->
+                new Command.StandBy(
+                        params.integer("shard_id"),
+                        params.layers("layers"),
+                        params.hash("info_hash"),
+                        params.list("neighbours", Fields::asContact));
+            case Command.NodeReady.NAME -> new Command.NodeReady();
             case Command.Generate.NAME ->
                 new Command.Generate(
                         params.text("prompt"),
@@ -512,6 +531,7 @@ public final class EnvelopeCodec {
                         json.session("session"),
                         json.integer("stage"),
                         json.text("status").equals("open"));
+            case Command.StandBy.NAME -> new Result.StandsBy(json.integer("shard_id"));
             case Command.Generate.NAME ->
                 new Result.Generated(
                         json.integers("prompt_tokens"),
@@ -717,7 +737,8 @@ public final class EnvelopeCodec {
             return object(key).asContact();
         }
 
-        private Contact asContact() {
+        /** These fields as they stand in a contact. */
+        Contact asContact() {
             if (!(json.get("endpoints") instanceof ArrayNode texts)) {
                 throw wrong("endpoints", "a list of addresses");
             }

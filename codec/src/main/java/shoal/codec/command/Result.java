@@ -133,6 +133,9 @@ public sealed interface Result {
     /** To EXECUTE_TASK: {@code status} is "open" or "closed". */
     record TaskAccepted(long session, int stage, boolean open) implements Result {}
 
+    /** To STAND_BY: {@code status} is "ready". */
+    record StandsBy(int shardId) implements Result {}
+
     /** To GENERATE. */
     record Generated(List<Integer> promptTokens, List<Integer> tokens, String text, String stopped) implements Result {
         public Generated {

@@ -118,6 +118,11 @@ public final class PlacementPlanner {
         return solve(question, true);
     }
 
+    /** What a placement that is there already would be under these costs; its nodes must be candidates. */
+    public static PlacementPlan predict(Question question, Placement placement) {
+        return predicted(question, placement, List.of(), false);
+    }
+
     private static NoPlacementException nobody() {
         return new NoPlacementException(
                 "no node is here to run layers. Start one with: shoal node --bootstrap HOST:PORT");

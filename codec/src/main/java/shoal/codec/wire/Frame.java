@@ -494,6 +494,72 @@ public sealed interface Frame {
         }
     }
 
+    // ------------------------------------------------------------------------------------------------ WATCH
+
+    /**
+     * Whoever watches over machines asks one of them whether it is alive.
+     *
+     * @param epoch the newest that the asker gave out; who stands behind an older one than another does is not obeyed
+     * @param number counts the questions on this stream
+     */
+    record Beat(Epoch epoch, int number) implements Frame {
+        public Beat {
+            requireRange("number", number, 0, Integer.MAX_VALUE);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.BEAT;
+        }
+    }
+
+    /**
+     * The answer, or, unasked, the news that the machine's availability has changed.
+     *
+     * @param number of the beat that it answers; that of the last one if nobody asked
+     * @param epoch the newest that the machine heard of, from whomever
+     * @param wirePort TCP port that takes connections for as long as the process lives, 0 for none
+     */
+    record BeatBack(int number, Epoch epoch, Availability availability, int wirePort) implements Frame {
+        public BeatBack {
+            requireRange("number", number, 0, Integer.MAX_VALUE);
+            requireRange("wire port", wirePort, 0, 65_535);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.BEAT_BACK;
+        }
+    }
+
+    /** To a machine that wants to leave or to rest: nothing is computed on it any more. */
+    record Relieved(Epoch epoch) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.RELIEVED;
+        }
+    }
+
+    /** A machine's owner wants it for something else, or gives it back. */
+    record Rest(boolean rest) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.REST;
+        }
+    }
+
+    /**
+     * To the owner: it is so.
+     *
+     * @param relieved whether whoever gave it work has taken that back; false if none answered in time
+     */
+    record Rested(Availability availability, boolean relieved) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.RESTED;
+        }
+    }
+
     // --------------------------------------------------------------------------------------------- GENERATE
 
     /**

@@ -263,6 +263,17 @@ public final class FrameDecoder {
                         c.readVarint("first token micros", 0, Varint.MAX),
                         c.readVarint("total micros", 0, Varint.MAX));
             }
+            case BEAT -> new Frame.Beat(readEpoch(c), c.readInt("number"));
+            case BEAT_BACK ->
+                new Frame.BeatBack(
+                        c.readInt("number"),
+                        readEpoch(c),
+                        Availability.ofNumber(c.readUnsignedByte("availability")),
+                        c.readUnsignedShort("wire port"));
+            case RELIEVED -> new Frame.Relieved(readEpoch(c));
+            case REST -> new Frame.Rest(readFlag(c, "rest"));
+            case RESTED ->
+                new Frame.Rested(Availability.ofNumber(c.readUnsignedByte("availability")), readFlag(c, "relieved"));
         };
     }
 

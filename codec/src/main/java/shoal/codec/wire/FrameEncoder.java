@@ -164,6 +164,15 @@ public final class FrameEncoder {
                 w.putByte(f.stopped().ordinal()).putText(f.text());
                 w.putVarint(f.firstTokenMicros()).putVarint(f.totalMicros());
             }
+            case Frame.Beat f -> w.putInt(f.epoch().number()).putInt(f.number());
+            case Frame.BeatBack f ->
+                w.putInt(f.number())
+                        .putInt(f.epoch().number())
+                        .putByte(f.availability().number())
+                        .putShort(f.wirePort());
+            case Frame.Relieved f -> w.putInt(f.epoch().number());
+            case Frame.Rest f -> w.putByte(f.rest() ? 1 : 0);
+            case Frame.Rested f -> w.putByte(f.availability().number()).putByte(f.relieved() ? 1 : 0);
         }
     }
 

@@ -40,9 +40,14 @@ public enum FrameType {
             Frame.Generate.MAX_PROMPT_BYTES + Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
     GENERATION_STARTED(0x41, StreamKind.GENERATE, 20 * 1024 * 1024),
     GENERATED_TOKEN(0x42, StreamKind.GENERATE, 32 * 1024),
-    GENERATION_DONE(0x43, StreamKind.GENERATE, 32 * 1024);
+    GENERATION_DONE(0x43, StreamKind.GENERATE, 32 * 1024),
+    BEAT(0x50, StreamKind.WATCH, 8),
+    BEAT_BACK(0x51, StreamKind.WATCH, 16),
+    RELIEVED(0x52, StreamKind.WATCH, 4),
+    REST(0x53, StreamKind.WATCH, 1),
+    RESTED(0x54, StreamKind.WATCH, 2);
 
-    private static final FrameType[] BY_NUMBER = new FrameType[0x44];
+    private static final FrameType[] BY_NUMBER = new FrameType[0x55];
 
     static {
         for (FrameType type : values()) {
@@ -99,7 +104,12 @@ public enum FrameType {
                             GENERATE,
                             GENERATION_STARTED,
                             GENERATED_TOKEN,
-                            GENERATION_DONE -> false;
+                            GENERATION_DONE,
+                            BEAT,
+                            BEAT_BACK,
+                            RELIEVED,
+                            REST,
+                            RESTED -> false;
                 };
         return kind == stream || pushed || this == REFUSED;
     }

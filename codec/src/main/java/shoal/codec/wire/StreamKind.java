@@ -15,7 +15,9 @@ public enum StreamKind {
     /** A program asks the coordinator for text; the answer streams back. */
     GENERATE(4),
     /** A file is uploaded, piece by piece, by somebody who may. */
-    PUSH(5);
+    PUSH(5),
+    /** Heartbeats between a coordinator and the machines that it gives work to; a machine's owner sends it to rest. */
+    WATCH(6);
 
     private final int number;
 
@@ -34,6 +36,6 @@ public enum StreamKind {
                 return kind;
             }
         }
-        throw new MalformedException("stream kind is " + number + ", allowed 0..5");
+        throw new MalformedException("stream kind is " + number + ", allowed 0..6");
     }
 }

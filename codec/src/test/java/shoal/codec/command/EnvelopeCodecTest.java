@@ -166,7 +166,10 @@ class EnvelopeCodecTest {
                                 -1)),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
                 new Command.ShardProgress(3, 10, 20, null),
-                new Command.ShardProgress(3, 10, 20, 5));
+                new Command.ShardProgress(3, 10, 20, 5),
+                new Command.StandBy(3, new LayerRange(4, 7), HASH, List.of(CONTACT, CONTACT)),
+                new Command.StandBy(0, new LayerRange(0, 0), HASH, List.of()),
+                new Command.NodeReady());
     }
 
     @ParameterizedTest
@@ -208,6 +211,7 @@ class EnvelopeCodecTest {
                                 List.of(new Result.Receipt(-7, 1, new LayerRange(2, 3), 9, HASH, 4, HASH)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
                 new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true)),
+                new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),
                 new Envelope.Success("GENERATE", "r", new Result.Generated(List.of(1), List.of(2, 3), " text", "eos")));
     }
 

@@ -106,7 +106,12 @@ class FrameTest {
                 new Frame.GenerationStarted(
                         List.of(1, 2, 3), List.of(new Frame.StageEntry(CONTACT.id(), new LayerRange(0, 7)))),
                 new Frame.GeneratedToken(521, " You", -1.5f, List.of(new TokenLogprob(521, -0.5f))),
-                new Frame.GenerationDone(Frame.StopReason.EOS, "", 12_345, 999_999));
+                new Frame.GenerationDone(Frame.StopReason.EOS, "", 12_345, 999_999),
+                new Frame.Beat(new Epoch(3), Integer.MAX_VALUE),
+                new Frame.BeatBack(7, new Epoch(3), Availability.LEAVING, 65_535),
+                new Frame.Relieved(new Epoch(4)),
+                new Frame.Rest(true),
+                new Frame.Rested(Availability.RESTING, false));
     }
 
     @Test

@@ -76,6 +76,12 @@ public final class Addresses {
     /** {@link Local.MemberLost}, published when a process of the cluster is gone. */
     public static final String MEMBER_LOST = "local.member-lost";
 
+    /** {@link Local.Leave} → whether the work was handed over; answered by the guard. */
+    public static final String LEAVE = "local.leave";
+
+    /** A {@code Command.StandBy} → its result; answered by the inference stage. */
+    public static final String STAND_BY = "local.stand-by";
+
     private Addresses() {}
 
     /** Where {@link Local.GenerationNews} of one generation are told. */

@@ -141,6 +141,9 @@ public sealed interface Local {
     /** Which node runs which layers. */
     record StageOf(NodeId node, LayerRange layers) {}
 
+    /** This process is to end: hand over what others gave it to do. */
+    record Leave() implements Local {}
+
     /** A process of the cluster is gone. */
     record MemberLost(NodeId node) implements Local {}
 

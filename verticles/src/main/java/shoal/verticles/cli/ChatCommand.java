@@ -23,6 +23,7 @@ import shoal.bridge.generate.GenerationRequest;
 import shoal.bridge.generate.LocalGenerator;
 import shoal.bridge.model.text.jinja.TemplateException;
 import shoal.codec.wire.Sampling;
+import shoal.verticles.launcher.Signals;
 import tools.jackson.databind.json.JsonMapper;
 
 /** A conversation in the terminal, with a model file in this process. */
@@ -104,7 +105,7 @@ final class ChatCommand implements Callable<Integer> {
             } catch (RuntimeException failure) {
                 throw LocalModel.inFile(template == null ? model : template, failure);
             }
-            boolean handled = Interrupts.onInterrupt(() -> interrupted.set(true));
+            boolean handled = Signals.on("INT", () -> interrupted.set(true));
             if (!json) {
                 System.err.println("/help tells what there is; "
                         + (handled ? "Ctrl-C stops a reply, " : "")

@@ -38,6 +38,8 @@ import picocli.CommandLine.Spec;
             PinCommand.class,
             PlanCommand.class,
             VerifyCommand.class,
+            RestCommand.Pause.class,
+            RestCommand.Resume.class,
             DoctorCommand.class
         })
 final class ShoalCommand implements Runnable {

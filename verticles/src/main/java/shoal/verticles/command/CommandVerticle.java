@@ -112,8 +112,9 @@ public final class CommandVerticle extends VerticleBase {
             case Command.LoadShard load -> bus.ask(Addresses.LOAD_SHARD, load, Result.ShardReady.class);
             case Command.UnloadShard unload -> bus.ask(Addresses.UNLOAD_SHARD, unload, Result.ShardDropped.class);
             case Command.ExecuteTask task -> bus.ask(Addresses.EXECUTE_TASK, task, Result.TaskAccepted.class);
+            case Command.StandBy stand -> bus.ask(Addresses.STAND_BY, stand, Result.StandsBy.class);
             case Command.Generate generate -> bus.ask(Addresses.GENERATE, generate, Result.Generated.class);
-            case Command.ShardLoaded _, Command.ShardProgress _ ->
+            case Command.ShardLoaded _, Command.ShardProgress _, Command.NodeReady _ ->
                 Future.failedFuture(
                         new IllegalArgumentException(command.name() + " is told to all, not asked of one."));
         };

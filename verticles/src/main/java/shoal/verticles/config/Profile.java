@@ -70,7 +70,8 @@ public record Profile(
             String host,
             int port,
             int busPort,
-            @Nullable String secretFile) {
+            @Nullable String secretFile,
+            int drainSeconds) {
         public boolean isLoopback() {
             return address("cluster.host", host).isLoopbackAddress();
         }

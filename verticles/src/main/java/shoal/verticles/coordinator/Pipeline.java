@@ -1,6 +1,8 @@
 package shoal.verticles.coordinator;
 
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
 import shoal.codec.base.NodeId;
@@ -21,6 +23,18 @@ record Pipeline(Epoch epoch, List<Hop> hops) {
         return hops.stream().anyMatch(hop -> hop.node().id().equals(node));
     }
 
+    Set<NodeId> nodes() {
+        return hops.stream().map(hop -> hop.node().id()).collect(Collectors.toUnmodifiableSet());
+    }
+
+    /** Which layers a node runs, to be read. */
+    String layersOf(NodeId node) {
+        return hops.stream()
+                .filter(hop -> hop.node().id().equals(node))
+                .map(hop -> hop.shard().layers().toString())
+                .collect(Collectors.joining(", "));
+    }
+
     List<Frame.StageEntry> entries() {
         return hops.stream()
                 .map(hop -> new Frame.StageEntry(hop.node().id(), hop.shard().layers()))
@@ -31,5 +45,13 @@ record Pipeline(Epoch epoch, List<Hop> hops) {
         return hops.stream()
                 .map(hop -> new Local.StageRun(hop.node().id(), hop.shard().layers(), hop.kernels()))
                 .toList();
+    }
+
+    @Override
+    public String toString() {
+        return "epoch " + epoch.number() + ": "
+                + hops.stream()
+                        .map(hop -> hop.shard().layers() + "@" + hop.node().id().toShortHex())
+                        .collect(Collectors.joining(", "));
     }
 }

@@ -42,6 +42,9 @@ final class Placing {
     /** Speeds are rounded to this many steps for each doubling, so that what hardly differs counts as equal. */
     private static final int STEPS_PER_DOUBLING = 8;
 
+    /** Moving layers costs time and traffic: a plan must be better by so much. */
+    private static final double WORTH_MOVING = 0.8;
+
     private final Vertx vertx;
     private final QuicEndpoint endpoint;
     private final Commands commands;
@@ -68,7 +71,35 @@ final class Placing {
             Placement placement,
             List<LayerRange> parts,
             PlacementPlanner.Question question,
-            PlacementPlan plan) {}
+            PlacementPlan plan) {
+        /** For each of the model's shards who computes it. */
+        List<NodeId> computing() {
+            return placement.nodesByShard().stream().map(List::getFirst).toList();
+        }
+
+        /** Whether it is expected to give clearly more than what stands now; the model's parts must be those that stand. */
+        boolean isWorthMoving(Pipeline now) {
+            var byPart = new ArrayList<List<NodeId>>();
+            for (LayerRange part : parts) {
+                now.hops().stream()
+                        .filter(hop -> hop.shard().layers().contains(part))
+                        .findFirst()
+                        .ifPresent(hop -> byPart.add(List.of(hop.node().id())));
+            }
+            boolean known = byPart.size() == parts.size()
+                    && byPart.stream()
+                            .allMatch(nodes -> question.candidates().stream()
+                                    .anyMatch(each -> each.id().equals(nodes.getFirst())));
+            return known
+                    && score(plan) < WORTH_MOVING * score(PlacementPlanner.predict(question, new Placement(byPart)));
+        }
+
+        private static double score(PlacementPlan plan) {
+            return plan.sequences() == PlacementPlanner.MANY
+                    ? plan.slowestNanos()
+                    : Math.max((double) plan.sequences() * plan.slowestNanos(), plan.tokenNanos());
+        }
+    }
 
     /**
      * Measures what is not known yet and plans.
@@ -116,14 +147,7 @@ final class Placing {
             int sequences,
             boolean keep,
             boolean explain) {
-        var candidates = nodes.stream()
-                .map(node -> new PlacementPlanner.Candidate(
-                        node.node(),
-                        node.memoryBytes(),
-                        held(model, parts, node),
-                        node.pinnedShard(),
-                        nanos(model, parts, node)))
-                .toList();
+        List<PlacementPlanner.Candidate> candidates = candidates(model, parts, nodes);
         var question = new PlacementPlanner.Question(
                 parts.stream().map(LayerWeights.Part::memoryBytes).toList(),
                 candidates,
@@ -145,6 +169,28 @@ final class Placing {
             placed.add(plan.placement().nodesByShard().get(run.firstPart()));
         }
         return new Planned(model.cutAt(cuts), new Placement(placed), ranges, question, plan);
+    }
+
+    /** Memory that each of the model's shards needs. */
+    static List<Long> sizes(Model model) {
+        return model.shardParts().stream().map(LayerWeights.Part::memoryBytes).toList();
+    }
+
+    /** Nodes as they could run the model's shards. */
+    static List<PlacementPlanner.Candidate> candidates(Model model, Collection<Result.Capabilities> nodes) {
+        return candidates(model, model.shardParts(), nodes);
+    }
+
+    private static List<PlacementPlanner.Candidate> candidates(
+            Model model, List<LayerWeights.Part> parts, Collection<Result.Capabilities> nodes) {
+        return nodes.stream()
+                .map(node -> new PlacementPlanner.Candidate(
+                        node.node(),
+                        node.memoryBytes(),
+                        held(model, parts, node),
+                        node.pinnedShard(),
+                        nanos(model, parts, node)))
+                .toList();
     }
 
     private static Set<Integer> held(Model model, List<LayerWeights.Part> parts, Result.Capabilities node) {

@@ -9,13 +9,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.Result;
 import shoal.codec.metainfo.ModelManifest;
-import shoal.codec.pipeline.Placement;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Sampling;
@@ -39,8 +37,7 @@ final class Proving {
         this.profile = profile;
     }
 
-    /** @param placement of the model's shards, for who stands by */
-    Future<Local.Proof> prove(Model model, Pipeline through, @Nullable Placement placement, Local.AskProof wish) {
+    Future<Local.Proof> prove(Model model, Pipeline through, Local.AskProof wish) {
         var nodes = new TreeSet<NodeId>();
         through.hops().forEach(hop -> nodes.add(hop.node().id()));
         List<Integer> prompt = model.tokens(
@@ -53,8 +50,7 @@ final class Proving {
                 .compose(_ -> generate(model, through, prompt, wish.tokens()))
                 .compose(done -> toAll(nodes, new Command.Trace(0), Result.Receipts.class)
                         .compose(receipts -> toAll(nodes, new Command.GetCapabilities(), Result.Capabilities.class)
-                                .map(capabilities ->
-                                        proof(model, through, placement, prompt, done, receipts, capabilities))));
+                                .map(capabilities -> proof(model, through, prompt, done, receipts, capabilities))));
     }
 
     /** A generation that is over. @param trouble why it broke, else empty */
@@ -101,20 +97,20 @@ final class Proving {
     private Local.Proof proof(
             Model model,
             Pipeline through,
-            @Nullable Placement placement,
             List<Integer> prompt,
             Done done,
             Map<NodeId, Result.Receipts> receipts,
             Map<NodeId, Result.Capabilities> capabilities) {
         var files = new ArrayList<Local.ProvenFile>();
-        for (ModelManifest.Shard shard : model.manifest().shards()) {
+        for (Pipeline.Hop hop : through.hops()) {
+            ModelManifest.Shard shard = hop.shard();
             files.add(new Local.ProvenFile(
                     shard.name(),
                     shard.layers(),
                     shard.piecesRoot(),
                     shard.infoHash().hash(),
                     shard.size(),
-                    placement == null ? List.of() : placement.nodesByShard().get(shard.index())));
+                    List.of(hop.node().id())));
         }
         var stages = new ArrayList<Local.ProvenStage>();
         for (int stage = 0; stage < through.hops().size(); stage++) {

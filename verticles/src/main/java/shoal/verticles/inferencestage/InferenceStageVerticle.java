@@ -101,6 +101,8 @@ public final class InferenceStageVerticle extends VerticleBase {
         });
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
+        var standBy = new StandBy(endpoint, host, compute);
+        bus.answerLocally(Addresses.STAND_BY, Command.StandBy.class, standBy::ready);
         bus.answerLocally(
                 Addresses.LOADED,
                 Local.AskLoaded.class,

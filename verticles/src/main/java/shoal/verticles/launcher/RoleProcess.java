@@ -35,6 +35,7 @@ import shoal.verticles.config.ProfileException;
 import shoal.verticles.coordinator.CoordinatorVerticle;
 import shoal.verticles.dht.DhtVerticle;
 import shoal.verticles.fileserver.FileServerVerticle;
+import shoal.verticles.guard.GuardVerticle;
 import shoal.verticles.identity.ClusterSecret;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.inferencestage.InferenceStageVerticle;
@@ -55,6 +56,7 @@ public final class RoleProcess {
     private static final Logger LOG = LoggerFactory.getLogger(RoleProcess.class);
     private static final Duration STEP = Duration.ofSeconds(60);
     private static final int MIN_KEY_LENGTH = 16;
+    private static final int TERMINATED = 143;
     private static final Duration DRAIN = Duration.ofSeconds(2);
 
     private final Profile profile;
@@ -66,6 +68,8 @@ public final class RoleProcess {
     private @Nullable StageHost host;
     private @Nullable QuicEndpoint endpoint;
     private @Nullable Cluster cluster;
+    private @Nullable CommandBus bus;
+    private volatile boolean inHaste;
     private @Nullable String api;
 
     /** @param events whether to tell on standard output what happens, one JSON object a line */
@@ -105,6 +109,7 @@ public final class RoleProcess {
             while (true) {
                 int c = System.in.read();
                 if (c < 0) {
+                    inHaste = true; // whoever started it is gone
                     Runtime.getRuntime().exit(0);
                 }
                 if (c == 'd') {
@@ -112,6 +117,7 @@ public final class RoleProcess {
                 }
             }
         } catch (IOException closed) {
+            inHaste = true;
             Runtime.getRuntime().exit(0);
         }
     }
@@ -156,9 +162,11 @@ public final class RoleProcess {
         cluster = joined;
         Vertx vertx = joined.vertx();
         CommandBus bus = CommandBus.install(vertx);
+        this.bus = bus;
         QuicEndpoint quic = await(QuicEndpoint.open(vertx, identity, settings(secret, advertised(welcome))));
         endpoint = quic;
         quic.tellBusMembers(joined::members);
+        new RunningNote(ProcessHandle.current().pid(), role.text(), here(quic.bound()), secretPath()).write(directory);
         Events told = new Events(System.out);
         if (events) {
             told.listenTo(bus);
@@ -185,6 +193,20 @@ public final class RoleProcess {
             }
             told.emit("ready", fields);
         }
+    }
+
+    /** The bound address as this machine itself reaches it. */
+    private static Endpoint here(Endpoint bound) {
+        return switch (bound.host()) {
+            case "0.0.0.0" -> new Endpoint("127.0.0.1", bound.port());
+            case "::" -> new Endpoint("::1", bound.port());
+            default -> bound;
+        };
+    }
+
+    private @Nullable String secretPath() {
+        String file = profile.cluster().secretFile();
+        return file == null ? null : Path.of(file).toAbsolutePath().toString();
     }
 
     private QuicEndpoint.Settings settings(@Nullable ClusterSecret secret, List<Endpoint> advertised) {
@@ -306,6 +328,9 @@ public final class RoleProcess {
             deploy(vertx, new ShardLoaderVerticle(quic, bus, profile, files));
         }
         deploy(vertx, new CommandVerticle(quic, bus, profile, role, files, machine, software));
+        if (role == Role.NODE) {
+            deploy(vertx, new GuardVerticle(quic, bus, profile));
+        }
         if (role == Role.COORDINATOR) {
             deploy(vertx, new CoordinatorVerticle(quic, bus, profile));
             if (profile.api().enabled()) {
@@ -343,8 +368,30 @@ public final class RoleProcess {
         await(vertx.deployVerticle(verticle));
     }
 
+    /** A node hands over what it computes for others before it goes; a second signal ends that. */
+    private void handOver() {
+        CommandBus asked = bus;
+        bus = null;
+        if (asked == null || role != Role.NODE || inHaste || profile.cluster().drainSeconds() == 0) {
+            return;
+        }
+        Signals.on("TERM", () -> Runtime.getRuntime().halt(TERMINATED));
+        Signals.on("INT", () -> Runtime.getRuntime().halt(TERMINATED));
+        LOG.info("handing over before it leaves; a second signal ends it at once");
+        try {
+            asked.ask(Addresses.LEAVE, new Local.Leave(), Boolean.class)
+                    .toCompletionStage()
+                    .toCompletableFuture()
+                    .orTimeout(profile.cluster().drainSeconds() + DRAIN.toSeconds(), TimeUnit.SECONDS)
+                    .join();
+        } catch (CompletionException late) {
+            LOG.warn("left without handing over: {}", late.toString());
+        }
+    }
+
     /** Leaves in order: verticles, connections, the cluster, the disk. Bounded; what does not end in time is cut off. */
     private synchronized void stop() {
+        handOver();
         Cluster joined = cluster;
         cluster = null;
         if (joined != null) {
@@ -363,6 +410,7 @@ public final class RoleProcess {
         store = null;
         if (files != null) {
             try {
+                RunningNote.remove(profile.store().directoryPath());
                 files.close();
             } catch (IOException failure) {
                 LOG.warn("the store was not closed: {}", failure.getMessage());
