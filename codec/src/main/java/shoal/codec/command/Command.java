@@ -93,18 +93,20 @@ public sealed interface Command {
     }
 
     /**
-     * Open a session on a stage, or close it. Carries no prompt: tokens and activations go by QUIC.
+     * Be a stage of a pipeline under an epoch, or be it no longer. Carries no prompt: tokens and activations go by QUIC. What a stage of the
+     * same place and layers holds from older epochs stays.
      *
+     * @param pipeline what frames call it
      * @param stage index of this stage in the pipeline, from 0
      * @param shardId whose layers the stage runs
      * @param infoHash of the shard, so that it can be loaded if it is missing
      * @param next who gets the activations; null for the last stage, which samples
      * @param coordinator who gets sampled tokens and failures
-     * @param contextLength most positions that the session may take
-     * @param close whether the session is over and may be dropped
+     * @param contextLength most positions that a sequence may take
+     * @param close whether the node is to be that stage no longer
      */
     record ExecuteTask(
-            long session,
+            long pipeline,
             Epoch epoch,
             int stage,
             int shardId,
@@ -112,7 +114,6 @@ public sealed interface Command {
             Hash256 infoHash,
             @Nullable Contact next,
             Contact coordinator,
-            Sampling sampling,
             ActivationType activations,
             int contextLength,
             boolean close)

@@ -103,7 +103,7 @@ public final class EnvelopeCodec {
             case Command.Status() -> {}
             case Command.ExecuteTask task -> {
                 params.put("task_type", Command.ExecuteTask.TASK_TYPE);
-                params.put("session", Long.toHexString(task.session()));
+                params.put("pipeline", Long.toHexString(task.pipeline()));
                 params.put("epoch", task.epoch().number());
                 params.put("stage", task.stage());
                 params.put("shard_id", task.shardId());
@@ -113,7 +113,6 @@ public final class EnvelopeCodec {
                     params.set("next", contact(task.next()));
                 }
                 params.set("coordinator", contact(task.coordinator()));
-                params.set("sampling", sampling(task.sampling()));
                 params.put("activations", task.activations().name());
                 params.put("context_length", task.contextLength());
                 params.put("close", task.close());
@@ -194,6 +193,7 @@ public final class EnvelopeCodec {
                     entry.put("shard_id", shard.shardId());
                     entry.set("layers", layers(shard.layers()));
                     entry.put("pieces_root", shard.piecesRoot().toHex());
+                    entry.put("memory_bytes", shard.memoryBytes());
                 }
                 ArrayNode onDisk = capabilities.putArray("on_disk");
                 has.onDisk().forEach(root -> onDisk.add(root.toHex()));
@@ -242,9 +242,14 @@ public final class EnvelopeCodec {
                 json.put("uptime_seconds", state.uptimeSeconds());
             }
             case Result.TaskAccepted task -> {
-                json.put("session", Long.toHexString(task.session()));
+                json.put("pipeline", Long.toHexString(task.pipeline()));
                 json.put("stage", task.stage());
                 json.put("status", task.open() ? "open" : "closed");
+                if (task.open()) {
+                    json.put("pages", task.pages());
+                    json.put("fresh", task.fresh());
+                    json.put("order", task.order());
+                }
             }
             case Result.StandsBy stands -> {
                 json.put("shard_id", stands.shardId());
@@ -449,7 +454,7 @@ public final class EnvelopeCodec {
             throw new MalformedException("task_type is '" + type + "', allowed is " + Command.ExecuteTask.TASK_TYPE);
         }
         return new Command.ExecuteTask(
-                params.session("session"),
+                params.number("pipeline"),
                 new Epoch(params.integer("epoch")),
                 params.integer("stage"),
                 params.integer("shard_id"),
@@ -457,7 +462,6 @@ public final class EnvelopeCodec {
                 params.hash("info_hash"),
                 params.contactOrNull("next"),
                 params.contact("coordinator"),
-                sampling(params.objectOrEmpty("sampling")),
                 params.activationType("activations"),
                 params.integer("context_length"),
                 params.flagOr("close", false));
@@ -528,9 +532,12 @@ public final class EnvelopeCodec {
                         json.longValue("uptime_seconds"));
             case Command.ExecuteTask.NAME ->
                 new Result.TaskAccepted(
-                        json.session("session"),
+                        json.number("pipeline"),
                         json.integer("stage"),
-                        json.text("status").equals("open"));
+                        json.text("status").equals("open"),
+                        json.integerOr("pages", 0),
+                        json.flagOr("fresh", true),
+                        json.textOr("order", ""));
             case Command.StandBy.NAME -> new Result.StandsBy(json.integer("shard_id"));
             case Command.Generate.NAME ->
                 new Result.Generated(
@@ -545,7 +552,7 @@ public final class EnvelopeCodec {
                 new Result.Receipts(json.list(
                         "receipts",
                         receipt -> new Result.Receipt(
-                                receipt.session("session"),
+                                receipt.number("session"),
                                 receipt.integer("stage"),
                                 receipt.layers("layers"),
                                 receipt.longValue("tokens_in"),
@@ -567,7 +574,10 @@ public final class EnvelopeCodec {
                 has.list(
                         "loaded_shards",
                         shard -> new Result.LoadedShard(
-                                shard.integer("shard_id"), shard.layers("layers"), shard.hash("pieces_root"))),
+                                shard.integer("shard_id"),
+                                shard.layers("layers"),
+                                shard.hash("pieces_root"),
+                                shard.longOr("memory_bytes", 0))),
                 has.hashes("on_disk"),
                 has.integer("cpu_cores"),
                 has.longValue("memory_bytes"),
@@ -670,7 +680,7 @@ public final class EnvelopeCodec {
             throw wrong(key, "true or false");
         }
 
-        long session(String key) {
+        long number(String key) {
             try {
                 return Long.parseUnsignedLong(text(key), 16);
             } catch (NumberFormatException notHex) {

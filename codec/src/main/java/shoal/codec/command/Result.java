@@ -26,8 +26,12 @@ public sealed interface Result {
         }
     }
 
-    /** One shard that is loaded. */
-    record LoadedShard(int shardId, LayerRange layers, Hash256 piecesRoot) {}
+    /** One shard that is loaded. @param memoryBytes what it takes, with keys and values of one sequence; 0 if unknown */
+    record LoadedShard(int shardId, LayerRange layers, Hash256 piecesRoot, long memoryBytes) {
+        public LoadedShard {
+            Bounds.requireRange("memory_bytes", memoryBytes, 0, Long.MAX_VALUE);
+        }
+    }
 
     /**
      * To GET_CAPABILITIES.
@@ -130,8 +134,15 @@ public sealed interface Result {
     /** To STATUS. */
     record State(NodeId node, String role, String state, int sessions, long uptimeSeconds) implements Result {}
 
-    /** To EXECUTE_TASK: {@code status} is "open" or "closed". */
-    record TaskAccepted(long session, int stage, boolean open) implements Result {}
+    /**
+     * To EXECUTE_TASK: {@code status} is "open" or "closed".
+     *
+     * @param pages of 16 positions of keys and values that the stage has room for
+     * @param fresh whether it knows nothing of earlier epochs
+     * @param order in which its kernels add numbers: those of the same order compute the same bits
+     */
+    record TaskAccepted(long pipeline, int stage, boolean open, int pages, boolean fresh, String order)
+            implements Result {}
 
     /** To STAND_BY: {@code status} is "ready". */
     record StandsBy(int shardId) implements Result {}

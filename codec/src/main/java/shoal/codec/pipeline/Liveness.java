@@ -8,7 +8,7 @@ import shoal.codec.base.Machine;
 /**
  * Whether one machine is still there. Beats go out at a steady pace, and each answer is a sign of life. A machine is lost when it was
  * silent for longer than it should be: twice the longest silence of late, so that one that is busy is not taken for dead, and never
- * less than a floor. One whose process is known to be gone is lost at once. A lost machine is asked on, more rarely, and is back when
+ * less than a floor and two round trips, in which what was lost on the way can be sent once more. One whose process is known to be gone is lost at once. A lost machine is asked on, more rarely, and is back when
  * it answers.
  *
  * <p>Time in which this side itself did not run is nobody's silence. The idea of a bound that follows what was measured is that of
@@ -21,8 +21,8 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
         /** Beats can be sent: from now on, or again. */
         record Reached() implements Input {}
 
-        /** The machine answered a beat, or spoke of its own accord. */
-        record Heard() implements Input {}
+        /** The machine answered a beat, or spoke of its own accord after it. */
+        record Heard(int number) implements Input {}
 
         /** The machine's process has ended: its ports refuse connections. */
         record Ended() implements Input {}
@@ -71,6 +71,12 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
     /** The memory of a long silence halves in this time. */
     private static final double HALF_LIFE_NANOS = Duration.ofSeconds(10).toNanos();
 
+    /** Beats whose time is known. */
+    private static final int REMEMBERED = 64;
+
+    /** Weight of a new round trip among the old ones, as for TCP (RFC 6298, section 2). */
+    private static final double ROUND_TRIP_GAIN = 0.125;
+
     private final Bounds close;
     private final Bounds loose;
     private final List<Effect> effects = new ArrayList<>();
@@ -81,6 +87,8 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
     private long nextBeatNanos = Long.MAX_VALUE;
     private long heardNanos;
     private double longestNanos;
+    private double roundTripNanos;
+    private final long[] sentNanos = new long[REMEMBERED];
 
     public Liveness(Bounds close, Bounds loose) {
         this.close = close;
@@ -99,7 +107,7 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
                     nextBeatNanos = nowNanos;
                 }
             }
-            case Input.Heard() -> heard(nowNanos);
+            case Input.Heard(int answered) -> heard(answered, nowNanos);
             case Input.Ended() -> lose("its process has ended");
             case Input.Serves(boolean now) -> {
                 if (serves != now) {
@@ -116,6 +124,7 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
         }
         if (nowNanos >= nextBeatNanos) {
             effects.add(new Effect.Beat(number));
+            sentNanos[number % REMEMBERED] = nowNanos;
             number = number == Integer.MAX_VALUE ? 0 : number + 1;
             nextBeatNanos = nowNanos + pace().toNanos();
         }
@@ -131,7 +140,7 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
     long allowedNanos() {
         Bounds bounds = bounds();
         return Math.clamp(
-                (long) (2 * longestNanos),
+                (long) Math.max(2 * longestNanos, bounds.floor().toNanos() + 2 * roundTripNanos),
                 bounds.floor().toNanos(),
                 bounds.ceiling().toNanos());
     }
@@ -144,12 +153,17 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
         return lost ? loose.pace() : bounds().pace();
     }
 
-    private void heard(long nowNanos) {
+    private void heard(int answered, long nowNanos) {
+        if (answered < number && number - answered <= REMEMBERED) {
+            long roundTrip = nowNanos - sentNanos[answered % REMEMBERED];
+            roundTripNanos += ROUND_TRIP_GAIN * (roundTrip - roundTripNanos);
+        }
         long silence = nowNanos - heardNanos;
         heardNanos = nowNanos;
         if (lost) {
             lost = false;
             longestNanos = 0;
+            roundTripNanos = 0;
             nextBeatNanos = nowNanos;
             effects.add(new Effect.Back());
             return;

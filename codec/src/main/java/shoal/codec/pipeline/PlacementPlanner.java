@@ -95,12 +95,21 @@ public final class PlacementPlanner {
 
     /** Where nothing was measured: as even as memory allows, on as many nodes as help. */
     public static Placement plan(List<Long> partBytes, List<Candidate> candidates) {
+        return plan(partBytes, candidates, false);
+    }
+
+    /** As {@link #plan(List, List)}, but what nodes hold comes before everything else. */
+    public static Placement planKeeping(List<Long> partBytes, List<Candidate> candidates) {
+        return plan(partBytes, candidates, true);
+    }
+
+    private static Placement plan(List<Long> partBytes, List<Candidate> candidates, boolean keep) {
         NodeId coordinator = candidates.isEmpty() ? null : candidates.getFirst().id();
         if (coordinator == null) {
             throw nobody();
         }
         return place(new Question(
-                        partBytes, candidates, coordinator, (from, to) -> from.equals(to) ? 0 : 1, MANY, false))
+                        partBytes, candidates, coordinator, (from, to) -> from.equals(to) ? 0 : 1, MANY, keep))
                 .placement();
     }
 

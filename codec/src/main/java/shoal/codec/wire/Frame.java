@@ -357,21 +357,11 @@ public sealed interface Frame {
 
     // ------------------------------------------------------------------------------------------------ STAGE
 
-    /**
-     * Token ids from the coordinator to the first stage.
-     *
-     * @param firstPosition of the first token in its sequence, from 0
-     * @param sample whether a token is to be chosen behind the last one
-     */
-    record TokenBatch(
-            long session, Epoch epoch, int microBatch, int firstPosition, boolean sample, List<Integer> tokens)
-            implements Frame {
-        public static final int MAX_TOKENS = 4096;
-
+    /** Token ids from the coordinator to the first stage, slice after slice. */
+    record TokenBatch(BatchHead head, List<Integer> tokens) implements Frame {
         public TokenBatch {
-            requireRange("micro-batch", microBatch, 0, Integer.MAX_VALUE);
-            requireRange("first position", firstPosition, 0, Activation.MAX_POSITION);
-            requireRange("tokens", tokens.size(), 1, MAX_TOKENS);
+            requireRange("stage", head.stage(), 0, 0);
+            requireRange("tokens", tokens.size(), head.tokenCount(), head.tokenCount());
             tokens = List.copyOf(tokens);
         }
 
@@ -382,23 +372,14 @@ public sealed interface Frame {
     }
 
     /**
-     * What one stage hands to the next. Its payload is a header of 32 bytes and the values: session (8), epoch (4),
-     * micro-batch (4), first position (4), token count (2), activation type (1), flags (1; bit 0: sample), hidden size (4),
-     * stage (4); then token count × hidden size values, little-endian, row-major.
+     * What one stage hands to the next. Its payload is a header of 32 bytes, the slices, the busy times and the values. The header:
+     * pipeline (8), epoch (4), micro-batch (4), stage (2), last stage (2), slices (2), busy times (2), hidden size (4), activation
+     * type (2), tokens (2). The values: token count × hidden size, little-endian, row-major.
      *
-     * @param stage index in the pipeline of who is to work on it; one machine may run several
+     * @param busyMicros how long each stage before computed, in order; rounded as the wire rounds them
      */
     record Activation(
-            long session,
-            Epoch epoch,
-            int microBatch,
-            int firstPosition,
-            int tokenCount,
-            ActivationType activationType,
-            boolean sample,
-            int hiddenSize,
-            int stage,
-            ByteBuffer values)
+            BatchHead head, ActivationType activationType, int hiddenSize, List<Integer> busyMicros, ByteBuffer values)
             implements Frame {
         public static final int HEADER_BYTES = 32;
         public static final int MAX_POSITION = 1 << 27;
@@ -406,12 +387,13 @@ public sealed interface Frame {
         public static final int MAX_VALUES_BYTES = 64 * 1024 * 1024;
 
         public Activation {
-            requireRange("micro-batch", microBatch, 0, Integer.MAX_VALUE);
-            requireRange("first position", firstPosition, 0, MAX_POSITION);
-            requireRange("token count", tokenCount, 1, TokenBatch.MAX_TOKENS);
             requireRange("hidden size", hiddenSize, 1, MAX_HIDDEN);
-            requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
-            long size = (long) tokenCount * activationType.sizeBytes(hiddenSize);
+            if (!activationType.fits(hiddenSize)) {
+                throw new IllegalArgumentException("hidden size is " + hiddenSize + ", for " + activationType
+                        + " only multiples of " + ActivationType.BLOCK + " are allowed");
+            }
+            busyMicros = roundedTimes(busyMicros);
+            long size = (long) head.tokenCount() * activationType.sizeBytes(hiddenSize);
             requireRange("values", values.remaining(), size, size);
             requireRange("values", size, 1, MAX_VALUES_BYTES);
         }
@@ -422,58 +404,94 @@ public sealed interface Frame {
         }
     }
 
+    private static List<Integer> roundedTimes(List<Integer> busyMicros) {
+        requireRange("busy times", busyMicros.size(), 0, GenerationStarted.MAX_STAGES);
+        return busyMicros.stream().map(BusyTime::rounded).toList();
+    }
+
     /**
-     * The token chosen behind position, from the last stage straight to the coordinator.
+     * A chosen token.
      *
+     * @param position of the token in its sequence
      * @param top the likeliest tokens, as many as were asked for, likeliest first
      * @param state with which the next token is chosen, here or elsewhere
      */
-    record TokenSampled(
-            long session,
-            Epoch epoch,
-            int position,
-            int token,
-            float logProbability,
-            List<TokenLogprob> top,
-            SamplingState state)
-            implements Frame {
-        public TokenSampled {
+    record SampledToken(
+            long session, int position, int token, float logProbability, List<TokenLogprob> top, SamplingState state) {
+        public SampledToken {
             requireRange("position", position, 0, Activation.MAX_POSITION);
             requireRange("token", token, 0, Integer.MAX_VALUE);
             requireRange("top log probabilities", top.size(), 0, Sampling.MAX_LOGPROBS);
             top = List.copyOf(top);
         }
+    }
+
+    /**
+     * A micro-batch has passed its last stage, which tells the coordinator what it chose; nothing for the part of a prompt.
+     *
+     * @param busyMicros how long each stage computed that it passed, in order; rounded as the wire rounds them
+     */
+    record TokensSampled(
+            long pipeline, Epoch epoch, int microBatch, List<Integer> busyMicros, List<SampledToken> tokens)
+            implements Frame {
+        public TokensSampled {
+            busyMicros = roundedTimes(busyMicros);
+            requireRange("tokens", tokens.size(), 0, Slice.MAX_SLICES);
+            tokens = List.copyOf(tokens);
+        }
 
         @Override
         public FrameType type() {
-            return FrameType.TOKEN_SAMPLED;
+            return FrameType.TOKENS_SAMPLED;
         }
     }
 
     /**
-     * The tokens of a sequence, from the coordinator straight to the last stage, where sampling looks back at them. That stage adds
-     * those that it samples. It waits with sampling until it knows all tokens before.
+     * How the tokens of a sequence are to be chosen. From the coordinator through all stages to the last one, so that it is there before
+     * the first activations are.
      *
-     * @param stage index in the pipeline of who is to sample
-     * @param firstPosition of the first token in its sequence, from 0; what was known from there on is replaced
+     * @param stage index in the pipeline of who takes it; all but the last one hand it on
      * @param promptSize how many tokens of the sequence were not generated
-     * @param state with which the token behind the last one is to be chosen
+     * @param state with which the next token is to be chosen
      */
-    record SequenceTokens(
-            long session,
-            Epoch epoch,
-            int stage,
-            int firstPosition,
-            int promptSize,
-            SamplingState state,
-            List<Integer> tokens)
+    record OpenSequence(
+            long pipeline, Epoch epoch, int stage, long session, int promptSize, SamplingState state, Sampling sampling)
+            implements Frame {
+        public OpenSequence {
+            requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
+            requireRange("prompt size", promptSize, 0, Activation.MAX_POSITION);
+        }
+
+        /** As it goes on to the next stage. */
+        public OpenSequence next() {
+            return new OpenSequence(pipeline, epoch, stage + 1, session, promptSize, state, sampling);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.OPEN_SEQUENCE;
+        }
+    }
+
+    /**
+     * Tokens of a sequence, behind {@link OpenSequence} on the same way, where sampling looks back at them. The last stage adds those
+     * that it samples.
+     *
+     * @param stage index in the pipeline of who takes it; all but the last one hand it on
+     * @param firstPosition of the first token in its sequence, from 0; what was known from there on is replaced
+     */
+    record SequenceTokens(long pipeline, Epoch epoch, int stage, long session, int firstPosition, List<Integer> tokens)
             implements Frame {
         public SequenceTokens {
             requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
             requireRange("first position", firstPosition, 0, Activation.MAX_POSITION);
-            requireRange("prompt size", promptSize, 0, Activation.MAX_POSITION);
-            requireRange("tokens", tokens.size(), 1, TokenBatch.MAX_TOKENS);
+            requireRange("tokens", tokens.size(), 1, BatchHead.MAX_TOKENS);
             tokens = List.copyOf(tokens);
+        }
+
+        /** As it goes on to the next stage. */
+        public SequenceTokens next() {
+            return new SequenceTokens(pipeline, epoch, stage + 1, session, firstPosition, tokens);
         }
 
         @Override
@@ -482,10 +500,52 @@ public sealed interface Frame {
         }
     }
 
-    /** A stage cannot go on with a session; to the coordinator. */
-    record StageFailed(long session, Epoch epoch, ErrorCode code, String message) implements Frame {
+    /**
+     * The coordinator asks a stage to send once more what it sent of these slices, to a stage that took over behind it. The head's stage is
+     * who has logged it; the ones behind, up to the last stage, work on it. Nothing is sampled.
+     */
+    record Replay(BatchHead head) implements Frame {
+        public Replay {
+            requireRange("last stage", head.lastStage(), head.stage() + 1, GenerationStarted.MAX_STAGES - 1);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.REPLAY;
+        }
+    }
+
+    /**
+     * Sequences that nobody needs any more; from the coordinator to each stage.
+     *
+     * @param beforeMicroBatch a sequence that a micro-batch of this number or a later one has touched is kept
+     */
+    record Release(long pipeline, int beforeMicroBatch, List<Long> sessions) implements Frame {
+        public static final int MAX_SESSIONS = 1024;
+
+        public Release {
+            requireRange("sessions", sessions.size(), 1, MAX_SESSIONS);
+            sessions = List.copyOf(sessions);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.RELEASE;
+        }
+    }
+
+    /**
+     * A stage could not do a micro-batch; to the coordinator. {@link ErrorCode#NOT_FOUND}: it lacks earlier positions of the sessions,
+     * which are to be computed again. {@link ErrorCode#LOST}: the next stage is gone.
+     *
+     * @param sessions who must not go on; of the micro-batch's others nothing was computed either
+     */
+    record StageFailed(long pipeline, Epoch epoch, int microBatch, List<Long> sessions, ErrorCode code, String message)
+            implements Frame {
         public StageFailed {
+            requireRange("sessions", sessions.size(), 0, Slice.MAX_SLICES);
             requireText("message", message, MAX_TEXT_BYTES);
+            sessions = List.copyOf(sessions);
         }
 
         @Override

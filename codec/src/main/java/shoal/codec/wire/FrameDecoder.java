@@ -38,7 +38,7 @@ public final class FrameDecoder {
     }
 
     /**
-     * The same, with memory of the caller's choice for the bulk of {@link Frame.PieceData}.
+     * The same, with memory of the caller's choice for the bulk of {@link Frame.PieceData} and {@link Frame.Activation}.
      *
      * @param bulk gives a buffer with so many bytes remaining, which is the frame's from then on
      */
@@ -92,7 +92,9 @@ public final class FrameDecoder {
             throw new MalformedException("frame " + parsed + " is not allowed on a stream of kind " + kind);
         }
         long size = cursor.readVarint(parsed + " size", 0, parsed.maxPayloadBytes());
-        payload = parsed == FrameType.PIECE_DATA ? bulk.apply((int) size) : ByteBuffer.allocate((int) size);
+        payload = parsed == FrameType.PIECE_DATA || parsed == FrameType.ACTIVATION
+                ? bulk.apply((int) size)
+                : ByteBuffer.allocate((int) size);
         headSize = 0;
         type = parsed;
         return parsed;
@@ -188,37 +190,44 @@ public final class FrameDecoder {
                         c.readHash("pieces root"), (int) c.readVarint("first piece", 0, Integer.MAX_VALUE), (int)
                                 c.readVarint("piece count", 1, Integer.MAX_VALUE));
             case FOLLOWERS -> new Frame.Followers(c.readHash("pieces root"), readContacts(c));
-            case TOKEN_BATCH ->
-                new Frame.TokenBatch(
-                        c.readLong("session"),
+            case TOKEN_BATCH -> new Frame.TokenBatch(readHead(c), readTokens(c, "tokens", BatchHead.MAX_TOKENS));
+            case ACTIVATION -> readActivation(c);
+            case TOKENS_SAMPLED ->
+                new Frame.TokensSampled(
+                        c.readLong("pipeline"),
                         readEpoch(c),
                         c.readInt("micro-batch"),
-                        c.readInt("first position"),
-                        readFlag(c, "sample"),
-                        readTokens(c, "tokens", Frame.TokenBatch.MAX_TOKENS));
-            case ACTIVATION -> readActivation(c);
-            case TOKEN_SAMPLED ->
-                new Frame.TokenSampled(
-                        c.readLong("session"),
+                        readTimes(c, c.readCount("busy times", Frame.GenerationStarted.MAX_STAGES, 2)),
+                        readList(c, "tokens", Slice.MAX_SLICES, 25, () -> readSampled(c)));
+            case OPEN_SEQUENCE ->
+                new Frame.OpenSequence(
+                        c.readLong("pipeline"),
                         readEpoch(c),
-                        c.readInt("position"),
-                        c.readInt("token"),
-                        readFloat(c, "log probability"),
-                        readTop(c),
-                        new SamplingState(readFloat(c, "mu")));
-            case SEQUENCE_TOKENS ->
-                new Frame.SequenceTokens(
+                        c.readUnsignedShort("stage"),
                         c.readLong("session"),
-                        readEpoch(c),
-                        c.readInt("stage"),
-                        c.readInt("first position"),
                         c.readInt("prompt size"),
                         new SamplingState(readFloat(c, "mu")),
-                        readTokens(c, "tokens", Frame.TokenBatch.MAX_TOKENS));
+                        readSampling(c));
+            case SEQUENCE_TOKENS ->
+                new Frame.SequenceTokens(
+                        c.readLong("pipeline"),
+                        readEpoch(c),
+                        c.readUnsignedShort("stage"),
+                        c.readLong("session"),
+                        c.readInt("first position"),
+                        readTokens(c, "tokens", BatchHead.MAX_TOKENS));
+            case REPLAY -> new Frame.Replay(readHead(c));
+            case RELEASE ->
+                new Frame.Release(
+                        c.readLong("pipeline"),
+                        c.readInt("micro-batch"),
+                        readList(c, "sessions", Frame.Release.MAX_SESSIONS, 8, () -> c.readLong("session")));
             case STAGE_FAILED ->
                 new Frame.StageFailed(
-                        c.readLong("session"),
+                        c.readLong("pipeline"),
                         readEpoch(c),
+                        c.readInt("micro-batch"),
+                        readList(c, "sessions", Slice.MAX_SLICES, 8, () -> c.readLong("session")),
                         ErrorCode.ofNumber(c.readVarint("error code", 0, Varint.MAX)),
                         c.readText("message", Frame.MAX_TEXT_BYTES));
             case GENERATE -> {
@@ -342,26 +351,76 @@ public final class FrameDecoder {
     }
 
     private static Frame.Activation readActivation(ByteCursor c) {
-        long session = c.readLong("session");
+        long pipeline = c.readLong("pipeline");
         Epoch epoch = readEpoch(c);
-        int microBatch = c.readInt("micro-batch");
-        int firstPosition = c.readInt("first position");
-        int tokenCount = c.readUnsignedShort("token count");
-        ActivationType type = ActivationType.ofNumber(c.readUnsignedByte("activation type"));
-        boolean sample = readFlag(c, "flags");
+        int number = c.readInt("micro-batch");
+        int stage = c.readUnsignedShort("stage");
+        int lastStage = c.readUnsignedShort("last stage");
+        int slices = readShortCount(c, "slices", Slice.MAX_SLICES);
+        int times = readShortCount(c, "busy times", Frame.GenerationStarted.MAX_STAGES);
         int hidden = c.readInt("hidden size");
-        int stage = c.readInt("stage");
-        return new Frame.Activation(
-                session,
-                epoch,
-                microBatch,
-                firstPosition,
-                tokenCount,
-                type,
-                sample,
-                hidden,
-                stage,
-                c.readSlice("values", c.remaining()));
+        ActivationType type = ActivationType.ofNumber(c.readUnsignedShort("activation type"));
+        int tokens = c.readUnsignedShort("tokens");
+        var head = new BatchHead(pipeline, epoch, number, stage, lastStage, readSlices(c, slices));
+        if (tokens != head.tokenCount()) {
+            throw new MalformedException("tokens are " + tokens + ", the slices have " + head.tokenCount());
+        }
+        return new Frame.Activation(head, type, hidden, readTimes(c, times), c.readSlice("values", c.remaining()));
+    }
+
+    private static BatchHead readHead(ByteCursor c) {
+        return new BatchHead(
+                c.readLong("pipeline"),
+                readEpoch(c),
+                c.readInt("micro-batch"),
+                c.readUnsignedShort("stage"),
+                c.readUnsignedShort("last stage"),
+                readSlices(c, readShortCount(c, "slices", Slice.MAX_SLICES)));
+    }
+
+    private static int readShortCount(ByteCursor c, String field, int max) {
+        int count = c.readUnsignedShort(field);
+        if (count > max) {
+            throw new MalformedException(field + " are " + count + ", allowed 0.." + max);
+        }
+        return count;
+    }
+
+    private static List<Slice> readSlices(ByteCursor c, int count) {
+        var slices = new ArrayList<Slice>(count);
+        for (int i = 0; i < count; i++) {
+            long session = c.readLong("session");
+            int firstPosition = c.readInt("first position");
+            int tokens = c.readUnsignedShort("tokens of a slice");
+            int flags = c.readUnsignedByte("flags of a slice");
+            if (flags > 3) {
+                throw new MalformedException("flags of a slice are " + flags + ", allowed 0..3");
+            }
+            long parent = (flags & 2) == 0 ? 0 : c.readLong("parent");
+            if (parent == 0 && (flags & 2) != 0) {
+                throw new MalformedException("the parent of a slice is 0, allowed is a session");
+            }
+            slices.add(new Slice(session, firstPosition, tokens, (flags & 1) != 0, parent));
+        }
+        return slices;
+    }
+
+    private static List<Integer> readTimes(ByteCursor c, int count) {
+        var times = new ArrayList<Integer>(count);
+        for (int i = 0; i < count; i++) {
+            times.add(BusyTime.ofShort(c.readUnsignedShort("busy time")));
+        }
+        return times;
+    }
+
+    private static Frame.SampledToken readSampled(ByteCursor c) {
+        return new Frame.SampledToken(
+                c.readLong("session"),
+                c.readInt("position"),
+                c.readInt("token"),
+                readFloat(c, "log probability"),
+                readTop(c),
+                new SamplingState(readFloat(c, "mu")));
     }
 
     static Endpoint readEndpoint(ByteCursor c) {

@@ -105,39 +105,55 @@ public final class FrameEncoder {
             case Frame.CancelRequest f ->
                 w.putHash(f.piecesRoot()).putVarint(f.firstBlock()).putVarint(f.blockCount());
             case Frame.TokenBatch f -> {
-                w.putLong(f.session())
-                        .putInt(f.epoch().number())
-                        .putInt(f.microBatch())
-                        .putInt(f.firstPosition());
-                w.putByte(f.sample() ? 1 : 0).putVarint(f.tokens().size());
-                f.tokens().forEach(w::putVarint);
-            }
-            case Frame.Activation f -> {
-                w.putLong(f.session())
-                        .putInt(f.epoch().number())
-                        .putInt(f.microBatch())
-                        .putInt(f.firstPosition());
-                w.putShort(f.tokenCount()).putByte(f.activationType().number()).putByte(f.sample() ? 1 : 0);
-                w.putInt(f.hiddenSize()).putInt(f.stage());
-            }
-            case Frame.TokenSampled f -> {
-                w.putLong(f.session())
-                        .putInt(f.epoch().number())
-                        .putInt(f.position())
-                        .putInt(f.token());
-                putFloat(w, f.logProbability());
-                putTop(w, f.top());
-                putFloat(w, f.state().mu());
-            }
-            case Frame.SequenceTokens f -> {
-                w.putLong(f.session()).putInt(f.epoch().number()).putInt(f.stage());
-                w.putInt(f.firstPosition()).putInt(f.promptSize());
-                putFloat(w, f.state().mu());
+                putHead(w, f.head());
                 w.putVarint(f.tokens().size());
                 f.tokens().forEach(w::putVarint);
             }
+            case Frame.Activation f -> {
+                BatchHead head = f.head();
+                w.putLong(head.pipeline()).putInt(head.epoch().number()).putInt(head.number());
+                w.putShort(head.stage()).putShort(head.lastStage());
+                w.putShort(head.slices().size()).putShort(f.busyMicros().size());
+                w.putInt(f.hiddenSize()).putShort(f.activationType().number()).putShort(head.tokenCount());
+                head.slices().forEach(slice -> putSlice(w, slice));
+                f.busyMicros().forEach(micros -> w.putShort(BusyTime.toShort(micros)));
+            }
+            case Frame.TokensSampled f -> {
+                w.putLong(f.pipeline()).putInt(f.epoch().number()).putInt(f.microBatch());
+                w.putVarint(f.busyMicros().size());
+                f.busyMicros().forEach(micros -> w.putShort(BusyTime.toShort(micros)));
+                w.putVarint(f.tokens().size());
+                for (Frame.SampledToken token : f.tokens()) {
+                    w.putLong(token.session()).putInt(token.position()).putInt(token.token());
+                    putFloat(w, token.logProbability());
+                    putTop(w, token.top());
+                    putFloat(w, token.state().mu());
+                }
+            }
+            case Frame.OpenSequence f -> {
+                w.putLong(f.pipeline()).putInt(f.epoch().number()).putShort(f.stage());
+                w.putLong(f.session()).putInt(f.promptSize());
+                putFloat(w, f.state().mu());
+                putSampling(w, f.sampling());
+            }
+            case Frame.SequenceTokens f -> {
+                w.putLong(f.pipeline()).putInt(f.epoch().number()).putShort(f.stage());
+                w.putLong(f.session())
+                        .putInt(f.firstPosition())
+                        .putVarint(f.tokens().size());
+                f.tokens().forEach(w::putVarint);
+            }
+            case Frame.Replay f -> putHead(w, f.head());
+            case Frame.Release f -> {
+                w.putLong(f.pipeline())
+                        .putInt(f.beforeMicroBatch())
+                        .putVarint(f.sessions().size());
+                f.sessions().forEach(w::putLong);
+            }
             case Frame.StageFailed f -> {
-                w.putLong(f.session()).putInt(f.epoch().number());
+                w.putLong(f.pipeline()).putInt(f.epoch().number()).putInt(f.microBatch());
+                w.putVarint(f.sessions().size());
+                f.sessions().forEach(w::putLong);
                 w.putVarint(f.code().number()).putText(f.message());
             }
             case Frame.Generate f -> {
@@ -173,6 +189,22 @@ public final class FrameEncoder {
             case Frame.Relieved f -> w.putInt(f.epoch().number());
             case Frame.Rest f -> w.putByte(f.rest() ? 1 : 0);
             case Frame.Rested f -> w.putByte(f.availability().number()).putByte(f.relieved() ? 1 : 0);
+        }
+    }
+
+    private static void putHead(ByteWriter w, BatchHead head) {
+        w.putLong(head.pipeline()).putInt(head.epoch().number()).putInt(head.number());
+        w.putShort(head.stage())
+                .putShort(head.lastStage())
+                .putShort(head.slices().size());
+        head.slices().forEach(slice -> putSlice(w, slice));
+    }
+
+    private static void putSlice(ByteWriter w, Slice slice) {
+        w.putLong(slice.session()).putInt(slice.firstPosition()).putShort(slice.tokenCount());
+        w.putByte((slice.sample() ? 1 : 0) | (slice.parent() != 0 ? 2 : 0));
+        if (slice.parent() != 0) {
+            w.putLong(slice.parent());
         }
     }
 

@@ -30,10 +30,19 @@ public enum FrameType {
     PLACED(0x2e, StreamKind.PIECES, 48),
     FOLLOWERS(0x2f, StreamKind.PIECES, 160 * 1024),
     TOKEN_BATCH(0x30, StreamKind.STAGE, 32 * 1024),
-    ACTIVATION(0x31, StreamKind.STAGE, Frame.Activation.HEADER_BYTES + Frame.Activation.MAX_VALUES_BYTES),
-    TOKEN_SAMPLED(0x32, StreamKind.STAGE, 512),
-    STAGE_FAILED(0x33, StreamKind.STAGE, 2 * 1024),
+    ACTIVATION(
+            0x31,
+            StreamKind.STAGE,
+            Frame.Activation.HEADER_BYTES
+                    + 23 * Slice.MAX_SLICES
+                    + 2 * Frame.GenerationStarted.MAX_STAGES
+                    + Frame.Activation.MAX_VALUES_BYTES),
+    TOKENS_SAMPLED(0x32, StreamKind.STAGE, 128 * 1024),
+    STAGE_FAILED(0x33, StreamKind.STAGE, 4 * 1024),
     SEQUENCE_TOKENS(0x34, StreamKind.STAGE, 32 * 1024),
+    OPEN_SEQUENCE(0x35, StreamKind.STAGE, Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
+    REPLAY(0x36, StreamKind.STAGE, 8 * 1024),
+    RELEASE(0x37, StreamKind.STAGE, 16 * 1024),
     GENERATE(
             0x40,
             StreamKind.GENERATE,
@@ -98,9 +107,12 @@ public enum FrameType {
                             FOLLOWERS,
                             TOKEN_BATCH,
                             ACTIVATION,
-                            TOKEN_SAMPLED,
+                            TOKENS_SAMPLED,
                             STAGE_FAILED,
                             SEQUENCE_TOKENS,
+                            OPEN_SEQUENCE,
+                            REPLAY,
+                            RELEASE,
                             GENERATE,
                             GENERATION_STARTED,
                             GENERATED_TOKEN,

@@ -127,23 +127,11 @@ class EnvelopeCodecTest {
                         HASH,
                         CONTACT,
                         CONTACT,
-                        new Sampling(0.5f, 40, 0.9f, 0.1f, Long.MIN_VALUE),
                         ActivationType.F16,
                         512,
                         false),
                 new Command.ExecuteTask(
-                        7,
-                        Epoch.FIRST,
-                        3,
-                        3,
-                        new LayerRange(6, 7),
-                        HASH,
-                        null,
-                        CONTACT,
-                        Sampling.GREEDY,
-                        ActivationType.F32,
-                        512,
-                        true),
+                        7, Epoch.FIRST, 3, 3, new LayerRange(6, 7), HASH, null, CONTACT, ActivationType.F32, 512, true),
                 new Command.Generate("Once \"upon\" a time 🐟\n", 48, Sampling.GREEDY),
                 new Command.Generate(
                         "Once",
@@ -193,7 +181,7 @@ class EnvelopeCodecTest {
                                 new NodeId(HASH),
                                 "node",
                                 "shoal 0.1.0",
-                                List.of(new Result.LoadedShard(2, new LayerRange(4, 5), HASH)),
+                                List.of(new Result.LoadedShard(2, new LayerRange(4, 5), HASH, 1L << 33)),
                                 List.of(HASH),
                                 2,
                                 1L << 34,
@@ -210,7 +198,7 @@ class EnvelopeCodecTest {
                         new Result.Receipts(
                                 List.of(new Result.Receipt(-7, 1, new LayerRange(2, 3), 9, HASH, 4, HASH)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
-                new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true)),
+                new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1")),
                 new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),
                 new Envelope.Success("GENERATE", "r", new Result.Generated(List.of(1), List.of(2, 3), " text", "eos")));
     }

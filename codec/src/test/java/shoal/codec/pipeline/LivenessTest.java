@@ -32,6 +32,7 @@ final class LivenessTest {
         private int beats;
         private boolean silent;
         private boolean asleep;
+        private long minDelayMillis;
         private long maxDelayMillis = 20;
 
         World(long seed) {
@@ -47,12 +48,12 @@ final class LivenessTest {
             }
             for (Effect effect : List.copyOf(liveness.handle(input, simulation.nowNanos()))) {
                 switch (effect) {
-                    case Effect.Beat(int _) -> {
+                    case Effect.Beat(int number) -> {
                         beats++;
-                        long delay = random.nextLong(maxDelayMillis) * MILLI;
+                        long delay = random.nextLong(minDelayMillis, maxDelayMillis) * MILLI;
                         simulation.at(simulation.nowNanos() + delay, () -> {
                             if (!silent) {
-                                feed(new Input.Heard());
+                                feed(new Input.Heard(number));
                             }
                         });
                     }
@@ -104,6 +105,21 @@ final class LivenessTest {
         world.silent = true;
         world.runFor(2_600);
         assertEquals(1, world.news.size(), "the ceiling holds, seed " + seed);
+    }
+
+    /** On a long way, what is lost once comes a round trip and more later, with all that waits behind it. */
+    @ParameterizedTest
+    @SeedSource(50)
+    void aLossOnALongWayIsNotTakenForDeath(long seed) {
+        var world = new World(seed);
+        world.minDelayMillis = 300;
+        world.maxDelayMillis = 320;
+        world.runFor(3_000);
+        world.silent = true;
+        world.runFor(750);
+        world.silent = false;
+        world.runFor(3_000);
+        assertEquals(List.of(), world.news, "seed " + seed);
     }
 
     @ParameterizedTest

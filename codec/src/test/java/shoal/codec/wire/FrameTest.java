@@ -52,6 +52,9 @@ class FrameTest {
             5,
             -1);
 
+    private static final BatchHead HEAD = new BatchHead(
+            -7, new Epoch(2), 3, 0, 5, List.of(new Slice(5, 511, 3, true), new Slice(-5, 16, 1, false, 9)));
+
     /** One frame of every type. */
     static List<Frame> frames() {
         return List.of(
@@ -86,21 +89,37 @@ class FrameTest {
                 new Frame.CancelRequest(HASH, 8, 4),
                 new Frame.Placed(HASH, 60_000, 3),
                 new Frame.Followers(HASH, List.of(CONTACT)),
-                new Frame.TokenBatch(-7, new Epoch(2), 3, 511, true, List.of(1, 31_999, 128_255)),
+                new Frame.TokenBatch(HEAD, List.of(1, 31_999, 128_255, 7)),
                 new Frame.Activation(
-                        Long.MIN_VALUE, new Epoch(1), 9, 77, 3, ActivationType.F16, true, 8, 2, buffer(48)),
-                new Frame.TokenSampled(5, Epoch.FIRST, 78, 521, -0.25f, List.of(), SamplingState.START),
-                new Frame.TokenSampled(
+                        new BatchHead(Long.MIN_VALUE, new Epoch(1), -1, 2, 5, HEAD.slices()),
+                        ActivationType.F16,
+                        8,
+                        List.of(0, 4095, 4096, 123_456_789),
+                        buffer(64)),
+                new Frame.Activation(HEAD.next(), ActivationType.Q8_0, 64, List.of(), buffer(4 * 68)),
+                new Frame.TokensSampled(-7, Epoch.FIRST, 78, List.of(521), List.of()),
+                new Frame.TokensSampled(
                         5,
                         Epoch.FIRST,
                         78,
-                        521,
-                        -0.25f,
+                        List.of(1000, Integer.MAX_VALUE),
                         Collections.nCopies(
-                                Sampling.MAX_LOGPROBS, new TokenLogprob(Integer.MAX_VALUE, Float.NEGATIVE_INFINITY)),
-                        new SamplingState(9.5f)),
-                new Frame.SequenceTokens(5, Epoch.FIRST, 3, 4096, 5000, SamplingState.START, List.of(1, 70_000)),
-                new Frame.StageFailed(5, Epoch.FIRST, ErrorCode.CONTEXT, "513 tokens, the context has 512"),
+                                Slice.MAX_SLICES,
+                                new Frame.SampledToken(
+                                        5,
+                                        78,
+                                        521,
+                                        -0.25f,
+                                        Collections.nCopies(
+                                                Sampling.MAX_LOGPROBS,
+                                                new TokenLogprob(Integer.MAX_VALUE, Float.NEGATIVE_INFINITY)),
+                                        new SamplingState(9.5f)))),
+                new Frame.OpenSequence(5, Epoch.FIRST, 3, -5, 4096, SamplingState.START, FULL_SAMPLING),
+                new Frame.SequenceTokens(5, Epoch.FIRST, 3, -5, 4096, List.of(1, 70_000)),
+                new Frame.Replay(new BatchHead(5, Epoch.FIRST, 9, 1, 3, HEAD.slices())),
+                new Frame.Release(5, 9, List.of(1L, -1L)),
+                new Frame.StageFailed(
+                        5, Epoch.FIRST, 9, List.of(7L), ErrorCode.CONTEXT, "513 tokens, the context has 512"),
                 new Frame.Generate("Once upon a time 🐟", 48, new Sampling(0.8f, 40, 0.95f, 0.05f, -1)),
                 new Frame.Generate("Once", 48, FULL_SAMPLING, List.of("\n\n", "END")),
                 new Frame.GenerationStarted(
@@ -185,12 +204,46 @@ class FrameTest {
         assertTrue(refused.getMessage().startsWith("PIECE_DATA size is 2147483647, allowed 0.."), refused.getMessage());
     }
 
-    @Test
-    void anActivationsHeaderHas32Bytes() {
-        var frame = new Frame.Activation(1, Epoch.FIRST, 0, 0, 1, ActivationType.F16, false, 2048, 1, buffer(4096));
+    /** The bound holds for a pipeline of up to seven stages; each further one adds two bytes. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 7})
+    void aTokensActivationsHaveAtMost64BytesBeside(int stages) {
+        var head = new BatchHead(1, Epoch.FIRST, 0, stages - 1, 7, List.of(new Slice(1, 70_000, 1, true)));
+        var frame = new Frame.Activation(
+                head, ActivationType.F16, 16_384, Collections.nCopies(stages - 1, 1_000_000), buffer(32_768));
         byte[] bytes = FrameEncoder.toBytes(frame);
-        assertEquals(1 + 2 + Frame.Activation.HEADER_BYTES + 2 * 2048, bytes.length);
-        assertTrue(bytes.length <= 2048 * 2 + 64, "the bound per token and hop");
+        assertEquals(
+                1 + 4 + Frame.Activation.HEADER_BYTES + 15 + 2 * (stages - 1) + 2 * 16_384,
+                bytes.length,
+                "type and size, header, one slice, busy times, values");
+        assertTrue(bytes.length <= 16_384 * 2 + 64, "the bound per token and hop");
+    }
+
+    @Test
+    void busyTimesAreExactToOneIn2048() {
+        for (int micros : new int[] {0, 1, 4095, 4096, 8191, 1_000_000, 134_184_960}) {
+            var frame = new Frame.TokensSampled(1, Epoch.FIRST, 0, List.of(micros), List.of());
+            assertEquals(micros, frame.busyMicros().getFirst(), micros / 2048.0 + 0.5);
+        }
+    }
+
+    @Test
+    void slicesAndTokensMustFit() {
+        byte[] good = FrameEncoder.toBytes(new Frame.Activation(
+                new BatchHead(1, Epoch.FIRST, 0, 1, 1, List.of(new Slice(1, 0, 2, true))),
+                ActivationType.F16,
+                8,
+                List.of(),
+                buffer(32)));
+        byte[] otherCount = good.clone();
+        otherCount[3 + 31]++; // the header's last byte, behind type and size
+        var refused =
+                assertThrows(MalformedException.class, () -> decode(StreamKind.STAGE, otherCount, otherCount.length));
+        assertEquals("tokens are 3, the slices have 2", refused.getMessage());
+        byte[] manySlices = good.clone();
+        manySlices[3 + 20] = 2; // 512 slices and more
+        refused = assertThrows(MalformedException.class, () -> decode(StreamKind.STAGE, manySlices, manySlices.length));
+        assertEquals("slices are 513, allowed 0..256", refused.getMessage());
     }
 
     @Test

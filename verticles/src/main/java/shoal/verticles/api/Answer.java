@@ -177,6 +177,7 @@ final class Answer {
         ObjectNode run = answer.putObject("shoal");
         run.set("stages", stages(ended.stages()));
         run.put("recoveries", ended.recoveries());
+        run.put("exact", ended.exact());
         run.put("first_token_ms", ended.firstTokenMicros() / 1000.0);
         run.put("total_ms", ended.totalMicros() / 1000.0);
     }

@@ -64,10 +64,12 @@ public final class ApiVerticle extends VerticleBase {
             .minimumExpectedValue(Duration.ofMillis(10))
             .maximumExpectedValue(Duration.ofMinutes(2))
             .register(metrics);
+    private KeptStreams streams;
     private int port;
     private int running;
 
     /** @param key that clients must send as a bearer token, or null if anybody who reaches the port may ask */
+    @SuppressWarnings("NullAway.Init") // streams are kept on the verticle's event loop, which is known when it starts
     public ApiVerticle(CommandBus bus, Profile.Api settings, @Nullable String key) {
         this.bus = bus;
         this.settings = settings;
@@ -77,6 +79,7 @@ public final class ApiVerticle extends VerticleBase {
 
     @Override
     public Future<?> start() {
+        streams = new KeptStreams(vertx);
         Router router = Router.router(vertx);
         router.route().handler(this::guard);
         router.post().handler(BodyHandler.create(false).setBodyLimit(MAX_BODY_BYTES));
@@ -86,13 +89,14 @@ public final class ApiVerticle extends VerticleBase {
         router.get("/v1/shoal/nodes").handler(this::nodes);
         router.get("/v1/shoal/plan").handler(this::plan);
         router.post("/v1/shoal/proof").handler(this::proof);
+        router.get("/v1/shoal/streams/:id").handler(streams::resume);
         router.get("/health").handler(this::health);
         router.get("/metrics").handler(this::metrics);
         router.route().handler(request -> {
             throw ApiException.notFound("there is no " + request.request().method() + " "
                     + request.request().path()
                     + "; there are POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /v1/shoal/nodes, "
-                    + "GET /v1/shoal/plan, POST /v1/shoal/proof, GET /health, GET /metrics");
+                    + "GET /v1/shoal/streams/ID, GET /v1/shoal/plan, POST /v1/shoal/proof, GET /health, GET /metrics");
         });
         router.route().failureHandler(this::failed);
         return vertx.createHttpServer(
@@ -156,7 +160,13 @@ public final class ApiVerticle extends VerticleBase {
         run.consumer = bus.listen(Addresses.generation(id), Local.GenerationNews.class, run::heard);
         request.response().closeHandler(_ -> run.leave());
         var start = new Local.StartGeneration(
-                id, wanted.prompt(), wanted.maxTokens(), wanted.sampling(), wanted.stop(), wanted.logProbabilities());
+                id,
+                wanted.prompt(),
+                wanted.maxTokens(),
+                wanted.sampling(),
+                wanted.stop(),
+                wanted.logProbabilities(),
+                user(request));
         checkModel(wanted.model())
                 .compose(_ -> bus.ask(Addresses.START_GENERATION, start, Local.GenerationAccepted.class))
                 .onSuccess(run::accepted)
@@ -164,6 +174,13 @@ public final class ApiVerticle extends VerticleBase {
                     run.end();
                     request.fail(failure);
                 });
+    }
+
+    /** Who asks, so that nobody takes the place of all others: the machine that the request comes from. */
+    private static String user(RoutingContext request) {
+        return request.request().remoteAddress() == null
+                ? ""
+                : String.valueOf(request.request().remoteAddress().hostAddress());
     }
 
     /** A client that names a model means that one. */
@@ -202,6 +219,7 @@ public final class ApiVerticle extends VerticleBase {
         private final CompletionRequest wanted;
         private final String id;
         private @Nullable MessageConsumer<?> consumer;
+        private final EventLog log = new EventLog();
         private @Nullable Answer answer;
         private boolean over;
 
@@ -221,10 +239,10 @@ public final class ApiVerticle extends VerticleBase {
             var begun = new Answer(id, wanted, System.currentTimeMillis() / 1000, accepted);
             answer = begun;
             if (wanted.stream()) {
-                request.response()
-                        .setChunked(true)
-                        .putHeader("Content-Type", "text/event-stream")
-                        .putHeader("Cache-Control", "no-cache");
+                if (wanted.resumable()) {
+                    streams.keep(id, log, this::cancel);
+                }
+                log.hear(request.response(), -1);
                 send(begun.opening());
             }
         }
@@ -258,7 +276,9 @@ public final class ApiVerticle extends VerticleBase {
                     end();
                 }
                 case Local.GenerationNews.Broken(ErrorCode code, String message) -> {
-                    ApiException failure = ApiException.of(502, "server_error", message);
+                    ApiException failure = code == ErrorCode.BUSY
+                            ? ApiException.of(429, "rate_limit_error", message)
+                            : ApiException.of(502, "server_error", message);
                     if (wanted.stream()) {
                         send(error(failure));
                         finishStream();
@@ -274,23 +294,26 @@ public final class ApiVerticle extends VerticleBase {
 
         private void send(@Nullable ObjectNode chunk) {
             if (chunk != null) {
-                request.response().write("data: " + JSON.writeValueAsString(chunk) + "\n\n");
+                log.add(JSON.writeValueAsString(chunk));
             }
         }
 
         private void finishStream() {
-            request.response().end("data: [DONE]\n\n");
+            log.end();
+            streams.over(id);
         }
 
-        /** The client is gone. */
+        /** The client is gone, and with it its wish, unless it said that it may come back. */
         void leave() {
-            if (!over) {
-                end();
+            if (wanted.resumable() && answer != null) {
+                streams.left(id, request.response());
+            } else if (!over) {
                 cancel();
             }
         }
 
         private void cancel() {
+            end();
             bus.tell(Addresses.CANCEL_GENERATION, new Local.CancelGeneration(id));
         }
 

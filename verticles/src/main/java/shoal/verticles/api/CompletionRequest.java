@@ -23,6 +23,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param model as the client named it, or null
  * @param maxTokens 0 for as many as fit
  * @param usageInStream whether a stream ends with a chunk that counts tokens
+ * @param resumable whether a stream goes on for a while when its client is gone, which may come back
  * @param logProbabilities whether each token's log probability is told
  */
 record CompletionRequest(
@@ -33,6 +34,7 @@ record CompletionRequest(
         List<String> stop,
         boolean stream,
         boolean usageInStream,
+        boolean resumable,
         boolean logProbabilities) {
     static final int MAX_STOPS = 16;
     static final int MAX_STOP_LENGTH = 256;
@@ -145,6 +147,7 @@ record CompletionRequest(
                 stop(body.path("stop")),
                 stream,
                 stream && flag(body.path("stream_options"), "include_usage"),
+                stream && flag(body.path("stream_options"), "resumable"),
                 logProbabilities >= 0);
     }
 

@@ -168,9 +168,10 @@ public sealed interface Local {
      * @param maxTokens at most so many; 0 for as many as the context has room for
      * @param stop texts that end the generation, and are not part of it
      * @param chances whether each token's log probability is told
+     * @param user who asks: generations of one user share what others leave
      */
     record StartGeneration(
-            String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop, boolean chances)
+            String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop, boolean chances, String user)
             implements Local {}
 
     /** The generation runs. */
@@ -200,6 +201,7 @@ public sealed interface Local {
          * @param stopped true for an end that the model or a stop text chose, false for the limit
          * @param stages that computed the last token
          * @param recoveries how often other machines took over for one that was lost
+         * @param exact whether all machines that computed for it compute the same bits
          */
         record Ended(
                 String text,
@@ -208,7 +210,8 @@ public sealed interface Local {
                 long firstTokenMicros,
                 long totalMicros,
                 List<StageRun> stages,
-                int recoveries)
+                int recoveries,
+                boolean exact)
                 implements GenerationNews {}
 
         record Broken(ErrorCode code, String message) implements GenerationNews {}

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -289,8 +290,8 @@ final class InspectCommand implements Callable<Integer> {
                 Locale.ROOT, "  %-8s %8s %17s %17s %12s%n", "type", "tensors", "parameters", "bytes", "bits each"));
         types.forEach((type, each) -> {
             Map<?, ?> sums = (Map<?, ?>) each;
-            long parameters = (Long) sums.get("parameters");
-            long bytes = (Long) sums.get("bytes");
+            long parameters = (Long) Objects.requireNonNull(sums.get("parameters"));
+            long bytes = (Long) Objects.requireNonNull(sums.get("bytes"));
             text.append(String.format(
                     Locale.ROOT,
                     "  %-8s %,8d %,17d %,17d %12.2f%n",

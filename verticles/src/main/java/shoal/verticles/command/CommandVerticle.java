@@ -143,7 +143,10 @@ public final class CommandVerticle extends VerticleBase {
     private Result capabilities(List<Local.LoadedShard> loaded) {
         List<Result.LoadedShard> shards = loaded.stream()
                 .map(shard -> new Result.LoadedShard(
-                        shard.shardId() == null ? 0 : shard.shardId(), shard.layers(), shard.piecesRoot()))
+                        shard.shardId() == null ? 0 : shard.shardId(),
+                        shard.layers(),
+                        shard.piecesRoot(),
+                        shard.memoryBytes()))
                 .toList();
         List<Hash256> onDisk = store.list().stream()
                 .filter(StoredFile::isWhole)

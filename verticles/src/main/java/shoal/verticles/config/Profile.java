@@ -152,13 +152,20 @@ public record Profile(
     public record Shard(@Nullable Integer id, @Nullable Integer total) {}
 
     public record Compute(
-            String kernels, String device, int threads, long memoryBytes, int contextLength, String cache) {
+            String kernels,
+            String device,
+            int threads,
+            long memoryBytes,
+            int contextLength,
+            String cache,
+            long replayBytes) {
         public int threadCount() {
             return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         }
     }
 
-    public record Coordinator(@Nullable String model, int nodes, String activations, int sequences) {
+    public record Coordinator(
+            @Nullable String model, int nodes, String activations, int sequences, int queue, int placedFor) {
         public ActivationType activationType() {
             return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));
         }

@@ -19,22 +19,23 @@ final class Canary {
     static Future<Void> fly(Vertx vertx, Generations generations, Model model, Pipeline through, Duration patience) {
         Promise<Void> passed = Promise.promise();
         int token = Math.max(0, model.tokenizer().beginOfText());
-        long id = generations.run(model, through, List.of(token), 1, Sampling.GREEDY, 0, new Generations.Listener() {
-            @Override
-            public boolean token(int sampled, float logProbability, List<TokenLogprob> top) {
-                return false;
-            }
+        long id = generations.run(
+                model, through, List.of(token), 1, Sampling.GREEDY, 0, "canary", new Generations.Listener() {
+                    @Override
+                    public boolean token(int sampled, float logProbability, List<TokenLogprob> top) {
+                        return false;
+                    }
 
-            @Override
-            public void finished(Frame.StopReason reason) {
-                passed.tryComplete();
-            }
+                    @Override
+                    public void finished(Frame.StopReason reason) {
+                        passed.tryComplete();
+                    }
 
-            @Override
-            public void failed(ErrorCode code, String message) {
-                passed.tryFail(new CommandException("the canary token did not pass: " + message));
-            }
-        });
+                    @Override
+                    public void failed(ErrorCode code, String message) {
+                        passed.tryFail(new CommandException("the canary token did not pass: " + message));
+                    }
+                });
         long timer = vertx.setTimer(patience.toMillis(), _ -> {
             if (passed.tryFail(new CommandException(
                     "the canary token did not pass within " + patience.toSeconds() + " s through " + through))) {

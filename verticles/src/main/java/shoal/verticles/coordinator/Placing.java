@@ -15,6 +15,7 @@ import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Contact;
+import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
@@ -186,11 +187,22 @@ final class Placing {
         return nodes.stream()
                 .map(node -> new PlacementPlanner.Candidate(
                         node.node(),
-                        node.memoryBytes(),
+                        memoryFor(model, node),
                         held(model, parts, node),
                         node.pinnedShard(),
                         nanos(model, parts, node)))
                 .toList();
+    }
+
+    /** What a node has beside what it has loaded of other models, whose coordinators placed it there. */
+    private static long memoryFor(Model model, Result.Capabilities node) {
+        Set<Hash256> own = new HashSet<>();
+        model.manifest().shards().forEach(shard -> own.add(shard.piecesRoot()));
+        long others = node.loaded().stream()
+                .filter(shard -> !own.contains(shard.piecesRoot()))
+                .mapToLong(Result.LoadedShard::memoryBytes)
+                .sum();
+        return Math.max(0, node.memoryBytes() - others);
     }
 
     private static Set<Integer> held(Model model, List<LayerWeights.Part> parts, Result.Capabilities node) {
@@ -291,6 +303,6 @@ final class Placing {
     }
 
     int sequences() {
-        return profile.coordinator().sequences();
+        return profile.coordinator().placedFor();
     }
 }

@@ -60,23 +60,24 @@ final class Proving {
         Promise<Done> over = Promise.promise();
         var tokens = new ArrayList<Integer>();
         var id = new long[1];
-        id[0] = generations.run(model, through, prompt, maxTokens, Sampling.GREEDY, 0, new Generations.Listener() {
-            @Override
-            public boolean token(int token, float logProbability, List<TokenLogprob> top) {
-                tokens.add(token);
-                return false;
-            }
+        id[0] = generations.run(
+                model, through, prompt, maxTokens, Sampling.GREEDY, 0, "verify", new Generations.Listener() {
+                    @Override
+                    public boolean token(int token, float logProbability, List<TokenLogprob> top) {
+                        tokens.add(token);
+                        return false;
+                    }
 
-            @Override
-            public void finished(Frame.StopReason reason) {
-                over.tryComplete(new Done(id[0], List.copyOf(tokens), ""));
-            }
+                    @Override
+                    public void finished(Frame.StopReason reason) {
+                        over.tryComplete(new Done(id[0], List.copyOf(tokens), ""));
+                    }
 
-            @Override
-            public void failed(ErrorCode code, String message) {
-                over.tryComplete(new Done(id[0], List.copyOf(tokens), message));
-            }
-        });
+                    @Override
+                    public void failed(ErrorCode code, String message) {
+                        over.tryComplete(new Done(id[0], List.copyOf(tokens), message));
+                    }
+                });
         return over.future().timeout(GENERATION.toSeconds(), TimeUnit.SECONDS).recover(_ -> {
             generations.cancel(id[0]);
             return Future.succeededFuture(

@@ -33,6 +33,9 @@ final class Requests {
     /** How often other machines may take over during one answer. */
     private static final int MAX_RECOVERIES = 100;
 
+    /** All who ask by envelope share as one. */
+    private static final String BUS_USER = "bus";
+
     private final Vertx vertx;
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
@@ -106,6 +109,7 @@ final class Requests {
                                 request.maxTokens(),
                                 request.sampling(),
                                 MAX_RECOVERIES,
+                                stream.peer().id().toHex(),
                                 new Streaming(stream, model, request.stop(), begun));
                         stream.onClose(() -> generations.cancel(id));
                     });
@@ -192,6 +196,7 @@ final class Requests {
                             request.maxTokens(),
                             request.sampling(),
                             MAX_RECOVERIES,
+                            BUS_USER,
                             whole);
                     return whole.answered.future();
                 });
@@ -248,6 +253,7 @@ final class Requests {
                             Math.min(most, Frame.Generate.MAX_TOKENS),
                             request.sampling(),
                             MAX_RECOVERIES,
+                            request.user(),
                             told));
             return new Local.GenerationAccepted(model.name(), prompt.size());
         });
@@ -281,6 +287,7 @@ final class Requests {
         private final StopTexts stops;
         private final Clock clock;
         private Pipeline pipeline;
+        private boolean exact = true;
         private int recoveries;
         private int tokens;
 
@@ -313,8 +320,9 @@ final class Requests {
         }
 
         @Override
-        public void moved(Pipeline now) {
+        public void moved(Pipeline now, boolean isExact) {
             pipeline = now;
+            exact = isExact;
             recoveries++;
         }
 
@@ -324,7 +332,14 @@ final class Requests {
             String rest = stops.next(detokenizer.end()) + stops.end();
             boolean stopped = stops.stopped() || reason == Frame.StopReason.EOS;
             tell(new Local.GenerationNews.Ended(
-                    rest, stopped, tokens, clock.firstMicros(), clock.totalMicros(), pipeline.runs(), recoveries));
+                    rest,
+                    stopped,
+                    tokens,
+                    clock.firstMicros(),
+                    clock.totalMicros(),
+                    pipeline.runs(),
+                    recoveries,
+                    exact));
         }
 
         @Override

@@ -55,7 +55,9 @@ final class Upkeep implements Watch.Listener {
     private @Nullable Model model;
     private @Nullable Standing standing;
     private @Nullable Pipeline pipeline;
+    /** The next that is given out: above all that were, here or by others. */
     private Epoch epoch = Epoch.FIRST;
+
     private boolean busy;
     private boolean again;
     private boolean mayImprove;
@@ -77,7 +79,7 @@ final class Upkeep implements Watch.Listener {
         this.needed = profile.coordinator().nodes();
         placing = new Placing(vertx, endpoint, commands, profile);
         finder = new ModelFinder(vertx, endpoint, bus, profile);
-        watch = new Watch(vertx, endpoint, () -> epoch, this);
+        watch = new Watch(vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
         loading = new Loading(endpoint, bus, commands, members);
         generations = new Generations(vertx, endpoint, commands, profile, this::faulty);
@@ -304,12 +306,12 @@ final class Upkeep implements Watch.Listener {
                         known.name(), planned.parts(), planned.question(), planned.plan(), NodeId::toHex)));
     }
 
-    /** Who should compute each shard. @throws PlacementPlanner.NoPlacementException if nobody can */
+    /** Who should compute each shard when one leaves: what others hold stays with them. @throws PlacementPlanner.NoPlacementException if nobody can */
     private List<NodeId> plan(Model known, @Nullable NodeId without) {
         var candidates = Placing.candidates(known, members.working()).stream()
                 .filter(candidate -> !candidate.id().equals(without))
                 .toList();
-        Placement placement = PlacementPlanner.plan(Placing.sizes(known), candidates);
+        Placement placement = PlacementPlanner.planKeeping(Placing.sizes(known), candidates);
         return placement.nodesByShard().stream().map(List::getFirst).toList();
     }
 

@@ -217,7 +217,7 @@ final class Watch {
             listener.heardOf(back.epoch());
             boolean changed = availability != back.availability();
             availability = back.availability();
-            driver.feed(new Liveness.Input.Heard());
+            driver.feed(new Liveness.Input.Heard(back.number()));
             lay(from, back.wirePort());
             if (changed && !stopped) {
                 listener.availability(contact.id(), availability);

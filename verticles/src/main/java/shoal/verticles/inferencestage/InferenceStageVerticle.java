@@ -3,79 +3,60 @@ package shoal.verticles.inferencestage;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.WorkerExecutor;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import shoal.bridge.kernel.SequenceMemory;
-import shoal.bridge.model.Batch;
 import shoal.bridge.model.Stage;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
-import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
-import shoal.codec.wire.ActivationType;
+import shoal.codec.wire.BatchHead;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.Slice;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 import shoal.verticles.quic.FrameStream;
+import shoal.verticles.quic.Lease;
 import shoal.verticles.quic.PeerConnection;
 import shoal.verticles.quic.QuicEndpoint;
 
 /**
- * Runs this node's layers. EXECUTE_TASK opens a session; after it, tokens or activations come by QUIC and the result goes on, to the
- * next stage or, sampled, to the coordinator. Computing has a thread of its own, which keeps each session's frames in order.
+ * Runs this node's layers. EXECUTE_TASK makes it a stage of a pipeline; after it, tokens or activations come by QUIC and the result goes
+ * on, to the next stage or, sampled, to the coordinator. Computing has a thread of its own, which keeps frames in order.
  */
 public final class InferenceStageVerticle extends VerticleBase {
     private static final Logger LOG = LoggerFactory.getLogger(InferenceStageVerticle.class);
-    private static final int MAX_SESSIONS = 256;
-    private static final ValueLayout.OfFloat FLOAT =
-            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final int MAX_MEMBERS = 64;
 
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
     private final Profile profile;
     private final StageHost host;
-    private final Map<Key, Running> sessions = new HashMap<>();
+    private final Map<Key, Member> members = new HashMap<>();
     private final Receipts receipts = new Receipts();
     private WorkerExecutor compute;
 
-    /** One session on one of this node's stages. */
-    private record Key(long session, int stage) {}
+    /** A place in a pipeline. */
+    private record Key(long pipeline, int stage) {}
 
-    private record Running(
+    /** What this node is in a pipeline, and who is beside it in the present epoch. */
+    private record Member(
             Command.ExecuteTask task,
-            Stage stage,
-            SequenceMemory sequence,
-            NodeId owner,
+            PipelineStage stage,
             @Nullable FrameStream next,
-            FrameStream coordinator,
-            @Nullable StageSampling sampling) {}
-
-    /** Input of one computation. */
-    private record Work(
-            Epoch epoch,
-            int microBatch,
-            int firstPosition,
-            int count,
-            boolean sample,
-            Batch.Input input,
-            ByteBuffer wire) {}
+            FrameStream coordinator) {}
 
     @SuppressWarnings("NullAway.Init") // the executor is made when the verticle starts
     public InferenceStageVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, StageHost host) {
@@ -95,14 +76,14 @@ public final class InferenceStageVerticle extends VerticleBase {
                 Local.OpenStage.class,
                 wish -> compute.executeBlocking(() -> host.open(wish))
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
-        bus.answerLocally(Addresses.TRACE, Command.Trace.class, wish -> {
-            receipts.trace(wish.seconds(), System.nanoTime());
-            return Future.succeededFuture(new Result.Receipts(receipts.all()));
-        });
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
         var standBy = new StandBy(endpoint, host, compute);
         bus.answerLocally(Addresses.STAND_BY, Command.StandBy.class, standBy::ready);
+        bus.answerLocally(Addresses.TRACE, Command.Trace.class, wish -> {
+            receipts.trace(wish.seconds(), System.nanoTime());
+            return Future.succeededFuture(new Result.Receipts(receipts.all()));
+        });
         bus.answerLocally(
                 Addresses.LOADED,
                 Local.AskLoaded.class,
@@ -112,7 +93,7 @@ public final class InferenceStageVerticle extends VerticleBase {
 
     @Override
     public Future<?> stop() {
-        new ArrayList<>(sessions.keySet()).forEach(this::drop);
+        List.copyOf(members.keySet()).forEach(this::drop);
         return compute.executeBlocking(() -> {
             host.close();
             return null;
@@ -122,43 +103,44 @@ public final class InferenceStageVerticle extends VerticleBase {
     // ------------------------------------------------------------------------------------------- set-up
 
     private Future<Result.TaskAccepted> executeTask(Command.ExecuteTask task) {
-        var key = new Key(task.session(), task.stage());
+        var key = new Key(task.pipeline(), task.stage());
         if (task.close()) {
-            drop(key);
-            return Future.succeededFuture(new Result.TaskAccepted(task.session(), task.stage(), false));
+            Member known = members.get(key);
+            if (known != null && known.task().epoch().compareTo(task.epoch()) <= 0) {
+                drop(key);
+            }
+            return Future.succeededFuture(new Result.TaskAccepted(task.pipeline(), task.stage(), false, 0, true, ""));
         }
         LOG.info("[EXECUTE_TASK] Processing inference for shard {}", task.shardId());
-        if (sessions.size() >= MAX_SESSIONS) {
+        if (members.size() >= MAX_MEMBERS && !members.containsKey(key)) {
             return Future.failedFuture(new CommandException(
-                    "this node has " + MAX_SESSIONS + " sessions already; ask again when one has ended"));
+                    "this node is part of " + MAX_MEMBERS + " pipelines already; ask again when one has ended"));
         }
-        return stageOf(task)
-                .compose(stage -> samplingOf(task, stage)
-                        .compose(sampling -> connect(task).map(ways -> {
-                            drop(key);
-                            var running = new Running(
-                                    task,
-                                    stage,
-                                    stage.openSequence(),
-                                    task.coordinator().id(),
-                                    ways.next(),
-                                    ways.coordinator(),
-                                    sampling);
-                            sessions.put(key, running);
-                            return new Result.TaskAccepted(task.session(), task.stage(), true);
-                        })));
+        return stageOf(task).compose(stage -> connect(task).compose(ways -> join(key, task, stage, ways)));
     }
 
-    /** Null for a stage that does not sample. */
-    private Future<@Nullable StageSampling> samplingOf(Command.ExecuteTask task, Stage stage) {
-        if (!stage.isLast()) {
-            return Future.succeededFuture(null);
+    /** What the same stage held under an older epoch stays. */
+    private Future<Result.TaskAccepted> join(Key key, Command.ExecuteTask task, Stage stage, Ways ways) {
+        Member known = members.get(key);
+        if (known != null && known.stage().stage() != stage) {
+            drop(key);
+            known = null;
         }
-        if (!task.sampling().needsVocabulary()) {
-            return Future.succeededFuture(new StageSampling(task.sampling(), null));
+        if (known != null) {
+            end(known);
         }
-        return vertx.executeBlocking(() -> new StageSampling(
-                task.sampling(), Objects.requireNonNull(host.tokenizer(task.infoHash(), task.layers()))));
+        PipelineStage runs = known != null ? known.stage() : pipelineStage(task, stage);
+        members.put(key, new Member(task, runs, ways.next(), ways.coordinator()));
+        return compute.executeBlocking(() -> runs.join(task.epoch()))
+                .map(fresh -> new Result.TaskAccepted(
+                        task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order()));
+    }
+
+    private PipelineStage pipelineStage(Command.ExecuteTask task, Stage stage) {
+        return new PipelineStage(
+                stage,
+                () -> Objects.requireNonNull(host.tokenizer(task.infoHash(), task.layers())),
+                profile.compute().replayBytes());
     }
 
     private Future<Stage> stageOf(Command.ExecuteTask task) {
@@ -193,146 +175,162 @@ public final class InferenceStageVerticle extends VerticleBase {
     }
 
     private Future<Object> closeStage(Local.CloseStage wish) {
-        sessions.entrySet().stream()
-                .filter(entry -> entry.getValue().task().layers().equals(wish.layers()))
-                .map(Map.Entry::getKey)
-                .toList()
-                .forEach(this::drop);
+        dropIf(member -> member.task().layers().equals(wish.layers()));
         return compute.executeBlocking(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
     }
 
     private void dropSessionsOf(PeerConnection lost) {
-        sessions.entrySet().stream()
-                .filter(entry -> entry.getValue().owner().equals(lost.id()))
+        dropIf(member -> member.task().coordinator().id().equals(lost.id()));
+    }
+
+    private void dropIf(Predicate<Member> condition) {
+        members.entrySet().stream()
+                .filter(entry -> condition.test(entry.getValue()))
                 .map(Map.Entry::getKey)
                 .toList()
                 .forEach(this::drop);
     }
 
     private void drop(Key key) {
-        Running running = sessions.remove(key);
-        if (running != null) {
-            if (running.next() != null) {
-                running.next().end();
-            }
-            running.coordinator().end();
+        Member member = members.remove(key);
+        if (member != null) {
+            end(member);
             compute.executeBlocking(() -> {
-                running.sequence().close();
+                member.stage().close();
                 return null;
             });
         }
     }
 
+    private static void end(Member member) {
+        if (member.next() != null) {
+            member.next().end();
+        }
+        member.coordinator().end();
+    }
+
     // -------------------------------------------------------------------------------------------- frames
 
     private void serve(FrameStream stream) {
-        stream.onFrame(frame -> {
-            switch (frame) {
-                case Frame.TokenBatch batch -> {
-                    int[] ids =
-                            batch.tokens().stream().mapToInt(Integer::intValue).toArray();
-                    work(
-                            new Key(batch.session(), 0),
-                            new Work(
-                                    batch.epoch(),
-                                    batch.microBatch(),
-                                    batch.firstPosition(),
-                                    ids.length,
-                                    batch.sample(),
-                                    new Batch.Input.Tokens(ids),
-                                    ByteBuffer.allocate(0)));
-                }
-                case Frame.Activation activation ->
-                    work(new Key(activation.session(), activation.stage()), workOf(activation));
-                case Frame.SequenceTokens tokens -> learn(tokens);
-                default ->
-                    stream.refuse(ErrorCode.UNSUPPORTED, "a stage takes tokens and activations, not " + frame.type());
+        stream.lendBulk().onFrame(frame -> {
+            Lease lease = stream.lease();
+            if (lease != null) {
+                lease.retain();
+            }
+            Runnable done = lease == null ? () -> {} : lease::release;
+            if (!take(frame, done)) {
+                done.run();
+                stream.refuse(ErrorCode.UNSUPPORTED, "a stage takes tokens and activations, not " + frame.type());
             }
         });
     }
 
-    private static Work workOf(Frame.Activation activation) {
-        MemorySegment values = switch (activation.activationType()) {
-            case F32 -> MemorySegment.ofBuffer(activation.values());
-            case F16 -> fromHalf(activation.values());
-        };
-        return new Work(
-                activation.epoch(),
-                activation.microBatch(),
-                activation.firstPosition(),
-                activation.tokenCount(),
-                activation.sample(),
-                new Batch.Input.Activations(values),
-                activation.values());
-    }
-
-    private void work(Key key, Work work) {
-        Running running = sessions.get(key);
-        if (running == null) {
-            LOG.debug("a frame for session {} stage {}, which is not open here", key.session(), key.stage());
-            return;
-        }
-        if (!work.epoch().equals(running.task().epoch())) {
-            return;
-        }
-        note(running, work);
-        compute.executeBlocking(() -> run(running, work))
-                .onSuccess(result -> handOn(running, result))
-                .onFailure(failure -> tellFailure(key, running, failure));
-    }
-
-    private void note(Running running, Work work) {
-        if (receipts.isOn(System.nanoTime())) {
-            Command.ExecuteTask task = running.task();
-            switch (work.input()) {
-                case Batch.Input.Tokens(int[] ids) ->
-                    receipts.tokens(task.session(), task.stage(), task.layers(), ids, true);
-                case Batch.Input.Activations _ ->
-                    receipts.in(task.session(), task.stage(), task.layers(), work.count(), work.wire());
+    /**
+     * What came in, or what another stage of this node hands on.
+     *
+     * @param done runs once the frame's bytes are not needed any more
+     * @return false for what is nothing for a stage
+     */
+    private boolean take(Frame frame, Runnable done) {
+        switch (frame) {
+            case Frame.TokenBatch batch ->
+                work(
+                        batch.head(),
+                        batch.head().stage(),
+                        done,
+                        member -> receipts.after(
+                                member.task(), batch, member.stage().run(member.task(), batch)));
+            case Frame.Activation batch ->
+                work(
+                        batch.head(),
+                        batch.head().stage(),
+                        done,
+                        member -> receipts.after(
+                                member.task(), batch, member.stage().run(member.task(), batch)));
+            case Frame.Replay(BatchHead head) ->
+                work(head, head.stage(), done, member -> member.stage().replay(member.task(), head));
+            case Frame.OpenSequence open ->
+                learn(open.pipeline(), open.epoch(), open.stage(), open.session(), member -> {
+                    if (!member.stage().stage().isLast()) {
+                        return open.next();
+                    }
+                    member.stage().open(open);
+                    return null;
+                });
+            case Frame.SequenceTokens tokens ->
+                learn(tokens.pipeline(), tokens.epoch(), tokens.stage(), tokens.session(), member -> {
+                    if (!member.stage().stage().isLast()) {
+                        return tokens.next();
+                    }
+                    member.stage().learn(tokens);
+                    return null;
+                });
+            case Frame.Release release ->
+                members.forEach((key, member) -> {
+                    if (key.pipeline() == release.pipeline()) {
+                        compute.executeBlocking(() -> {
+                            member.stage().release(release);
+                            return null;
+                        });
+                    }
+                });
+            default -> {
+                return false;
             }
         }
+        return true;
     }
 
-    private void note(Running running, Frame result) {
-        if (receipts.isOn(System.nanoTime())) {
-            Command.ExecuteTask task = running.task();
-            switch (result) {
-                case Frame.Activation activation ->
-                    receipts.out(
-                            task.session(), task.stage(), task.layers(), activation.tokenCount(), activation.values());
-                case Frame.TokenSampled sampled ->
-                    receipts.tokens(task.session(), task.stage(), task.layers(), new int[] {sampled.token()}, false);
-                default -> {}
+    /** What is done on the computing thread: gives a frame to send, or null. */
+    private interface Task {
+        @Nullable Frame run(Member member);
+    }
+
+    private @Nullable Member member(long pipeline, Epoch epoch, int stage) {
+        Member member = members.get(new Key(pipeline, stage));
+        if (member == null || !member.task().epoch().equals(epoch)) {
+            LOG.debug("a frame for stage {} of an epoch that is not here: {}", stage, epoch.number());
+            return null;
+        }
+        return member;
+    }
+
+    private void work(BatchHead head, int stage, Runnable done, Task task) {
+        Member member = member(head.pipeline(), head.epoch(), stage);
+        if (member == null) {
+            done.run();
+            return;
+        }
+        compute.executeBlocking(() -> task.run(member)).onComplete(result -> {
+            done.run();
+            if (result.succeeded()) {
+                handOn(member, result.result());
+            } else {
+                List<Long> all = head.slices().stream().map(Slice::session).toList();
+                tellFailure(member, head.number(), all, result.cause());
             }
+        });
+    }
+
+    private void learn(long pipeline, Epoch epoch, int stage, long session, Task task) {
+        Member member = member(pipeline, epoch, stage);
+        if (member != null) {
+            compute.executeBlocking(() -> task.run(member))
+                    .onSuccess(result -> handOn(member, result))
+                    .onFailure(failure ->
+                            LOG.warn("session {} stage {}: {}", Long.toHexString(session), stage, failure.toString()));
         }
     }
 
-    /** What came before, for a stage that looks back. */
-    private void learn(Frame.SequenceTokens tokens) {
-        var key = new Key(tokens.session(), tokens.stage());
-        Running running = sessions.get(key);
-        if (running == null || !tokens.epoch().equals(running.task().epoch())) {
-            LOG.debug("tokens of session {} stage {}, which is not open here", key.session(), key.stage());
-            return;
-        }
-        StageSampling sampling = running.sampling();
-        if (sampling == null) {
-            return;
-        }
-        compute.executeBlocking(() -> {
-                    sampling.learn(tokens, running.task().contextLength());
-                    return sampling.sampleIfKnown(running.task());
-                })
-                .onSuccess(result -> handOn(running, result))
-                .onFailure(failure -> tellFailure(key, running, failure));
-    }
-
-    private static void tellFailure(Key key, Running running, Throwable failure) {
-        LOG.warn("session {} stage {}: {}", key.session(), key.stage(), failure.toString());
-        running.coordinator()
+    private static void tellFailure(Member member, int microBatch, List<Long> sessions, Throwable failure) {
+        Command.ExecuteTask task = member.task();
+        LOG.warn("stage {} of layers {}: {}", task.stage(), task.layers(), failure.toString());
+        member.coordinator()
                 .send(new Frame.StageFailed(
-                        key.session(),
-                        running.task().epoch(),
+                        task.pipeline(),
+                        task.epoch(),
+                        microBatch,
+                        sessions,
                         failure instanceof IllegalArgumentException ? ErrorCode.CONTEXT : ErrorCode.INTERNAL,
                         bounded(failure)));
     }
@@ -342,85 +340,43 @@ public final class InferenceStageVerticle extends VerticleBase {
         return message.length() > 300 ? message.substring(0, 300) : message;
     }
 
-    /** On the computing thread. Gives the frame to send, or null if nothing is to be said. */
-    private static @Nullable Frame run(Running running, Work work) {
-        Stage stage = running.stage();
-        Command.ExecuteTask task = running.task();
-        boolean isFirst = work.input() instanceof Batch.Input.Tokens;
-        if (isFirst != stage.isFirst()) {
-            throw new IllegalStateException("layers " + stage.range() + " got the input of another stage");
-        }
-        Batch.Wanted wanted = work.sample() ? Batch.Wanted.LAST : Batch.Wanted.NONE;
-        var batch = new Batch(
-                List.of(new Batch.Slice(running.sequence(), work.firstPosition(), work.count(), wanted)), work.input());
-        byte[] bytes = new byte[Math.toIntExact(stage.outputBytes(batch))];
-        stage.run(batch, MemorySegment.ofArray(bytes));
-        if (!stage.isLast()) {
-            return new Frame.Activation(
-                    task.session(),
-                    task.epoch(),
-                    work.microBatch(),
-                    work.firstPosition(),
-                    work.count(),
-                    task.activations(),
-                    work.sample(),
-                    stage.outputWidth(),
-                    task.stage() + 1,
-                    task.activations() == ActivationType.F32 ? ByteBuffer.wrap(bytes) : toHalf(bytes));
-        }
-        if (!work.sample()) {
-            return null;
-        }
-        StageSampling sampling = Objects.requireNonNull(running.sampling(), "a last stage samples");
-        sampling.take(MemorySegment.ofArray(bytes).toArray(FLOAT), work.firstPosition() + work.count());
-        return sampling.sampleIfKnown(task);
-    }
-
-    private void handOn(Running running, @Nullable Frame result) {
-        if (result != null) {
-            note(running, result);
-        }
+    private void handOn(Member member, @Nullable Frame result) {
         switch (result) {
             case null -> {}
             case Frame.Activation activation -> {
-                FrameStream next = running.next();
-                if (next != null) {
-                    next.send(activation).onFailure(failure -> lost(running, failure));
+                WireRows rows = member.stage().rows();
+                Runnable sent = () -> rows.giveBack(activation.values());
+                FrameStream next = member.next();
+                if (next == null) {
+                    take(activation, sent);
                 } else {
-                    work(new Key(activation.session(), activation.stage()), workOf(activation));
+                    next.send(activation).onComplete(_ -> sent.run()).onFailure(failure -> lost(member, failure));
                 }
             }
-            default -> running.coordinator().send(result);
+            case Frame.OpenSequence open -> pass(member, open);
+            case Frame.SequenceTokens tokens -> pass(member, tokens);
+            default -> member.coordinator().send(result);
         }
     }
 
-    private static void lost(Running running, Throwable failure) {
-        running.coordinator()
+    private void pass(Member member, Frame frame) {
+        FrameStream next = member.next();
+        if (next == null) {
+            take(frame, () -> {});
+        } else {
+            next.send(frame).onFailure(failure -> lost(member, failure));
+        }
+    }
+
+    private static void lost(Member member, Throwable failure) {
+        Command.ExecuteTask task = member.task();
+        member.coordinator()
                 .send(new Frame.StageFailed(
-                        running.task().session(),
-                        running.task().epoch(),
+                        task.pipeline(),
+                        task.epoch(),
+                        0,
+                        List.of(),
                         ErrorCode.LOST,
-                        "the next stage "
-                                + Objects.requireNonNull(running.task().next()) + " is gone: " + bounded(failure)));
-    }
-
-    // ---------------------------------------------------------------------------------------------- F16
-
-    private static ByteBuffer toHalf(byte[] floats) {
-        ByteBuffer in = ByteBuffer.wrap(floats).order(ByteOrder.LITTLE_ENDIAN);
-        ByteBuffer out = ByteBuffer.allocate(floats.length / 2).order(ByteOrder.LITTLE_ENDIAN);
-        while (in.hasRemaining()) {
-            out.putShort(Float.floatToFloat16(in.getFloat()));
-        }
-        return out.flip();
-    }
-
-    private static MemorySegment fromHalf(ByteBuffer halves) {
-        ByteBuffer in = halves.duplicate().order(ByteOrder.LITTLE_ENDIAN);
-        ByteBuffer out = ByteBuffer.allocate(2 * in.remaining()).order(ByteOrder.LITTLE_ENDIAN);
-        while (in.hasRemaining()) {
-            out.putFloat(Float.float16ToFloat(in.getShort()));
-        }
-        return MemorySegment.ofBuffer(out.flip());
+                        "the next stage " + Objects.requireNonNull(task.next()) + " is gone: " + bounded(failure)));
     }
 }

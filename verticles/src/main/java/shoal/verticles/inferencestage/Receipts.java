@@ -5,9 +5,13 @@ import java.security.MessageDigest;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
+import shoal.codec.command.Command;
 import shoal.codec.command.Result;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.Slice;
 
 /**
  * Notes what goes in and out of stages, session by session, while somebody has asked for it: how many tokens, and SHA-256 over what
@@ -43,45 +47,61 @@ final class Receipts {
         return until != Long.MIN_VALUE && nowNanos - until < 0;
     }
 
-    /** Activations came in. @param bytes as they travelled; not consumed */
-    void in(long session, int stage, LayerRange layers, int tokens, ByteBuffer bytes) {
-        note(session, stage, layers, tokens, bytes, true);
-    }
-
-    /** Activations go on. @param bytes as they travel; not consumed */
-    void out(long session, int stage, LayerRange layers, int tokens, ByteBuffer bytes) {
-        note(session, stage, layers, tokens, bytes, false);
-    }
-
-    /** Token ids came in, or were sampled. */
-    void tokens(long session, int stage, LayerRange layers, int[] ids, boolean in) {
-        ByteBuffer bytes = ByteBuffer.allocate(Integer.BYTES * ids.length);
-        for (int id : ids) {
-            bytes.putInt(id);
+    /** Notes a frame that came in and what a stage made of it; gives the latter back. On the computing thread. */
+    @Nullable Frame after(Command.ExecuteTask task, Frame came, @Nullable Frame result) {
+        if (result != null && isOn(System.nanoTime())) {
+            note(task, came, true);
+            note(task, result, false);
         }
-        note(session, stage, layers, ids.length, bytes.flip(), in);
+        return result;
     }
 
-    private synchronized void note(
-            long session, int stage, LayerRange layers, int tokens, ByteBuffer bytes, boolean in) {
-        if (!isOn(System.nanoTime())) {
-            return;
+    private void note(Command.ExecuteTask task, Frame frame, boolean in) {
+        switch (frame) {
+            case Frame.TokenBatch batch -> {
+                int at = 0;
+                for (Slice slice : batch.head().slices()) {
+                    note(task, slice.session(), batch.tokens().subList(at, at + slice.tokenCount()), in);
+                    at += slice.tokenCount();
+                }
+            }
+            case Frame.Activation batch -> {
+                int rowBytes = batch.activationType().sizeBytes(batch.hiddenSize());
+                ByteBuffer values = batch.values().duplicate();
+                for (Slice slice : batch.head().slices()) {
+                    int bytes = slice.tokenCount() * rowBytes;
+                    note(task, slice.session(), slice.tokenCount(), values.slice(values.position(), bytes), in);
+                    values.position(values.position() + bytes);
+                }
+            }
+            case Frame.TokensSampled sampled ->
+                sampled.tokens().forEach(token -> note(task, token.session(), List.of(token.token()), in));
+            default -> {}
         }
-        Key key = new Key(session, stage);
+    }
+
+    private void note(Command.ExecuteTask task, long session, List<Integer> ids, boolean in) {
+        ByteBuffer bytes = ByteBuffer.allocate(Integer.BYTES * ids.size());
+        ids.forEach(bytes::putInt);
+        note(task, session, ids.size(), bytes.flip(), in);
+    }
+
+    private synchronized void note(Command.ExecuteTask task, long session, int tokens, ByteBuffer bytes, boolean in) {
+        Key key = new Key(session, task.stage());
         Note note = notes.get(key);
         if (note == null) {
             if (notes.size() == Result.Receipt.MAX_RECEIPTS) {
                 notes.remove(notes.keySet().iterator().next());
             }
-            note = new Note(layers);
+            note = new Note(task.layers());
             notes.put(key, note);
         }
         if (in) {
             note.tokensIn += tokens;
-            note.in.update(bytes.duplicate());
+            note.in.update(bytes);
         } else {
             note.tokensOut += tokens;
-            note.out.update(bytes.duplicate());
+            note.out.update(bytes);
         }
     }
 

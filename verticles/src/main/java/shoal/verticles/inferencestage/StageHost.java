@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.CacheShape;
 import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
@@ -29,8 +30,14 @@ import shoal.verticles.config.Profile;
 
 /** The stages that are open in this process, and the kernels they run on. Blocking; safe for several threads. */
 public final class StageHost implements AutoCloseable {
+    /** Names the one order of sums of all CPU kernels. */
+    private static final String SUM_ORDER = "lanes-16";
+
+    private static final int MAX_PAGES = 1 << 24;
+
     private final Kernels kernels;
     private final String kernelsName;
+    private final String order;
     private final int maxContext;
     private final CacheType cacheType;
     private final long memoryBytes;
@@ -57,6 +64,7 @@ public final class StageHost implements AutoCloseable {
         kernels = choice.provider().open(settings);
         kernelsName = choice.provider().name();
         speeds = notes == null ? null : new SpeedBook(notes, kernelsName + " " + compute.threadCount());
+        order = kernels.keepsSumOrder() ? SUM_ORDER : kernels.name();
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
         cacheType = CacheType.of(compute.cache());
         memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
@@ -80,6 +88,22 @@ public final class StageHost implements AutoCloseable {
                 .map(device ->
                         new Result.ComputeDevice(device.id(), device.name(), device.driver(), device.memoryBytes()))
                 .toList();
+    }
+
+    /** Nodes that name the same order of sums compute the same bits. */
+    String order() {
+        return order;
+    }
+
+    /** Pages of keys and values that a stage has room for: what weights leave, in equal shares, and one whole context at least. */
+    int pages(Stage stage) {
+        List<Open> all = open;
+        long weights = all.stream()
+                .mapToLong(known -> known.stage().memory().weightsBytes())
+                .sum();
+        long share = (memoryBytes - weights) / Math.max(1, all.size());
+        long context = Math.ceilDiv(stage.contextLength(), CacheShape.PAGE_POSITIONS);
+        return (int) Math.clamp(share / Math.max(1, stage.pageBytes()), context, MAX_PAGES);
     }
 
     /** What stages may take in all. */

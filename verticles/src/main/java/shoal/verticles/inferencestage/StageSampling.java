@@ -6,27 +6,25 @@ import shoal.bridge.model.sampling.Sampler;
 import shoal.bridge.model.sampling.TokenHistory;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.codec.base.Bounds;
-import shoal.codec.command.Command;
 import shoal.codec.wire.Frame;
-import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SamplingState;
 
 /**
- * How one session's tokens are chosen on its last stage: the tokens before, where sampling looks back at them, and the state that goes
+ * How one sequence's tokens are chosen on its last stage: the tokens before, where sampling looks back at them, and the state that goes
  * from token to token. On the computing thread alone.
  */
 final class StageSampling {
     private final Sampler sampler;
     private final boolean looksBack;
-    private TokenHistory history = new TokenHistory(0);
-    private SamplingState state = SamplingState.START;
-    private float @Nullable [] waiting;
-    private int position;
+    private final TokenHistory history;
+    private SamplingState state;
 
     /** @param tokenizer may be null where sampling needs none */
-    StageSampling(Sampling sampling, @Nullable Tokenizer tokenizer) {
-        sampler = tokenizer == null ? Sampler.of(sampling) : Sampler.of(sampling, tokenizer);
-        looksBack = sampling.needsHistory();
+    StageSampling(Frame.OpenSequence open, @Nullable Tokenizer tokenizer) {
+        sampler = tokenizer == null ? Sampler.of(open.sampling()) : Sampler.of(open.sampling(), tokenizer);
+        looksBack = open.sampling().needsHistory();
+        history = new TokenHistory(open.promptSize());
+        state = open.state();
     }
 
     /**
@@ -41,31 +39,17 @@ final class StageSampling {
                 (long) told.firstPosition() + told.tokens().size(),
                 1,
                 contextLength);
-        if (history.promptSize() != told.promptSize()) {
-            var other = new TokenHistory(told.promptSize());
-            for (int i = 0; i < told.firstPosition(); i++) {
-                other.add(history.get(i));
-            }
-            history = other;
-        }
         history.truncate(told.firstPosition());
         told.tokens().forEach(history::add);
-        state = told.state();
     }
 
-    /** Logits behind which a token is to be chosen. @param at position of that token */
-    void take(float[] logits, int at) {
-        waiting = logits;
-        position = at;
+    /** Whether all tokens before a position are known, as far as they need to be. */
+    boolean knows(int position) {
+        return !looksBack || history.size() >= position;
     }
 
-    /** The token behind the logits that were taken, or null while tokens before it are not known yet. */
-    Frame.@Nullable TokenSampled sampleIfKnown(Command.ExecuteTask task) {
-        float[] logits = waiting;
-        if (logits == null || looksBack && history.size() < position) {
-            return null;
-        }
-        waiting = null;
+    /** The token at a position, behind these logits, which may be changed. */
+    Frame.SampledToken sample(long session, float[] logits, int position) {
         if (looksBack) {
             history.truncate(position);
         }
@@ -74,7 +58,6 @@ final class StageSampling {
         if (looksBack) {
             history.add(chosen.id());
         }
-        return new Frame.TokenSampled(
-                task.session(), task.epoch(), position, chosen.id(), chosen.logprob(), chosen.top(), state);
+        return new Frame.SampledToken(session, position, chosen.id(), chosen.logprob(), chosen.top(), state);
     }
 }

@@ -90,6 +90,7 @@ public final class UdpPath implements AutoCloseable {
     private final AtomicLong lost = new AtomicLong();
     private final Thread thread;
     private long order;
+    private volatile boolean cut;
     private volatile boolean closed;
 
     /** @param seed of what is lost */
@@ -114,6 +115,11 @@ public final class UdpPath implements AutoCloseable {
     /** Where to send to. */
     public Endpoint entrance() {
         return entrance;
+    }
+
+    /** From now on nothing comes through, or again what the conditions let through. */
+    public void cut(boolean nothingPasses) {
+        cut = nothingPasses;
     }
 
     /** Bytes that have come through, both ways. */
@@ -199,7 +205,7 @@ public final class UdpPath implements AutoCloseable {
             lane.freeAtNanos = free + size * 1_000_000_000L / conditions.bytesPerSecond;
             due = lane.freeAtNanos;
         }
-        if (random.nextDouble() < conditions.loss) {
+        if (random.nextDouble() < conditions.loss || cut) {
             lost.incrementAndGet();
             return;
         }

@@ -4,8 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -88,6 +90,7 @@ final class ApiIT {
                 .toList());
         badRequests();
         aClientThatLeavesFreesItsPlace();
+        aStreamGoesOnWhereItsConnectionBroke();
         metricsCount();
     }
 
@@ -241,12 +244,57 @@ final class ApiIT {
                                         "{\"prompt\":\"Once\",\"max_tokens\":480,\"temperature\":1,\"stream\":true,\"logit_bias\":{}}"))
                         .build(),
                 HttpResponse.BodyHandlers.ofInputStream());
-        assertEquals('d', begun.body().read());
+        assertEquals('i', begun.body().read());
         begun.body().close();
         long until = System.nanoTime() + BOUND.toNanos();
         while (get("/shoal/nodes", 200).path("generations").asInt() > 0) {
             assertTrue(System.nanoTime() < until, "the generation runs on though nobody listens");
         }
+    }
+
+    private void aStreamGoesOnWhereItsConnectionBroke() throws Exception {
+        String ask = "{\"prompt\":\"Once\",\"max_tokens\":200,\"temperature\":0,\"stream\":true";
+        String undisturbed = texts(stream("/completions", ask + "}"));
+        var heard = new ArrayList<String>();
+        HttpResponse<InputStream> begun = http.send(
+                request("/completions")
+                        .POST(HttpRequest.BodyPublishers.ofString(ask + ",\"stream_options\":{\"resumable\":true}}"))
+                        .build(),
+                HttpResponse.BodyHandlers.ofInputStream());
+        try (var lines = new BufferedReader(new InputStreamReader(begun.body(), StandardCharsets.UTF_8))) {
+            for (int i = 0; i < 9; i++) {
+                heard.add(lines.readLine());
+            }
+        }
+        assertEquals("id: 2", heard.get(6), heard::toString);
+        List<JsonNode> first = chunks(heard);
+        String path = "/shoal/streams/" + first.getFirst().path("id").asString();
+        var rest = send(request(path).header("Last-Event-ID", "2").GET());
+        assertEquals(200, rest.statusCode(), rest::body);
+        assertEquals(
+                undisturbed, texts(first) + texts(chunks(rest.body().lines().toList())));
+        var whole = send(request(path).GET());
+        assertEquals(undisturbed, texts(chunks(whole.body().lines().toList())));
+        assertTrue(whole.body().endsWith("data: [DONE]\n\n"), whole::body);
+        get("/shoal/streams/cmpl-nobody", 404);
+        assertEquals(
+                400,
+                send(request(path).header("Last-Event-ID", "the third").GET()).statusCode());
+    }
+
+    private static List<JsonNode> chunks(List<String> lines) {
+        return lines.stream()
+                .filter(line -> line.startsWith("data: {"))
+                .map(line -> JSON.readTree(line.substring("data: ".length())))
+                .toList();
+    }
+
+    private static String texts(List<JsonNode> chunks) {
+        return String.join(
+                "",
+                chunks.stream()
+                        .map(chunk -> chunk.path("choices").path(0).path("text").asString(""))
+                        .toList());
     }
 
     private void metricsCount() throws Exception {
@@ -366,7 +414,7 @@ final class ApiIT {
         var answer = send(request(path).POST(HttpRequest.BodyPublishers.ofString(body)));
         assertEquals(200, answer.statusCode(), answer::body);
         List<String> events =
-                answer.body().lines().filter(line -> !line.isEmpty()).toList();
+                answer.body().lines().filter(line -> line.startsWith("data: ")).toList();
         assertEquals("data: [DONE]", events.getLast());
         return events.stream()
                 .limit(events.size() - 1)

@@ -60,6 +60,11 @@ final class Program implements AutoCloseable {
         return start(name, arguments.toArray(String[]::new));
     }
 
+    /** All that was started so far. */
+    List<Running> running() {
+        return List.copyOf(running);
+    }
+
     /** Starts any command. A name that was used before gets the same folder. */
     Running start(String name, String... arguments) {
         var command = new ArrayList<String>();

@@ -164,7 +164,8 @@ final class RecoveryIT {
     }
 
     private static List<JsonNode> chunks(List<String> lines) {
-        List<String> events = lines.stream().filter(line -> !line.isEmpty()).toList();
+        List<String> events =
+                lines.stream().filter(line -> line.startsWith("data: ")).toList();
         assertEquals("data: [DONE]", events.getLast());
         return events.stream()
                 .limit(events.size() - 1)

@@ -1,0 +1,647 @@
+package shoal.codec.pipeline;
+
+import static shoal.codec.base.Bounds.requireRange;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Epoch;
+import shoal.codec.base.Machine;
+import shoal.codec.wire.BatchHead;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.Sampling;
+import shoal.codec.wire.SamplingState;
+import shoal.codec.wire.Slice;
+import shoal.codec.wire.TokenLogprob;
+
+/**
+ * All generations of one model over its stages, step by step (iteration-level scheduling: Yu et al., Orca, OSDI 2022). What is ready goes
+ * out in micro-batches, so many at a time that each stage has one. The token ids kept here are the truth about each sequence: stages that
+ * take over are filled up from them, or from what the stage before has logged, and each generation goes on where it stood.
+ */
+public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effect> {
+    /** Names the sequence of the token that tries a pipeline. */
+    private static final long CANARY = 0;
+
+    /** A micro-batch is overdue after so many times the time that it should take, */
+    private static final int PATIENCE = 16;
+
+    /** and this beside it. */
+    private static final long LEAST_PATIENCE_NANOS = Duration.ofSeconds(2).toNanos();
+
+    /**
+     * One generation.
+     *
+     * @param session unique, not 0
+     * @param tokens of the prompt, and what was generated before if it is gone on with here
+     * @param promptSize how many of the tokens are the prompt's
+     * @param state with which the next token is chosen
+     * @param maxTokens how many may be generated, with those that were before
+     * @param endTokens ids that end the generation; they are not emitted
+     * @param maxRecoveries how often stages may be lost
+     * @param user generations of one user share what others leave
+     */
+    public record Request(
+            long session,
+            List<Integer> tokens,
+            int promptSize,
+            SamplingState state,
+            int maxTokens,
+            Set<Integer> endTokens,
+            Sampling sampling,
+            int maxRecoveries,
+            String user) {
+        public Request {
+            requireRange("prompt tokens", promptSize, 1, tokens.size());
+            requireRange("tokens", tokens.size(), promptSize, Frame.Activation.MAX_POSITION);
+            requireRange("max tokens", maxTokens, 1 + tokens.size() - promptSize, Frame.Generate.MAX_TOKENS);
+            if (session == CANARY) {
+                throw new IllegalArgumentException("session is 0, allowed is any other number");
+            }
+            tokens = List.copyOf(tokens);
+            endTokens = Set.copyOf(endTokens);
+        }
+    }
+
+    /**
+     * Bounds of one model's scheduling.
+     *
+     * @param canaryToken goes through every new pipeline before anything else
+     * @param maxActive sequences that run at a time
+     * @param maxQueued sequences that wait
+     * @param maxKept sequences that are over and whose pages stay for others, as long as there is room
+     * @param stall how long others may take to stand in for a lost stage, and how long a first micro-batch may take
+     */
+    public record Settings(int canaryToken, int maxActive, int maxQueued, int maxKept, Duration stall) {}
+
+    /** Neighbouring stages, from first to last, that took over together. */
+    public record Group(int first, int last) {}
+
+    /** What can happen. */
+    public sealed interface Input {
+        record Submit(Request request) implements Input {}
+
+        /**
+         * Stages are ready under a newer epoch.
+         *
+         * @param pages of keys and values that the stage with the least room can hold
+         * @param fresh stages that know nothing of earlier sequences
+         */
+        record Ready(Epoch epoch, int stages, int pages, Set<Integer> fresh) implements Input {}
+
+        /** A stage, or the way to it, is gone. */
+        record Lost(String message) implements Input {}
+
+        record Done(Frame.TokensSampled result) implements Input {}
+
+        record Failed(Frame.StageFailed failure) implements Input {}
+
+        /** Whoever asked has what they want: a stop text came. */
+        record Enough(long session) implements Input {}
+
+        /** Whoever asked is gone. */
+        record Cancel(long session) implements Input {}
+
+        record Tick() implements Input {}
+    }
+
+    /** What the scheduler wants. */
+    public sealed interface Effect {
+        /** To the first stage: work, or how to sample what will come. */
+        record Send(Frame frame) implements Effect {}
+
+        /** To the stage that the frame names: send once more what you sent. */
+        record SendAgain(Frame.Replay replay) implements Effect {}
+
+        /** To every stage. */
+        record Release(Frame.Release release) implements Effect {}
+
+        /** One more token for whoever asked. */
+        record Emit(long session, int token, float logProbability, List<TokenLogprob> top, SamplingState state)
+                implements Effect {}
+
+        record Finish(long session, Frame.StopReason reason) implements Effect {}
+
+        record Fail(long session, ErrorCode code, String message) implements Effect {}
+
+        /** A token has passed all stages of this epoch. */
+        record Proven(Epoch epoch) implements Effect {}
+
+        /** The stages of this epoch do not do what they should. Stages are to be found anew. */
+        record Trouble(Epoch epoch, String message) implements Effect {}
+    }
+
+    private enum State {
+        DOWN,
+        TRYING,
+        RUNNING
+    }
+
+    private final long pipeline;
+    private final Settings settings;
+    private final Residents residents;
+    private final CostModel cost = new CostModel();
+    private final Batching batching;
+    private final StageLoad load = new StageLoad();
+    private final Map<Long, Sequence> sequences = new HashMap<>();
+    private final Map<Integer, MicroBatch> underWay = new LinkedHashMap<>();
+    private final List<Effect> effects = new ArrayList<>();
+    private State state = State.DOWN;
+    private @Nullable Epoch epoch;
+    private int stages;
+    private int nextNumber;
+    private String lost = "the swarm has no stages yet";
+    private long downUntilNanos = Long.MAX_VALUE;
+
+    /** @param pipeline what frames call it */
+    public Scheduler(long pipeline, Settings settings) {
+        this.pipeline = pipeline;
+        this.settings = settings;
+        this.residents = new Residents(settings.maxActive(), settings.maxKept());
+        this.batching = new Batching(residents, cost);
+    }
+
+    /** Generations that run or wait. */
+    public int size() {
+        return sequences.size();
+    }
+
+    /** Generations that wait to be let in. */
+    public int queued() {
+        return residents.queue.size();
+    }
+
+    /** Pages that sequences hold now in each stage, those of kept ones included. */
+    public int pagesUsed() {
+        return residents.pool.used();
+    }
+
+    /** Generations that are over and whose pages may serve others. */
+    public int kept() {
+        return residents.kept();
+    }
+
+    /** Positions of prompts that needed no computing, since another sequence began with the same tokens. */
+    public long reusedPositions() {
+        return residents.reusedPositions();
+    }
+
+    /** What stages were measured to take, since the last time that their number changed. */
+    public StageLoad load() {
+        return load;
+    }
+
+    @Override
+    public List<Effect> handle(Input input, long nowNanos) {
+        effects.clear();
+        switch (input) {
+            case Input.Submit(Request request) -> submit(request, nowNanos);
+            case Input.Ready ready -> ready(ready, nowNanos);
+            case Input.Lost(String message) -> lost(message, nowNanos);
+            case Input.Done(Frame.TokensSampled result) -> done(result, nowNanos);
+            case Input.Failed(Frame.StageFailed failure) -> failed(failure);
+            case Input.Enough(long session) -> {
+                Sequence sequence = sequences.get(session);
+                if (sequence != null) {
+                    finish(sequence, Frame.StopReason.STOP);
+                }
+            }
+            case Input.Cancel(long session) -> {
+                Sequence sequence = sequences.get(session);
+                if (sequence != null) {
+                    fail(sequence, ErrorCode.CANCELLED, ErrorCode.CANCELLED.sentence());
+                }
+            }
+            case Input.Tick() -> tick(nowNanos);
+        }
+        if (state == State.RUNNING) {
+            schedule(nowNanos);
+        }
+        return effects;
+    }
+
+    @Override
+    public long deadlineNanos() {
+        if (state == State.DOWN) {
+            return sequences.isEmpty() ? Long.MAX_VALUE : downUntilNanos;
+        }
+        long deadline = Long.MAX_VALUE;
+        for (MicroBatch batch : underWay.values()) {
+            deadline = Math.min(deadline, batch.deadlineNanos);
+        }
+        return deadline;
+    }
+
+    // ---------------------------------------------------------------------------------------- generations
+
+    private void submit(Request request, long nowNanos) {
+        if (residents.queue.size() >= settings.maxQueued()) {
+            effects.add(new Effect.Fail(
+                    request.session(),
+                    ErrorCode.BUSY,
+                    "the queue is full: " + settings.maxQueued()
+                            + " requests wait already. Ask again later, or raise coordinator.queue"));
+            return;
+        }
+        if (sequences.isEmpty() && state == State.DOWN) {
+            downUntilNanos = nowNanos + settings.stall().toNanos();
+        }
+        var sequence = new Sequence(request);
+        sequences.put(request.session(), sequence);
+        residents.queue.add(sequence);
+    }
+
+    private void finish(Sequence sequence, Frame.StopReason reason) {
+        sequence.whole = true;
+        end(sequence);
+        effects.add(new Effect.Finish(sequence.id(), reason));
+    }
+
+    private void fail(Sequence sequence, ErrorCode code, String message) {
+        end(sequence);
+        effects.add(new Effect.Fail(sequence.id(), code, message));
+    }
+
+    private void end(Sequence sequence) {
+        sequences.remove(sequence.id());
+        residents.end(sequence);
+    }
+
+    // --------------------------------------------------------------------------------------------- stages
+
+    private void lost(String message, long nowNanos) {
+        if (state == State.DOWN) {
+            return;
+        }
+        boolean ran = state == State.RUNNING;
+        interrupt();
+        state = State.DOWN;
+        lost = message;
+        downUntilNanos = nowNanos + settings.stall().toNanos();
+        if (!ran) {
+            return;
+        }
+        for (Sequence sequence : List.copyOf(residents.active())) {
+            if (++sequence.recoveries > sequence.request.maxRecoveries()) {
+                fail(sequence, ErrorCode.LOST, message + ". Ask again.");
+            }
+        }
+    }
+
+    private void interrupt() {
+        underWay.clear();
+        residents.interrupt();
+    }
+
+    private void ready(Input.Ready ready, long nowNanos) {
+        Epoch before = epoch;
+        if (before != null && ready.epoch().compareTo(before) <= 0) {
+            return;
+        }
+        interrupt();
+        Set<Integer> fresh = new TreeSet<>(ready.fresh());
+        if (ready.stages() != stages) {
+            for (int stage = 0; stage < ready.stages(); stage++) {
+                fresh.add(stage);
+            }
+        }
+        epoch = ready.epoch();
+        stages = ready.stages();
+        batching.setStages(stages);
+        load.reset(stages, fresh);
+        residents.pool.setCapacity(ready.pages());
+        List<Group> groups = groups(fresh);
+        boolean all = fresh.size() == stages;
+        for (Sequence sequence : List.copyOf(residents.active())) {
+            if (all) {
+                residents.recompute(sequence);
+            } else if (sequence.computed > 0) {
+                sequence.refill = append(sequence.refill, groups);
+                sequence.refilled = 0;
+                sequence.refillDispatched = 0;
+            }
+        }
+        residents.shrink();
+        state = State.TRYING;
+        tellReleased(); // of earlier epochs: whoever is told now takes nothing of them any more
+        effects.add(new Effect.Send(
+                new Frame.OpenSequence(pipeline, ready.epoch(), 0, CANARY, 1, SamplingState.START, Sampling.GREEDY)));
+        send(
+                new Slice(CANARY, 0, 1, true),
+                List.of(settings.canaryToken()),
+                ready.epoch(),
+                nowNanos + settings.stall().toNanos(),
+                nowNanos);
+    }
+
+    /** What an earlier stand-in still lacks is not forgotten when another stage is lost meanwhile. */
+    private static List<Group> append(List<Group> lacking, List<Group> more) {
+        if (lacking.isEmpty()) {
+            return more;
+        }
+        var stages = new TreeSet<Integer>();
+        for (Group group : lacking) {
+            addStages(group, stages);
+        }
+        for (Group group : more) {
+            addStages(group, stages);
+        }
+        return groups(stages);
+    }
+
+    private static void addStages(Group group, Set<Integer> to) {
+        for (int stage = group.first(); stage <= group.last(); stage++) {
+            to.add(stage);
+        }
+    }
+
+    private static List<Group> groups(Set<Integer> sorted) {
+        var groups = new ArrayList<Group>();
+        for (int stage : sorted) {
+            if (!groups.isEmpty() && groups.getLast().last() == stage - 1) {
+                groups.add(new Group(groups.removeLast().first(), stage));
+            } else {
+                groups.add(new Group(stage, stage));
+            }
+        }
+        return List.copyOf(groups);
+    }
+
+    private void send(Slice canary, List<Integer> tokens, Epoch now, long deadlineNanos, long nowNanos) {
+        var batch = new MicroBatch(nextNumber++, List.of(canary), List.of(), null, nowNanos, deadlineNanos);
+        underWay.put(batch.number, batch);
+        effects.add(new Effect.Send(
+                new Frame.TokenBatch(new BatchHead(pipeline, now, batch.number, 0, stages - 1, batch.slices), tokens)));
+    }
+
+    private void tick(long nowNanos) {
+        Epoch now = epoch;
+        if (state == State.DOWN) {
+            if (nowNanos >= downUntilNanos) {
+                String message = lost + ", and no machine took over within "
+                        + settings.stall().toSeconds() + " s. Ask again.";
+                for (Sequence sequence : List.copyOf(sequences.values())) {
+                    fail(sequence, ErrorCode.LOST, message);
+                }
+            }
+            return;
+        }
+        for (MicroBatch batch : underWay.values()) {
+            if (nowNanos >= batch.deadlineNanos && now != null) {
+                batch.deadlineNanos = Long.MAX_VALUE;
+                long millis = (nowNanos - batch.sentNanos) / 1_000_000;
+                effects.add(new Effect.Trouble(now, "a step did not come back within " + millis + " ms"));
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ what is back
+
+    private void done(Frame.TokensSampled result, long nowNanos) {
+        MicroBatch batch = result.epoch().equals(epoch) ? underWay.remove(result.microBatch()) : null;
+        if (batch == null) {
+            return; // an older epoch's, or a repeated one
+        }
+        if (state == State.TRYING) {
+            state = State.RUNNING;
+            effects.add(new Effect.Proven(result.epoch()));
+            effects.add(new Effect.Release(new Frame.Release(pipeline, nextNumber, Collections.singletonList(CANARY))));
+            return;
+        }
+        learn(batch, result, nowNanos);
+        Map<Long, Frame.SampledToken> sampled = new HashMap<>();
+        result.tokens().forEach(token -> sampled.put(token.session(), token));
+        for (int i = 0; i < batch.slices.size(); i++) {
+            Sequence sequence = batch.sequences.get(i);
+            Slice slice = batch.slices.get(i);
+            sequence.inFlight--;
+            if (batch.refill != null) {
+                refilled(sequence, slice);
+            } else {
+                computed(sequence, slice, sampled.get(slice.session()));
+            }
+            isBack(sequence);
+        }
+    }
+
+    /** One micro-batch fewer is under way with it. What went out behind a part that did not come back goes out once more. */
+    private void isBack(Sequence sequence) {
+        if (sequence.inFlight == 0) {
+            sequence.dispatched = sequence.computed;
+            sequence.refillDispatched = sequence.refilled;
+        }
+        residents.settle(sequence);
+    }
+
+    private void learn(MicroBatch batch, Frame.TokensSampled result, long nowNanos) {
+        if (batch.refill != null || result.busyMicros().size() != stages) {
+            return;
+        }
+        long sum = 0;
+        long slowest = 0;
+        for (int micros : result.busyMicros()) {
+            sum += micros;
+            slowest = Math.max(slowest, micros);
+        }
+        cost.learn(batch.tokens, slowest, (nowNanos - batch.sentNanos) / 1000 - sum);
+        load.add(batch.tokens, result.busyMicros());
+    }
+
+    private void refilled(Sequence sequence, Slice slice) {
+        if (sequence.isRefilled() || slice.firstPosition() != sequence.refilled) {
+            return;
+        }
+        sequence.refilled = slice.end();
+        if (sequence.refilled >= sequence.computed) {
+            sequence.refill = sequence.refill.subList(1, sequence.refill.size());
+            sequence.refilled = 0;
+            sequence.refillDispatched = 0;
+        }
+    }
+
+    private void computed(Sequence sequence, Slice slice, Frame.@Nullable SampledToken token) {
+        if (slice.firstPosition() != sequence.computed) {
+            return; // behind a part that failed
+        }
+        if (slice.parent() != 0) {
+            residents.detach(sequence);
+        }
+        if (!sequence.over && slice.sample() && (token == null || token.position() != sequence.size())) {
+            retry(sequence, ErrorCode.INTERNAL, "the last stage left out a token");
+            return;
+        }
+        sequence.computed = slice.end();
+        residents.computed(sequence);
+        if (!sequence.over && slice.sample() && token != null) {
+            take(sequence, token);
+        }
+    }
+
+    private void take(Sequence sequence, Frame.SampledToken sampled) {
+        if (sequence.request.endTokens().contains(sampled.token())) {
+            finish(sequence, Frame.StopReason.EOS);
+            return;
+        }
+        sequence.add(sampled.token());
+        sequence.samplingState = sampled.state();
+        effects.add(new Effect.Emit(
+                sequence.id(), sampled.token(), sampled.logProbability(), sampled.top(), sampled.state()));
+        if (sequence.generated() == sequence.request.maxTokens()) {
+            finish(sequence, Frame.StopReason.LENGTH);
+        }
+    }
+
+    private void failed(Frame.StageFailed failure) {
+        Epoch now = epoch;
+        if (now == null || !failure.epoch().equals(now) || state == State.DOWN) {
+            return;
+        }
+        if (failure.code() == ErrorCode.LOST) {
+            effects.add(new Effect.Trouble(now, failure.message()));
+            return;
+        }
+        MicroBatch batch = underWay.remove(failure.microBatch());
+        if (batch == null) {
+            return;
+        }
+        if (state == State.TRYING) {
+            effects.add(new Effect.Trouble(now, failure.message()));
+            return;
+        }
+        Set<Long> named = Set.copyOf(failure.sessions());
+        for (int i = 0; i < batch.slices.size(); i++) {
+            Sequence sequence = batch.sequences.get(i);
+            Slice slice = batch.slices.get(i);
+            sequence.inFlight--;
+            if (!sequence.over && named.contains(slice.session())) {
+                switch (failure.code()) {
+                    case NOT_FOUND, BUSY -> {
+                        if (batch.refill != null) {
+                            residents.recompute(sequence); // what was logged is gone: from the token ids, then
+                        } else {
+                            retry(sequence, failure.code(), failure.message());
+                        }
+                    }
+                    default -> fail(sequence, failure.code(), failure.message());
+                }
+            }
+            isBack(sequence);
+        }
+    }
+
+    /** Once more from the first token, if it may. */
+    private void retry(Sequence sequence, ErrorCode code, String message) {
+        if (++sequence.recoveries > sequence.request.maxRecoveries()) {
+            fail(sequence, code, message);
+        } else {
+            residents.recompute(sequence);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ what goes out
+
+    private void schedule(long nowNanos) {
+        Epoch now = epoch;
+        if (now == null) {
+            return;
+        }
+        refuseWhatNeverFits();
+        residents.admit();
+        tellReleased(); // before what was put back goes out anew
+        int limit = batching.limit();
+        while (underWay.size() < limit && batching.next(limit)) {
+            dispatch(now, nowNanos);
+        }
+        tellReleased();
+    }
+
+    private void refuseWhatNeverFits() {
+        for (Sequence next = residents.queue.peek(); next != null; next = residents.queue.peek()) {
+            Request request = next.request;
+            long positions = (long) request.promptSize() + request.maxTokens();
+            long room = (long) residents.pool.capacity() * PagePool.PAGE_POSITIONS;
+            if (positions <= room) {
+                return;
+            }
+            fail(
+                    next,
+                    ErrorCode.CONTEXT,
+                    "the request may take " + positions + " positions, the stages have room for " + room
+                            + ". Ask for fewer tokens, or give the nodes more compute.memoryBytes");
+        }
+    }
+
+    private void dispatch(Epoch now, long nowNanos) {
+        Group group = batching.refill();
+        List<Slice> slices = batching.slices();
+        List<Sequence> chosen = batching.sequences();
+        int tokens = slices.stream().mapToInt(Slice::tokenCount).sum();
+        var batch = new MicroBatch(nextNumber++, slices, chosen, group, nowNanos, deadline(tokens, nowNanos));
+        underWay.put(batch.number, batch);
+        for (int i = 0; i < slices.size(); i++) {
+            Sequence sequence = chosen.get(i);
+            sequence.inFlight++;
+            if (group != null) {
+                sequence.refillDispatched = slices.get(i).end();
+            } else {
+                sequence.dispatched = slices.get(i).end();
+                if (slices.get(i).sample() && !sequence.told) {
+                    tell(sequence, now);
+                }
+            }
+        }
+        if (group != null && group.first() > 0) {
+            effects.add(new Effect.SendAgain(new Frame.Replay(
+                    new BatchHead(pipeline, now, batch.number, group.first() - 1, group.last(), slices))));
+            return;
+        }
+        var ids = new ArrayList<Integer>(tokens);
+        for (int i = 0; i < slices.size(); i++) {
+            Slice slice = slices.get(i);
+            for (int position = slice.firstPosition(); position < slice.end(); position++) {
+                ids.add(chosen.get(i).token(position));
+            }
+        }
+        int last = group == null ? stages - 1 : group.last();
+        effects.add(new Effect.Send(
+                new Frame.TokenBatch(new BatchHead(pipeline, now, batch.number, 0, last, slices), ids)));
+    }
+
+    private long deadline(int tokens, long nowNanos) {
+        if (!cost.isKnown()) {
+            return nowNanos + settings.stall().toNanos();
+        }
+        double ahead = cost.micros(tokens) * (stages + underWay.size()) + cost.betweenMicros();
+        return nowNanos + LEAST_PATIENCE_NANOS + (long) (PATIENCE * 1000 * ahead);
+    }
+
+    private void tell(Sequence sequence, Epoch now) {
+        sequence.told = true;
+        Request request = sequence.request;
+        effects.add(new Effect.Send(new Frame.OpenSequence(
+                pipeline, now, 0, sequence.id(), request.promptSize(), sequence.samplingState, request.sampling())));
+        if (request.sampling().needsHistory()) {
+            for (int from = 0; from < sequence.size(); from += BatchHead.MAX_TOKENS) {
+                int to = Math.min(sequence.size(), from + BatchHead.MAX_TOKENS);
+                effects.add(new Effect.Send(
+                        new Frame.SequenceTokens(pipeline, now, 0, sequence.id(), from, sequence.tokens(from, to))));
+            }
+        }
+    }
+
+    private void tellReleased() {
+        List<Long> released = residents.takeReleased();
+        for (int from = 0; from < released.size(); from += Frame.Release.MAX_SESSIONS) {
+            int to = Math.min(released.size(), from + Frame.Release.MAX_SESSIONS);
+            effects.add(new Effect.Release(new Frame.Release(pipeline, nextNumber, released.subList(from, to))));
+        }
+    }
+}

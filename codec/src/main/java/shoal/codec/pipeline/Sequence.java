@@ -1,0 +1,112 @@
+package shoal.codec.pipeline;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import shoal.codec.wire.SamplingState;
+
+/** One sequence, as the {@link Scheduler} sees it: the token ids, which are the truth, and how far the stages are with them. */
+final class Sequence {
+    final Scheduler.Request request;
+    final List<PagePool.Page> pages = new ArrayList<>();
+
+    /** Chain hashes of its whole blocks under which it stands in the index. */
+    final List<Long> indexed = new ArrayList<>();
+
+    private int[] tokens;
+    private int size;
+    SamplingState samplingState;
+
+    /** Positions that all stages hold, and positions that are there or on their way. */
+    int computed;
+
+    int dispatched;
+
+    /** Micro-batches under way that it is in. */
+    int inFlight;
+
+    /** Stages that took over and are to be filled up to what is computed, group after group. */
+    List<Scheduler.Group> refill = List.of();
+
+    int refilled;
+    int refillDispatched;
+
+    /** Whom it begins as a copy of, until that has happened. */
+    @Nullable Sequence parent;
+
+    /** Who begin as a copy of it and have not yet. */
+    int children;
+
+    boolean active;
+    /** Nothing more is computed: it waits for what is under way, then its pages go. */
+    boolean over;
+    /** Its pages are wanted by others. */
+    boolean putBack;
+    /** Whether the last stage knows how to sample. */
+    boolean told;
+    /** The end came by itself, so that what was computed may serve others. */
+    boolean whole;
+
+    /** When it was last in a micro-batch, counted. */
+    long turn;
+
+    int recoveries;
+
+    Sequence(Scheduler.Request request) {
+        this.request = request;
+        this.tokens = request.tokens().stream().mapToInt(Integer::intValue).toArray();
+        this.size = tokens.length;
+        this.samplingState = request.state();
+    }
+
+    long id() {
+        return request.session();
+    }
+
+    int size() {
+        return size;
+    }
+
+    int token(int position) {
+        return tokens[position];
+    }
+
+    void add(int token) {
+        if (size == tokens.length) {
+            tokens = Arrays.copyOf(tokens, 2 * size);
+        }
+        tokens[size++] = token;
+    }
+
+    List<Integer> tokens(int from, int to) {
+        var part = new ArrayList<Integer>(to - from);
+        for (int i = from; i < to; i++) {
+            part.add(tokens[i]);
+        }
+        return part;
+    }
+
+    int generated() {
+        return size - request.promptSize();
+    }
+
+    /** Only the last token is to be computed, and all before it is there. */
+    boolean decodes() {
+        return computed == size - 1;
+    }
+
+    boolean isRefilled() {
+        return refill.isEmpty();
+    }
+
+    /** The stages know nothing of it any more. */
+    void forget() {
+        computed = 0;
+        dispatched = 0;
+        refill = List.of();
+        refilled = 0;
+        refillDispatched = 0;
+        told = false;
+    }
+}

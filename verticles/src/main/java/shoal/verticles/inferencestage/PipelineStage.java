@@ -1,0 +1,285 @@
+package shoal.verticles.inferencestage;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.model.Batch;
+import shoal.bridge.model.Stage;
+import shoal.bridge.model.text.Tokenizer;
+import shoal.codec.base.Epoch;
+import shoal.codec.command.Command;
+import shoal.codec.pipeline.ReplayLog;
+import shoal.codec.pipeline.StageLedger;
+import shoal.codec.wire.ActivationType;
+import shoal.codec.wire.BatchHead;
+import shoal.codec.wire.ErrorCode;
+import shoal.codec.wire.Frame;
+import shoal.codec.wire.Slice;
+
+/**
+ * One stage of one pipeline, and all that it holds of sequences: keys and values, how to sample, and what it has sent. Owns the
+ * sequences' memory; to be closed before the stage. On the computing thread alone, but for {@link #rows}, which is for any thread.
+ */
+final class PipelineStage implements AutoCloseable {
+    private static final int MAX_SEQUENCES = 4096;
+    private static final ValueLayout.OfFloat FLOAT =
+            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private final Stage stage;
+    private final Supplier<Tokenizer> tokenizer;
+    private final StageLedger ledger = new StageLedger();
+    private final ReplayLog log;
+    private final WireRows rows = new WireRows();
+    private final Map<Long, SequenceMemory> sequences = new HashMap<>();
+    private final Map<Long, StageSampling> samplings = new HashMap<>();
+    private float[] logits = new float[0];
+
+    /** @param logBytes what may be kept of what was sent */
+    PipelineStage(Stage stage, Supplier<Tokenizer> tokenizer, long logBytes) {
+        this.stage = stage;
+        this.tokenizer = tokenizer;
+        this.log = new ReplayLog(logBytes);
+    }
+
+    Stage stage() {
+        return stage;
+    }
+
+    WireRows rows() {
+        return rows;
+    }
+
+    /** @return whether it belongs to this epoch now, and knew of no earlier one */
+    boolean join(Epoch epoch) {
+        boolean fresh = ledger.sequences() == 0;
+        ledger.join(epoch);
+        return fresh;
+    }
+
+    /** Runs a micro-batch of token ids. Gives the frame to send, or null for one that is of another epoch or came twice. */
+    @Nullable Frame run(Command.ExecuteTask task, Frame.TokenBatch batch) {
+        if (!ledger.take(batch.head())) {
+            return null;
+        }
+        int[] ids = batch.tokens().stream().mapToInt(Integer::intValue).toArray();
+        return run(task, batch.head(), List.of(), () -> new Batch.Input.Tokens(ids));
+    }
+
+    /** Runs a micro-batch of the stage before. */
+    @Nullable Frame run(Command.ExecuteTask task, Frame.Activation batch) {
+        if (!ledger.take(batch.head())) {
+            return null;
+        }
+        if (batch.hiddenSize() != stage.config().hidden()) {
+            throw new IllegalStateException("layers " + stage.range() + " got rows of " + batch.hiddenSize()
+                    + " values, theirs have " + stage.config().hidden());
+        }
+        return run(
+                task,
+                batch.head(),
+                batch.busyMicros(),
+                () -> new Batch.Input.Activations(rows.decode(
+                        batch.activationType(), batch.values(), batch.head().tokenCount() * batch.hiddenSize())));
+    }
+
+    private Frame run(
+            Command.ExecuteTask task, BatchHead head, List<Integer> busyBefore, Supplier<Batch.Input> source) {
+        List<Long> lacking = ledger.lacking(head);
+        if (!lacking.isEmpty()) {
+            return failed(head, lacking, ErrorCode.NOT_FOUND, "it lacks what came before");
+        }
+        if (sequences.size() + head.slices().size() > MAX_SEQUENCES) {
+            List<Long> all = head.slices().stream().map(Slice::session).toList();
+            return failed(head, all, ErrorCode.BUSY, "it holds " + MAX_SEQUENCES + " sequences already");
+        }
+        long begun = System.nanoTime();
+        Batch.Input input = source.get();
+        if (input instanceof Batch.Input.Tokens != stage.isFirst()) {
+            throw new IllegalStateException("layers " + stage.range() + " got the input of another stage");
+        }
+        MemorySegment output;
+        try {
+            var batch = new Batch(slices(head), input);
+            output = rows.output(stage.outputBytes(batch));
+            stage.run(batch, output);
+        } catch (RuntimeException failure) {
+            forgetWhatFailed(head);
+            throw failure;
+        }
+        ledger.computed(head);
+        return stage.isLast()
+                ? sampled(head, output, busyBefore, begun)
+                : handedOn(task, head, output, busyBefore, begun);
+    }
+
+    private List<Batch.Slice> slices(BatchHead head) {
+        var slices = new ArrayList<Batch.Slice>(head.slices().size());
+        for (Slice slice : head.slices()) {
+            if (slice.parent() != 0) {
+                closeMemory(slice.session());
+                SequenceMemory parent = sequences.get(slice.parent());
+                if (parent == null) {
+                    throw new IllegalStateException("session " + slice.parent() + " is in the ledger, but not here");
+                }
+                sequences.put(slice.session(), parent.fork(slice.firstPosition()));
+                log.fork(slice.parent(), slice.session(), slice.firstPosition());
+            }
+            SequenceMemory memory = sequences.computeIfAbsent(slice.session(), _ -> stage.openSequence());
+            Batch.Wanted wanted = slice.sample() ? Batch.Wanted.LAST : Batch.Wanted.NONE;
+            slices.add(new Batch.Slice(memory, slice.firstPosition(), slice.tokenCount(), wanted));
+        }
+        return slices;
+    }
+
+    private void forgetWhatFailed(BatchHead head) {
+        for (Slice slice : head.slices()) {
+            if (ledger.length(slice.session()) == 0) {
+                close(slice.session());
+            }
+        }
+    }
+
+    private Frame handedOn(
+            Command.ExecuteTask task, BatchHead head, MemorySegment output, List<Integer> busyBefore, long begun) {
+        int width = stage.outputWidth();
+        ActivationType type = task.activations();
+        ByteBuffer values = rows.encode(type, output, head.tokenCount() * width);
+        int rowBytes = type.sizeBytes(width);
+        int at = 0;
+        for (Slice slice : head.slices()) {
+            log.write(
+                    slice.session(),
+                    slice.firstPosition(),
+                    slice.tokenCount(),
+                    rowBytes,
+                    values.duplicate().position(at));
+            at += slice.tokenCount() * rowBytes;
+        }
+        List<Integer> busy = with(busyBefore, begun);
+        if (head.stage() == head.lastStage()) {
+            rows.giveBack(values);
+            return new Frame.TokensSampled(head.pipeline(), head.epoch(), head.number(), busy, List.of());
+        }
+        return new Frame.Activation(head.next(), type, width, busy, values);
+    }
+
+    private Frame sampled(BatchHead head, MemorySegment output, List<Integer> busyBefore, long begun) {
+        var tokens = new ArrayList<Frame.SampledToken>();
+        var unknown = new ArrayList<Long>();
+        int width = stage.outputWidth();
+        if (logits.length != width) {
+            logits = new float[width];
+        }
+        long row = 0;
+        for (Slice slice : head.slices()) {
+            if (!slice.sample()) {
+                continue;
+            }
+            StageSampling sampling = samplings.get(slice.session());
+            if (sampling == null || !sampling.knows(slice.end())) {
+                unknown.add(slice.session());
+            } else {
+                MemorySegment.copy(output, FLOAT, row * width * Float.BYTES, logits, 0, width);
+                tokens.add(sampling.sample(slice.session(), logits, slice.end()));
+            }
+            row++;
+        }
+        return unknown.isEmpty()
+                ? new Frame.TokensSampled(head.pipeline(), head.epoch(), head.number(), with(busyBefore, begun), tokens)
+                : failed(head, unknown, ErrorCode.NOT_FOUND, "it was not told how to sample");
+    }
+
+    private static List<Integer> with(List<Integer> busyBefore, long begunNanos) {
+        var busy = new ArrayList<Integer>(busyBefore.size() + 1);
+        busy.addAll(busyBefore);
+        busy.add((int) Math.min(Integer.MAX_VALUE, (System.nanoTime() - begunNanos) / 1000));
+        return busy;
+    }
+
+    private Frame failed(BatchHead head, List<Long> sessions, ErrorCode code, String why) {
+        return new Frame.StageFailed(
+                head.pipeline(), head.epoch(), head.number(), sessions, code, "layers " + stage.range() + ": " + why);
+    }
+
+    /** What it sent of these slices before, for the stage that took over behind it; null as in {@link #run}. */
+    @Nullable Frame replay(Command.ExecuteTask task, BatchHead head) {
+        if (!ledger.take(head)) {
+            return null;
+        }
+        var gone = new ArrayList<Long>();
+        for (Slice slice : head.slices()) {
+            if (!log.holds(slice.session(), slice.firstPosition(), slice.tokenCount())) {
+                gone.add(slice.session());
+            }
+        }
+        if (!gone.isEmpty()) {
+            return failed(head, gone, ErrorCode.NOT_FOUND, "what it sent is not kept any more");
+        }
+        int width = stage.outputWidth();
+        ActivationType type = task.activations();
+        ByteBuffer values = rows.take(type.sizeBytes(head.tokenCount() * width));
+        for (Slice slice : head.slices()) {
+            log.read(slice.session(), slice.firstPosition(), slice.tokenCount(), values);
+        }
+        return new Frame.Activation(head.next(), type, width, List.of(), values.flip());
+    }
+
+    /** How a sequence's tokens will be chosen; on a last stage. */
+    void open(Frame.OpenSequence open) {
+        if (!ledger.isOf(open.epoch())) {
+            return;
+        }
+        if (samplings.size() >= MAX_SEQUENCES && !samplings.containsKey(open.session())) {
+            throw new IllegalStateException("there are " + MAX_SEQUENCES + " sequences already");
+        }
+        samplings.put(
+                open.session(), new StageSampling(open, open.sampling().needsVocabulary() ? tokenizer.get() : null));
+    }
+
+    void learn(Frame.SequenceTokens tokens) {
+        StageSampling sampling = samplings.get(tokens.session());
+        if (sampling != null && ledger.isOf(tokens.epoch())) {
+            sampling.learn(tokens, stage.contextLength());
+        }
+    }
+
+    void release(Frame.Release release) {
+        ledger.release(release);
+        for (long session : release.sessions()) {
+            if (ledger.length(session) == 0) {
+                close(session);
+            }
+        }
+    }
+
+    private void closeMemory(long session) {
+        SequenceMemory memory = sequences.remove(session);
+        if (memory != null) {
+            memory.close();
+        }
+    }
+
+    private void close(long session) {
+        closeMemory(session);
+        samplings.remove(session);
+        log.drop(session);
+    }
+
+    int sequences() {
+        return sequences.size();
+    }
+
+    @Override
+    public void close() {
+        List.copyOf(sequences.keySet()).forEach(this::close);
+        samplings.clear();
+    }
+}
