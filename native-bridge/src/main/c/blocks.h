@@ -90,10 +90,13 @@ INLINE __m256i sixteens(uint32_t bits) {
 #endif
 }
 
+INLINE __m128i table_of(int type) {
+    return type == MXFP4 ? _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
+                         : _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+}
+
 INLINE __m256i looked_up(__m256i indices, int type) {
-    __m128i table = type == MXFP4 ? _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
-                                  : _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), indices);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table_of(type)), indices);
 }
 
 /* The 32 levels of part i of the block at p, signed, or with zero_level not yet taken away. */
@@ -204,16 +207,56 @@ INLINE f16s halves_apart(const uint8_t *p, int bytes) {
 #undef H
 }
 
+#ifdef __AVX512F__
+
+/* The scales of eight blocks of 18 bytes. */
+INLINE __m128i halves_of_eight(const uint8_t *p) {
+    __m512i places = _mm512_castsi128_si512(_mm_setr_epi16(0, 9, 18, 27, 36, 45, 54, 63));
+    return _mm512_castsi512_si128(_mm512_permutex2var_epi16(_mm512_loadu_si512(p), places, _mm512_loadu_si512(p + 64)));
+}
+
+/* As scales_of_k, of two blocks at once: bytes of 16 scales below, 16 factors above. p: 16 bytes of each block. */
+INLINE __m256i scales_of_two_k(__m256i p) {
+    __m256i low = _mm256_shuffle_epi32(p, 0x99), both = _mm256_shuffle_epi32(p, 0xff);
+    both = _mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 4, 0, 0, 0, 4));
+    __m256i upper = _mm256_or_si256(_mm256_and_si256(both, _mm256_set1_epi8(15)),
+        _mm256_and_si256(_mm256_srli_epi32(low, 2), _mm256_set1_epi8(0x30)));
+    __m256i all = _mm256_blend_epi32(_mm256_and_si256(low, _mm256_set1_epi8(63)), upper, 0xcc);
+    return _mm256_permutevar8x32_epi32(all, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+}
+
+#endif
+
 INLINE struct scales scales_at(int type, const uint8_t *p) {
     struct scales s;
     switch (type) {
+#ifdef __AVX512F__
+        case Q4_0: case IQ4_NL:
+            s.scale = f_of_halves16(_mm256_set_m128i(halves_of_eight(p + 8 * type_bytes(type)), halves_of_eight(p)));
+            return s;
+        case Q4_K: case Q5_K: {
+            __m128i a = load16(p), b = load16(p + type_bytes(type));
+            __m256i bytes = scales_of_two_k(_mm256_set_m128i(b, a));
+            /* both blocks' scale, and their constant's turned */
+            __m128 pair = _mm_xor_ps(_mm_cvtph_ps(_mm_unpacklo_epi32(a, b)), _mm_setr_ps(0.0f, -0.0f, 0.0f, -0.0f));
+            __m512 four = _mm512_castps128_ps512(pair);
+            __m512i scales = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi32(2), 1);
+            s.scale = f_mul((f16s){_mm512_permutexvar_ps(scales, four)}, f_of_bytes(_mm256_castsi256_si128(bytes)));
+            s.constant = f_mul((f16s){_mm512_permutexvar_ps(_mm512_add_epi32(scales, _mm512_set1_epi32(1)), four)},
+                f_of_bytes(_mm256_extracti128_si256(bytes, 1)));
+            return s;
+        }
+        case Q8_0: case Q5_0:
+#else
         case Q8_0: case Q4_0: case Q5_0: case IQ4_NL:
+#endif
             s.scale = halves_apart(p, type_bytes(type));
             return s;
         case Q4_1: case Q5_1:
             s.scale = halves_apart(p, type_bytes(type));
             s.constant = halves_apart(p + 2, type_bytes(type));
             return s;
+#ifndef __AVX512F__
         case Q4_K: case Q5_K: {
             const uint8_t *q = p + type_bytes(type);
             uint64_t scales[2], factors[2];
@@ -224,6 +267,7 @@ INLINE struct scales scales_at(int type, const uint8_t *p) {
                 f_of_bytes(_mm_set_epi64x((long long)factors[1], (long long)factors[0])));
             return s;
         }
+#endif
         case Q6_K: {
             s.scale = f_halves(half_at(p + 208), half_at(p + 418));
             __m256i a = _mm256_cvtepi8_epi16(load16(p + 192)), b = _mm256_cvtepi8_epi16(load16(p + 402));

@@ -80,3 +80,13 @@ int32_t shoal_multiply(int32_t level, int32_t type, const void *w, int32_t rows,
                        float *out, int32_t out_stride, void *scratch, int64_t scratch_bytes) {
     return TABLE[level]->multiply(type, w, rows, columns, x, tokens, out, out_stride, scratch, (size_t)scratch_bytes);
 }
+
+int32_t shoal_attend(int32_t level, int32_t cache, const int64_t *pages, int64_t keys, int64_t values, int32_t size,
+                     int32_t first_position, int32_t rows, int32_t heads, const float *queries, float *out, int32_t stride, float scale,
+                     int32_t window, float cap, const float *sinks, void *scratch) {
+    struct attention block = {
+        .pages = pages, .keys = keys, .values = values, .size = size, .first_position = first_position, .rows = rows, .heads = heads,
+        .stride = stride, .window = window, .queries = queries, .out = out, .scale = scale, .cap = cap, .sinks = sinks,
+    };
+    return TABLE[level]->attend(cache, &block, scratch);
+}

@@ -1,61 +1,53 @@
-/* Activations to 8 bits; the loops are plain, each level's compiler makes vectors of them. Included by each level. */
+/* Activations to 8 bits. Included by each level. */
 #include <string.h>
 
 #include "activations.h"
+#include "simd.h"
 
 /* Numbers below this in all of a block make it all zeros; as in HostBuffer.java. */
 #define TINY 1e-30f
 
-/* Adding and taking away 1.5 * 2^23 rounds a small number to the nearest integer, ties to even. */
-#define ROUND 12582912.0f
-
 /* 32 levels and their scale. What is not a number becomes 0 with a scale that is none. */
-static inline float quantise_block(const float *restrict x, int8_t *restrict levels) {
-    int32_t top = 0; /* the greatest magnitude, as bits: they are ordered as the numbers are, and NaN is above all */
-    for (int i = 0; i < BLOCK; i++) {
-        int32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bits &= 0x7fffffff;
-        top = bits > top ? bits : top;
-    }
+INLINE float quantise_block(const float *x, int8_t *levels) {
+    f16s a = f_load(x), b = f_load(x + BLOCK / 2);
+    /* the greatest magnitude, as bits: they are ordered as the numbers are, and NaN is above all */
+    int32_t top = i_highest(i_max(i_of_bits(f_magnitude(a)), i_of_bits(f_magnitude(b))));
     float max;
     memcpy(&max, &top, sizeof max);
     if (max < TINY) {
         memset(levels, 0, BLOCK);
         return 0;
     }
-    float inverse = 127.0f / max;
-    for (int i = 0; i < BLOCK; i++) {
-        float level = (x[i] * inverse + ROUND) - ROUND;
-        level = level == level ? level : 0.0f;
-        levels[i] = (int8_t)(int32_t)level;
-    }
+    f16s inverse = f_all(127.0f / max);
+    _mm_storeu_si128((__m128i *)levels, bytes_of(i_nearest(f_mul(a, inverse))));
+    _mm_storeu_si128((__m128i *)(levels + BLOCK / 2), bytes_of(i_nearest(f_mul(b, inverse))));
     return max / 127.0f;
 }
 
-static inline int sum_of_half(const int8_t *levels) {
-    int sum = 0;
-    for (int i = 0; i < BLOCK / 2; i++) {
-        sum += levels[i];
-    }
-    return sum;
+INLINE int sum_of_half(const int8_t *levels) {
+    __m128i sums = _mm_sad_epu8(_mm_xor_si128(_mm_loadu_si128((const __m128i *)levels), _mm_set1_epi8((char)128)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 128 * (BLOCK / 2);
 }
 
 static void pack_rows(const float *x, int width, int from, int to, uint8_t *packed) {
     int blocks = width / BLOCK, all = padded(width) / BLOCK;
     for (int t = from; t < to; t++) {
-        int8_t *levels = (int8_t *)(packed + t * token_bytes(width));
-        float *scales = (float *)(levels + padded(width));
-        int32_t *first = (int32_t *)(scales + all), *second = first + all;
-        for (int b = 0; b < blocks; b++) {
-            scales[b] = quantise_block(x + (size_t)t * width + b * BLOCK, levels + b * BLOCK);
-            first[b] = sum_of_half(levels + b * BLOCK);
-            second[b] = sum_of_half(levels + b * BLOCK + BLOCK / 2);
-        }
-        for (int b = blocks; b < all; b++) {
-            memset(levels + b * BLOCK, 0, BLOCK);
-            scales[b] = 0;
-            first[b] = second[b] = 0;
+        int8_t *levels = (int8_t *)(packed + t * token_bytes(width)), *quads = levels + padded(width);
+        float *scales = (float *)(quads + padded(width));
+        int32_t *sums = (int32_t *)(scales + all), *first = sums + all, *second = first + all;
+        for (int b = 0; b < all; b++) {
+            int8_t *here = levels + b * BLOCK, *quad = quads + b / LANES * GROUP_COLUMNS + quad_place(b % LANES);
+            if (b < blocks) {
+                scales[b] = quantise_block(x + (size_t)t * width + b * BLOCK, here);
+            } else {
+                memset(here, 0, BLOCK);
+                scales[b] = 0;
+            }
+            memcpy(quad, here, BLOCK / 2);
+            memcpy(quad + 64, here + BLOCK / 2, BLOCK / 2);
+            first[b] = sum_of_half(here);
+            second[b] = sum_of_half(here + BLOCK / 2);
+            sums[b] = first[b] + second[b];
         }
     }
 }
@@ -71,9 +63,9 @@ static void pack_tiles(const float *x, int width, int tokens, int from, int to, 
                 struct cell *cell = of_tile + (size_t)(starts[b % LANES] + b / LANES) * size + i;
                 cell->scale = quantise_block(x + (size_t)(t + i) * width + b * BLOCK, cell->levels);
                 int first = sum_of_half(cell->levels), second = sum_of_half(cell->levels + BLOCK / 2);
-                cell->start = -128 * (first + second);
-                cell->starts[0] = -128 * first;
-                cell->starts[1] = -128 * second;
+                cell->start = LARGE_BITS - 128 * (first + second);
+                cell->starts[0] = LARGE_BITS - 128 * first;
+                cell->starts[1] = LARGE_BITS - 128 * second;
                 cell->sum = (float)(first + second);
                 cell->sums[0] = (float)first;
                 cell->sums[1] = (float)second;

@@ -90,7 +90,9 @@ INLINE i16s panel_dot(i16s sum, i16s weights, const int8_t *x) {
 #endif
 }
 
-INLINE i16s start_of(int32_t start) { return i_all(UNSIGNED_WEIGHTS ? start : 0); }
+/* Sums start from the bits of LARGE, so that LARGE + sum can be read as a float: subtracting costs less than converting. */
+INLINE i16s start_of(int32_t start) { return i_all(UNSIGNED_WEIGHTS ? start : LARGE_BITS); }
+INLINE f16s sum_of(i16s sum) { return f_sub(f_of_bits(sum), f_all(LARGE)); }
 
 /* The sums of products of registers from..from+steps-1 of a panel's block with count tokens' levels there. */
 INLINE void panel_sums(int count, int from, int steps, const uint8_t *panel, const struct cell *x, i16s sums[]) {
@@ -117,13 +119,13 @@ INLINE void panel_block(int type, int count, const uint8_t *panel, const struct 
         panel_sums(count, 0, 4, panel, x, sums);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
-            product[t] = f_mul(first, f_of(sums[t]));
+            product[t] = f_mul(first, sum_of(sums[t]));
             sums[t] = start_of(x[t].starts[1]);
         }
         panel_sums(count, 4, 4, panel, x, sums);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
-            product[t] = f_fma(second, f_of(sums[t]), product[t]);
+            product[t] = f_fma(second, sum_of(sums[t]), product[t]);
         }
     } else {
 #pragma GCC unroll 16
@@ -133,7 +135,7 @@ INLINE void panel_block(int type, int count, const uint8_t *panel, const struct 
         panel_sums(count, 0, 8, panel, x, sums);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
-            product[t] = f_of(sums[t]);
+            product[t] = sum_of(sums[t]);
         }
     }
     f16s scale = f_load(panel + SCALES_AT);

@@ -46,11 +46,35 @@ EXPORT int64_t shoal_scratch_bytes(int32_t columns);
 EXPORT int32_t shoal_multiply(int32_t level, int32_t type, const void *w, int32_t rows, int32_t columns, const void *x, int32_t tokens,
                               float *out, int32_t out_stride, void *scratch, int64_t scratch_bytes);
 
+/* Bytes of scratch that shoal_attend needs for so many queries over so many positions. */
+EXPORT int64_t shoal_attend_bytes(int32_t size, int32_t queries, int32_t positions);
+
+/*
+ * What AttentionBlock.java says, in the order of SumOrder.java. cache: 0 F32, 1 F16, 2 Q8_0. pages: addresses of those from the first
+ * position on that is seen; keys, values: where the head's lie in each. queries, out: where the first query's begin. size: a multiple
+ * of 16. sinks: of the first head, or null. scratch: aligned to 64 bytes. Returns 0, or 1 if there is no such cache.
+ */
+EXPORT int32_t shoal_attend(int32_t level, int32_t cache, const int64_t *pages, int64_t keys, int64_t values, int32_t size,
+                            int32_t first_position, int32_t rows, int32_t heads, const float *queries, float *out, int32_t stride,
+                            float scale, int32_t window, float cap, const float *sinks, void *scratch);
+
+/* shoal_attend's arguments. */
+struct attention {
+    const int64_t *pages;
+    int64_t keys, values;
+    int size, first_position, rows, heads, stride, window;
+    const float *queries;
+    float *out;
+    float scale, cap;
+    const float *sinks;
+};
+
 /* One level's functions. */
 struct level {
     void (*pack)(const float *x, int width, int tokens, int from, int to, void *packed);
     int (*multiply)(int type, const uint8_t *w, int rows, int columns, const void *x, int tokens, float *out, int out_stride,
                     uint8_t *scratch, size_t scratch_bytes);
+    int (*attend)(int cache, const struct attention *block, float *scratch);
 };
 
 #endif

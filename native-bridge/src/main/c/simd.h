@@ -30,6 +30,21 @@ INLINE f16s f_fma(f16s a, f16s b, f16s c) { return (f16s){_mm512_fmadd_ps(a.v, b
 INLINE f16s f_fma_some(f16s a, f16s b, f16s c, int count) {
     return (f16s){_mm512_mask3_fmadd_ps(a.v, b.v, c.v, (__mmask16)((1u << count) - 1))};
 }
+INLINE f16s f_sub(f16s a, f16s b) { return (f16s){_mm512_sub_ps(a.v, b.v)}; }
+INLINE f16s f_div(f16s a, f16s b) { return (f16s){_mm512_div_ps(a.v, b.v)}; }
+INLINE f16s f_max(f16s a, f16s b) { return (f16s){_mm512_max_ps(a.v, b.v)}; }
+INLINE f16s f_magnitude(f16s a) { return (f16s){_mm512_abs_ps(a.v)}; }
+/* The magnitude of a with the sign of b. */
+INLINE f16s f_with_sign(f16s a, f16s b) { return (f16s){_mm512_or_ps(_mm512_abs_ps(a.v), _mm512_and_ps(b.v, _mm512_set1_ps(-0.0f)))}; }
+/* Where a < b then, elsewhere otherwise; what is no number is not less. */
+INLINE f16s f_where_less(f16s a, f16s b, f16s then, f16s otherwise) {
+    return (f16s){_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), otherwise.v, then.v)};
+}
+INLINE float f_highest(f16s a) { return _mm512_reduce_max_ps(a.v); }
+INLINE float f_first(f16s a) { return _mm512_cvtss_f32(a.v); }
+INLINE f16s f_of_bits(i16s a) { return (f16s){_mm512_castsi512_ps(a.v)}; }
+INLINE i16s i_of_bits(f16s a) { return (i16s){_mm512_castps_si512(a.v)}; }
+INLINE f16s f_of_signed(__m128i a) { return (f16s){_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a))}; }
 INLINE f16s f_of(i16s a) { return (f16s){_mm512_cvtepi32_ps(a.v)}; }
 INLINE f16s f_of_halves16(__m256i a) { return (f16s){_mm512_cvtph_ps(a)}; }
 INLINE f16s f_of_upper16(__m256i a) {
@@ -42,6 +57,13 @@ INLINE i16s i_add(i16s a, i16s b) { return (i16s){_mm512_add_epi32(a.v, b.v)}; }
 INLINE i16s i_sub(i16s a, i16s b) { return (i16s){_mm512_sub_epi32(a.v, b.v)}; }
 INLINE i16s i_mul(i16s a, i16s b) { return (i16s){_mm512_mullo_epi32(a.v, b.v)}; }
 INLINE i16s i_shift_left(i16s a, int by) { return (i16s){_mm512_slli_epi32(a.v, by)}; }
+INLINE i16s i_shift_right(i16s a, int by) { return (i16s){_mm512_srai_epi32(a.v, by)}; }
+INLINE i16s i_max(i16s a, i16s b) { return (i16s){_mm512_max_epi32(a.v, b.v)}; }
+INLINE int i_highest(i16s a) { return _mm512_reduce_max_epi32(a.v); }
+/* The nearest integer, ties to even; 0 for what is no number. */
+INLINE i16s i_nearest(f16s a) { return (i16s){_mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v)}; }
+/* Numbers that fit in bytes, as bytes. */
+INLINE __m128i bytes_of(i16s a) { return _mm512_cvtepi32_epi8(a.v); }
 INLINE f16s f_of_array(const float a[16]) {
     return (f16s){_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_setr_ps(EIGHT(a, 0))), _mm256_setr_ps(EIGHT(a, 8)), 1)};
 }
@@ -86,6 +108,36 @@ INLINE f16s f_fma_some(f16s a, f16s b, f16s c, int count) {
     return (f16s){_mm256_blendv_ps(c.a, all.a, _mm256_castsi256_ps(first_lanes(count, 0))),
                   _mm256_blendv_ps(c.b, all.b, _mm256_castsi256_ps(first_lanes(count, 8)))};
 }
+INLINE f16s f_sub(f16s a, f16s b) { return (f16s){_mm256_sub_ps(a.a, b.a), _mm256_sub_ps(a.b, b.b)}; }
+INLINE f16s f_div(f16s a, f16s b) { return (f16s){_mm256_div_ps(a.a, b.a), _mm256_div_ps(a.b, b.b)}; }
+INLINE f16s f_max(f16s a, f16s b) { return (f16s){_mm256_max_ps(a.a, b.a), _mm256_max_ps(a.b, b.b)}; }
+INLINE f16s f_magnitude(f16s a) {
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    return (f16s){_mm256_andnot_ps(sign, a.a), _mm256_andnot_ps(sign, a.b)};
+}
+/* The magnitude of a with the sign of b. */
+INLINE f16s f_with_sign(f16s a, f16s b) {
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    f16s size = f_magnitude(a);
+    return (f16s){_mm256_or_ps(size.a, _mm256_and_ps(b.a, sign)), _mm256_or_ps(size.b, _mm256_and_ps(b.b, sign))};
+}
+/* Where a < b then, elsewhere otherwise; what is no number is not less. */
+INLINE f16s f_where_less(f16s a, f16s b, f16s then, f16s otherwise) {
+    return (f16s){_mm256_blendv_ps(otherwise.a, then.a, _mm256_cmp_ps(a.a, b.a, _CMP_LT_OQ)),
+                  _mm256_blendv_ps(otherwise.b, then.b, _mm256_cmp_ps(a.b, b.b, _CMP_LT_OQ))};
+}
+INLINE float f_highest(f16s a) {
+    __m256 b = _mm256_max_ps(a.a, a.b);
+    __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_max_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+INLINE float f_first(f16s a) { return _mm256_cvtss_f32(a.a); }
+INLINE f16s f_of_bits(i16s a) { return (f16s){_mm256_castsi256_ps(a.a), _mm256_castsi256_ps(a.b)}; }
+INLINE i16s i_of_bits(f16s a) { return (i16s){_mm256_castps_si256(a.a), _mm256_castps_si256(a.b)}; }
+INLINE f16s f_of_signed(__m128i a) {
+    return (f16s){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(a)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(a, 8)))};
+}
 INLINE f16s f_of(i16s a) { return (f16s){_mm256_cvtepi32_ps(a.a), _mm256_cvtepi32_ps(a.b)}; }
 INLINE f16s f_of_halves16(__m256i a) {
     return (f16s){_mm256_cvtph_ps(_mm256_castsi256_si128(a)), _mm256_cvtph_ps(_mm256_extracti128_si256(a, 1))};
@@ -105,6 +157,24 @@ INLINE i16s i_add(i16s a, i16s b) { return (i16s){_mm256_add_epi32(a.a, b.a), _m
 INLINE i16s i_sub(i16s a, i16s b) { return (i16s){_mm256_sub_epi32(a.a, b.a), _mm256_sub_epi32(a.b, b.b)}; }
 INLINE i16s i_mul(i16s a, i16s b) { return (i16s){_mm256_mullo_epi32(a.a, b.a), _mm256_mullo_epi32(a.b, b.b)}; }
 INLINE i16s i_shift_left(i16s a, int by) { return (i16s){_mm256_slli_epi32(a.a, by), _mm256_slli_epi32(a.b, by)}; }
+INLINE i16s i_shift_right(i16s a, int by) { return (i16s){_mm256_srai_epi32(a.a, by), _mm256_srai_epi32(a.b, by)}; }
+INLINE i16s i_max(i16s a, i16s b) { return (i16s){_mm256_max_epi32(a.a, b.a), _mm256_max_epi32(a.b, b.b)}; }
+INLINE int i_highest(i16s a) {
+    __m256i b = _mm256_max_epi32(a.a, a.b);
+    __m128i c = _mm_max_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+    c = _mm_max_epi32(c, _mm_shuffle_epi32(c, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(c, _mm_shuffle_epi32(c, 0xb1)));
+}
+INLINE __m256i nearest8(__m256 a) {
+    return _mm256_and_si256(_mm256_cvtps_epi32(a), _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_ORD_Q)));
+}
+/* The nearest integer, ties to even; 0 for what is no number. */
+INLINE i16s i_nearest(f16s a) { return (i16s){nearest8(a.a), nearest8(a.b)}; }
+/* Numbers that fit in bytes, as bytes. */
+INLINE __m128i bytes_of(i16s a) {
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.a, a.b), 0xd8);
+    return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
 INLINE f16s f_of_array(const float a[16]) { return (f16s){_mm256_setr_ps(EIGHT(a, 0)), _mm256_setr_ps(EIGHT(a, 8))}; }
 INLINE i16s i_of_array(const int a[16]) { return (i16s){_mm256_setr_epi32(EIGHT(a, 0)), _mm256_setr_epi32(EIGHT(a, 8))}; }
 

@@ -64,6 +64,9 @@ typedef unsigned short ushort;
 typedef unsigned int uint;
 typedef unsigned long long wide;
 
+/* What C++ has no word for. Who brings these functions along (a test that runs kernels on a CPU) says so. */
+#ifndef INSTRUCTIONS_GIVEN
+
 FUNCTION float half_at(const unsigned short *at) {
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(*at));
@@ -75,6 +78,43 @@ FUNCTION void half_to(float value, unsigned short *at) {
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     *at = bits;
 }
+
+#if __CUDA_ARCH__ >= 800
+
+/* Copies 16 bytes to memory shared by a group, both at multiples of 16, while the work-item goes on. */
+FUNCTION void copy_async(void *to, const void *from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from) : "memory");
+}
+
+/* Ends a batch of copies, which may be empty. */
+FUNCTION void copy_batch() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/* Waits until all of this work-item's batches but the last so many have arrived. */
+template <int LEFT>
+FUNCTION void copy_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
+}
+
+/*
+ * c += a * b by the warp as a whole: a of 16 x 16 signed bytes, b of 16 x 8 (PTX ISA, Matrix Fragments for mma.m16n8k16 with .s8).
+ */
+FUNCTION void multiply_16(int *c, uint a0, uint a1, uint b0) {
+    asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a0), "r"(a1), "r"(b0));
+}
+
+/* As multiply_16, with 32 columns of a and rows of b (mma.m16n8k32): the second 16 are a2, a3 and b1. */
+FUNCTION void multiply_32(int *c, uint a0, uint a1, uint a2, uint a3, uint b0, uint b1) {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+#endif
+#endif
 
 /* sum + the products of four signed bytes with four signed bytes: one instruction from compute capability 6.1 on. */
 FUNCTION int dot4(int a, int b, int sum) {

@@ -225,7 +225,18 @@ class HouseTest {
         may("bench.scale", "bench.report", "codec.swarm.world");
         may("bench.serving", "bench.race", "bench.report", "bridge.make", "verticles.cli");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
-        may("bench.gpu", "bench.report", "bridge.kernel", "bridge.kernel.device", "codec.gguf");
+        may(
+                "bench.gpu",
+                "bench.report",
+                "bridge.kernel",
+                "bridge.kernel.device",
+                "bridge.kernel.host",
+                "bridge.kernel.scalar",
+                "bridge.make",
+                "bridge.model",
+                "bridge.model.arch",
+                "codec.base",
+                "codec.gguf");
         may(
                 "bench.race",
                 "bench.report",

@@ -20,7 +20,7 @@ public final class SwarmCommand extends BenchCommand {
     @Option(
             names = "--mib",
             paramLabel = "N",
-            defaultValue = "4",
+            defaultValue = "16",
             description = "Size of the file; default ${DEFAULT-VALUE}.")
     private int mebibytes;
 

@@ -200,12 +200,14 @@ public sealed interface Command {
      *
      * @param size of what it needs, in bytes
      * @param secondsLeft at the rate of late; null while that says nothing
+     * @param layersReady how many of its layers, from the first on, the sender has taken over already; null while it has opened none
      */
     record ShardProgress(
             int shardId,
             long verifiedBytes,
             long size,
-            @Nullable Integer secondsLeft) implements Command {
+            @Nullable Integer secondsLeft,
+            @Nullable Integer layersReady) implements Command {
         public static final String NAME = "SHARD_PROGRESS";
         public static final int MAX_SECONDS_LEFT = 31_536_000;
 
@@ -214,6 +216,9 @@ public sealed interface Command {
             requireRange("verified_bytes", verifiedBytes, 0, size);
             if (secondsLeft != null) {
                 requireRange("seconds_left", secondsLeft, 0, MAX_SECONDS_LEFT);
+            }
+            if (layersReady != null) {
+                requireRange("layers_ready", layersReady, 0, LayerRange.MAX_LAYERS);
             }
         }
 

@@ -146,6 +146,9 @@ public final class EnvelopeCodec {
                 if (progress.secondsLeft() != null) {
                     params.put("seconds_left", progress.secondsLeft());
                 }
+                if (progress.layersReady() != null) {
+                    params.put("layers_ready", progress.layersReady());
+                }
             }
         }
         return params;
@@ -208,7 +211,8 @@ public final class EnvelopeCodec {
                             .put("id", device.id())
                             .put("name", device.name())
                             .put("driver", device.driver())
-                            .put("memory_bytes", device.memoryBytes());
+                            .put("memory_bytes", device.memoryBytes())
+                            .put("bytes_per_second", device.bytesPerSecond());
                 }
                 ArrayNode speeds = capabilities.putArray("speeds");
                 for (Result.Speed speed : has.speeds()) {
@@ -441,7 +445,8 @@ public final class EnvelopeCodec {
                         params.integer("shard_id"),
                         params.longValue("verified_bytes"),
                         params.longValue("size"),
-                        params.integerOrNull("seconds_left"));
+                        params.integerOrNull("seconds_left"),
+                        params.integerOrNull("layers_ready"));
             default ->
                 throw new MalformedException(
                         "Unknown command " + name + ". Known are " + String.join(", ", Command.NAMES) + ".");
@@ -591,7 +596,8 @@ public final class EnvelopeCodec {
                                         device.text("id"),
                                         device.text("name"),
                                         device.text("driver"),
-                                        device.longValue("memory_bytes")))
+                                        device.longValue("memory_bytes"),
+                                        device.longOr("bytes_per_second", 0)))
                         : List.of(),
                 has.has("speeds")
                         ? has.list(

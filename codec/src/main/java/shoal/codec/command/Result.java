@@ -74,8 +74,9 @@ public sealed interface Result {
      * @param id as users name it: {@code opencl:0}
      * @param name as its driver tells it
      * @param driver with its version
+     * @param bytesPerSecond that it copies within its memory, reads and writes counted; 0 where it was not measured
      */
-    record ComputeDevice(String id, String name, String driver, long memoryBytes) {}
+    record ComputeDevice(String id, String name, String driver, long memoryBytes, long bytesPerSecond) {}
 
     /**
      * How fast a node computes one token.

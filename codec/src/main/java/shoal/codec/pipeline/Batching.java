@@ -1,6 +1,7 @@
 package shoal.codec.pipeline;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -19,17 +20,24 @@ final class Batching {
     private static final int LEAST_LONE_CHUNK = 32;
     static final int MOST_CHUNK = 256;
 
+    /** From here on, guesses pay. */
+    private static final int SLOW_LINK_MICROS = 3000;
+
+    private static final int[] NONE = {};
+
     private final Residents residents;
     private final CostModel cost;
+    private final Drafting drafting;
     private final List<Slice> slices = new ArrayList<>();
     private final List<Sequence> sequences = new ArrayList<>();
     private Scheduler.@Nullable Group refill;
     private int stages = 1;
     private long turn;
 
-    Batching(Residents residents, CostModel cost) {
+    Batching(Residents residents, CostModel cost, Drafting drafting) {
         this.residents = residents;
         this.cost = cost;
+        this.drafting = drafting;
     }
 
     void setStages(int count) {
@@ -77,7 +85,7 @@ final class Batching {
         }
         int decoding = decoding();
         int share = Math.min(Math.ceilDiv(decoding, limit), Slice.MAX_SLICES - 1);
-        decode(share);
+        decode(share, decoding > stages ? 0 : window());
         prefill(decoding, share);
         return !slices.isEmpty();
     }
@@ -99,14 +107,25 @@ final class Batching {
         return ready;
     }
 
-    private void decode(int share) {
+    /**
+     * Drafted tokens behind a token. Only where the way between stages takes long, and then as many as take no longer to compute than the
+     * way does: if they were right, the way was gone once instead of so many times.
+     */
+    private int window() {
+        if (!cost.isKnown() || cost.betweenMicros() < SLOW_LINK_MICROS) {
+            return 0;
+        }
+        return (int) Math.min(Slice.MAX_DRAFTED, cost.betweenMicros() / (stages * cost.perTokenMicros()));
+    }
+
+    private void decode(int share, int window) {
         for (Sequence sequence : inTurn()) {
             if (slices.size() == share) {
                 return;
             }
             boolean isReady = sequence.inFlight == 0 && sequence.decodes();
             if (isReady && sequence.active && !sequence.putBack && residents.grow(sequence)) {
-                add(sequence, slice(sequence, 1));
+                add(sequence, drafted(sequence, window));
             }
         }
         // who was put back to make room may have been chosen before
@@ -116,6 +135,22 @@ final class Batching {
                 sequences.remove(i);
             }
         }
+    }
+
+    private Slice drafted(Sequence sequence, int window) {
+        int most = Math.min(window, sequence.request.maxTokens() - sequence.generated() - 1);
+        int[] draft = most > 0 && sequence.isWorthDrafting() ? drafting.draft(sequence.toArray(), most) : NONE;
+        Slice plain = slice(sequence, 1);
+        if (draft.length == 0 || !residents.pool.grow(sequence.pages, sequence.size() + draft.length)) {
+            return plain;
+        }
+        return new Slice(
+                sequence.id(),
+                plain.firstPosition(),
+                1 + draft.length,
+                true,
+                Arrays.stream(draft).boxed().toList(),
+                plain.parent());
     }
 
     private void prefill(int decoding, int share) {
@@ -141,8 +176,8 @@ final class Batching {
         int from = sequence.dispatched;
         int to = Math.min(sequence.size(), from + most);
         Sequence parent = sequence.parent;
-        boolean begins = parent != null && sequence.inFlight == 0;
-        return new Slice(sequence.id(), from, to - from, to == sequence.size(), begins ? parent.id() : 0);
+        long begunFrom = parent != null && sequence.inFlight == 0 ? parent.id() : 0;
+        return new Slice(sequence.id(), from, to - from, to == sequence.size(), List.of(), begunFrom);
     }
 
     /**

@@ -161,12 +161,15 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
     private String lost = "the swarm has no stages yet";
     private long downUntilNanos = Long.MAX_VALUE;
 
-    /** @param pipeline what frames call it */
-    public Scheduler(long pipeline, Settings settings) {
+    /**
+     * @param pipeline what frames call it
+     * @param drafting guesses, where the way between stages is slow
+     */
+    public Scheduler(long pipeline, Settings settings, Drafting drafting) {
         this.pipeline = pipeline;
         this.settings = settings;
         this.residents = new Residents(settings.maxActive(), settings.maxKept());
-        this.batching = new Batching(residents, cost);
+        this.batching = new Batching(residents, cost, drafting);
     }
 
     /** Generations that run or wait. */
@@ -417,8 +420,10 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             return;
         }
         learn(batch, result, nowNanos);
-        Map<Long, Frame.SampledToken> sampled = new HashMap<>();
-        result.tokens().forEach(token -> sampled.put(token.session(), token));
+        Map<Long, List<Frame.SampledToken>> sampled = new HashMap<>();
+        for (Frame.SampledToken token : result.tokens()) {
+            sampled.computeIfAbsent(token.session(), _ -> new ArrayList<>()).add(token);
+        }
         for (int i = 0; i < batch.slices.size(); i++) {
             Sequence sequence = batch.sequences.get(i);
             Slice slice = batch.slices.get(i);
@@ -426,7 +431,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             if (batch.refill != null) {
                 refilled(sequence, slice);
             } else {
-                computed(sequence, slice, sampled.get(slice.session()));
+                computed(sequence, slice, sampled.getOrDefault(slice.session(), List.of()));
             }
             isBack(sequence);
         }
@@ -467,22 +472,45 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         }
     }
 
-    private void computed(Sequence sequence, Slice slice, Frame.@Nullable SampledToken token) {
+    private void computed(Sequence sequence, Slice slice, List<Frame.SampledToken> tokens) {
         if (slice.firstPosition() != sequence.computed) {
             return; // behind a part that failed
         }
         if (slice.parent() != 0) {
             residents.detach(sequence);
         }
-        if (!sequence.over && slice.sample() && (token == null || token.position() != sequence.size())) {
+        if (sequence.over || !slice.sample()) {
+            sequence.computed = slice.end() - slice.drafted().size();
+            residents.computed(sequence);
+            return;
+        }
+        int right = rightlyDrafted(sequence, slice, tokens);
+        if (right < 0) {
             retry(sequence, ErrorCode.INTERNAL, "the last stage left out a token");
             return;
         }
-        sequence.computed = slice.end();
-        residents.computed(sequence);
-        if (!sequence.over && slice.sample() && token != null) {
-            take(sequence, token);
+        if (!slice.drafted().isEmpty()) {
+            sequence.drafted(slice.drafted().size(), right);
         }
+        for (int i = 0; i <= right && !sequence.over; i++) {
+            sequence.computed = slice.end() - slice.drafted().size() + i;
+            residents.computed(sequence);
+            take(sequence, tokens.get(i));
+        }
+    }
+
+    /** How many drafted tokens were what the last stage chose; -1 if the token behind them is missing. */
+    private static int rightlyDrafted(Sequence sequence, Slice slice, List<Frame.SampledToken> tokens) {
+        for (int i = 0; i < tokens.size(); i++) {
+            if (tokens.get(i).position() != sequence.size() + i) {
+                return -1;
+            }
+            if (i == slice.drafted().size()
+                    || tokens.get(i).token() != slice.drafted().get(i)) {
+                return i;
+            }
+        }
+        return -1;
     }
 
     private void take(Sequence sequence, Frame.SampledToken sampled) {
@@ -606,9 +634,11 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         var ids = new ArrayList<Integer>(tokens);
         for (int i = 0; i < slices.size(); i++) {
             Slice slice = slices.get(i);
-            for (int position = slice.firstPosition(); position < slice.end(); position++) {
+            int known = slice.end() - slice.drafted().size();
+            for (int position = slice.firstPosition(); position < known; position++) {
                 ids.add(chosen.get(i).token(position));
             }
+            ids.addAll(slice.drafted());
         }
         int last = group == null ? stages - 1 : group.last();
         effects.add(new Effect.Send(

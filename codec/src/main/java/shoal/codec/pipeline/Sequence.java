@@ -51,6 +51,10 @@ final class Sequence {
     /** When it was last in a micro-batch, counted. */
     long turn;
 
+    /** Share of drafted tokens that were right, of late. */
+    private double guessed = 0.6;
+
+    private int undrafted;
     int recoveries;
 
     Sequence(Scheduler.Request request) {
@@ -85,6 +89,19 @@ final class Sequence {
             part.add(tokens[i]);
         }
         return part;
+    }
+
+    int[] toArray() {
+        return Arrays.copyOf(tokens, size);
+    }
+
+    /** Guesses that are mostly wrong cost more than they save; now and then they are tried again. */
+    boolean isWorthDrafting() {
+        return guessed > 0.25 || ++undrafted % 16 == 0;
+    }
+
+    void drafted(int count, int right) {
+        guessed = 0.8 * guessed + 0.2 * right / count;
     }
 
     int generated() {

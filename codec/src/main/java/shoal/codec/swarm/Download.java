@@ -33,6 +33,12 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
 
     private static final long PLACED_NANOS = 1_000_000_000L;
     private static final int MAX_PLACED_KEPT = 1 << 17;
+    private static final int MAX_RUNS_TOLD = 1024;
+    /** Who would take so many times as long for a piece is not waited for at the end. */
+    private static final double HOPELESS = 20;
+    /** At most one piece in so many is asked for twice: less than a hundredth, with what else goes wrong. */
+    private static final int PIECES_PER_SECOND_COPY = 125;
+
     private static final long SPARING_PATIENCE_NANOS = 2_000_000_000L;
     private static final long GUESSED_DELAY_NANOS = 200_000_000L;
     private static final long ENDGAME_INTERVAL_NANOS = 20_000_000L;
@@ -239,6 +245,9 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         /** Tell all peers that this piece is here. */
         record Announce(int piece) implements Effect {}
 
+        /** Tell a source that spares itself that these pieces are here, so that it sends others here for them. */
+        record TellSource(PeerKey peer, int firstPiece, int pieceCount) implements Effect {}
+
         /** Close the connection to a source, and don't open it again before then. */
         record Ban(PeerKey peer, BanReason reason, long untilNanos) implements Effect {}
 
@@ -382,7 +391,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         wantedBytes = shape.bytesOf(wanted);
         verifiedBytes = shape.bytesOf(wanted.and(verified));
         lastProgressBytes = verifiedBytes;
-        secondCopiesAllowed = 1 + wanted.count() / 200;
+        secondCopiesAllowed = wanted.count() / PIECES_PER_SECOND_COPY;
         lacking = wanted.minus(verified).toBitSet();
         picker = new PiecePicker(wanted.minus(verified), random);
     }
@@ -507,11 +516,24 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         if (peer == null || !inFile(firstPiece, pieceCount)) {
             return;
         }
-        peer.sparing = true;
+        if (!peer.sparing) {
+            peer.sparing = true;
+            tellVerified(key);
+        }
         peer.placed.set(firstPiece, firstPiece + pieceCount);
         peer.placedLately.add(new Placed(nowNanos + PLACED_NANOS, firstPiece, pieceCount));
         if (peer.placedLately.size() > MAX_PLACED_KEPT) { // more than a file has pieces: it repeats itself
             forgetPlaced(peer, peer.placedLately.remove());
+        }
+    }
+
+    /** What was here before it is told in runs; of a file in tatters only the first ones. */
+    private void tellVerified(PeerKey key) {
+        int first = verified.nextSetBit(0);
+        for (int told = 0; first >= 0 && told < MAX_RUNS_TOLD; told++) {
+            int end = verified.nextClearBit(first);
+            effects.add(new Effect.TellSource(key, first, end - first));
+            first = verified.nextSetBit(end);
         }
     }
 
@@ -623,6 +645,7 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         }
         peer.owedBytes -= useful;
         if (useful > 0) {
+            peer.score.gap(nowNanos - peer.waitingSinceNanos);
             peer.waitingSinceNanos = nowNanos;
             lastBlockNanos = nowNanos;
             peer.score.received(useful, nowNanos);
@@ -706,6 +729,11 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             case WEB -> webBytes += bytes;
         }
         effects.add(new Effect.Announce(piece));
+        for (Peer peer : peers.values()) {
+            if (peer.sparing) {
+                effects.add(new Effect.TellSource(peer.key, piece, 1));
+            }
+        }
         for (Claim other : List.copyOf(claimed.getOrDefault(piece, List.of()))) {
             release(other, true);
         }
@@ -942,6 +970,11 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             return;
         }
         peer.lastEndgameNanos = nowNanos;
+        double rate = peer.score.rate(nowNanos);
+        double here = rate > 0
+                ? peer.score.delay() + (peer.owedBytes + shape.pieceBytes()) / rate * 1e9
+                : GUESSED_DELAY_NANOS;
+        boolean few = !picker.hasOpen() && secondCopies < secondCopiesAllowed;
         @Nullable Claim slowest = null;
         double slowestNanos = 0;
         for (List<Claim> claims : claimed.values()) {
@@ -949,11 +982,11 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
             if (claims.size() > 1 || claim.peer == peer || !peer.has.get(claim.piece) || not.get(claim.piece)) {
                 continue;
             }
-            boolean stuck = nowNanos - claim.peer.waitingSinceNanos > settings.stallNanos / 8;
-            if (!stuck && (picker.hasOpen() || secondCopies >= secondCopiesAllowed)) {
+            double expected = expectedNanos(claim, nowNanos);
+            boolean hopeless = !picker.hasOpen() && expected > HOPELESS * here + ENDGAME_SLACK_NANOS;
+            if (!few && !hopeless && !isStuck(claim.peer, nowNanos)) {
                 continue;
             }
-            double expected = expectedNanos(claim, nowNanos);
             if (expected > slowestNanos || expected == slowestNanos && slowest != null && claim.piece < slowest.piece) {
                 slowest = claim;
                 slowestNanos = expected;
@@ -962,14 +995,17 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         if (slowest == null) {
             return;
         }
-        double rate = peer.score.rate(nowNanos);
-        double here = rate > 0
-                ? peer.score.delay() + (peer.owedBytes + shape.bytesOf(slowest.piece)) / rate * 1e9
-                : GUESSED_DELAY_NANOS;
         if (slowestNanos > 2 * here + ENDGAME_SLACK_NANOS) {
             secondCopies++;
             ask(peer, slowest.piece, 1, nowNanos);
         }
+    }
+
+    /** Whether it owes something and is silent for longer than it ever was for long; what it sends then comes in vain. */
+    private boolean isStuck(Peer peer, long nowNanos) {
+        double patience =
+                Math.clamp(4 * peer.score.longGapNanos(), settings.stallNanos / 8.0, settings.stallNanos / 2.0);
+        return nowNanos - peer.waitingSinceNanos > patience;
     }
 
     /** How long until a piece asked for is whole, at its source's present rate. */

@@ -5,7 +5,9 @@ import static shoal.codec.base.Bounds.requireRange;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Super-seeding: what a seeder of a whole file has given to whom, so that nodes that are all cold get different pieces from it and
@@ -22,7 +24,11 @@ public final class FirstCopies {
     /** The same while there are pieces that nobody was given. */
     static final long FIRST_COPY_PATIENCE_NANOS = 10_000_000_000L;
 
+    /** The same for a piece that others say they have: they hand it on, however slowly at first. */
+    static final long SPREAD_PATIENCE_NANOS = 15_000_000_000L;
+
     private static final long NOBODY = -1;
+    private static final long OTHERS = -2; // who had it first is gone, and has handed it on
 
     /** Neighbouring pieces. */
     public record Range(int firstPiece, int pieceCount) {}
@@ -31,6 +37,8 @@ public final class FirstCopies {
     private final long[] holder;
     private final long[] sentNanos; // Long.MAX_VALUE: not yet
     private final BitSet unplaced = new BitSet();
+    private final Map<PeerKey, BitSet> known = new HashMap<>();
+    private final int[] copies; // with those who are here, as far as they told
 
     public FirstCopies(int pieceCount) {
         requireRange("pieces", pieceCount, 0, Bitfield.MAX_PIECES);
@@ -38,14 +46,17 @@ public final class FirstCopies {
         holder = new long[pieceCount];
         Arrays.fill(holder, NOBODY);
         sentNanos = new long[pieceCount];
+        copies = new int[pieceCount];
         unplaced.set(0, pieceCount);
     }
 
     /** Whether these pieces may be given to this requester now; else it is to ask elsewhere. */
     public boolean mayGive(PeerKey to, int firstPiece, int count, long nowNanos) {
         check(firstPiece, count);
-        long patience = unplaced.isEmpty() ? PATIENCE_NANOS : FIRST_COPY_PATIENCE_NANOS;
         for (int piece = firstPiece; piece < firstPiece + count; piece++) {
+            long patience = copies[piece] > 0
+                    ? SPREAD_PATIENCE_NANOS
+                    : unplaced.isEmpty() ? PATIENCE_NANOS : FIRST_COPY_PATIENCE_NANOS;
             boolean elsewhere = holder[piece] != NOBODY && holder[piece] != to.value();
             if (elsewhere && (sentNanos[piece] == Long.MAX_VALUE || nowNanos - sentNanos[piece] < patience)) {
                 return false;
@@ -72,6 +83,16 @@ public final class FirstCopies {
         }
     }
 
+    /** Somebody whom others can ask says that it has these pieces now. */
+    public void has(PeerKey who, int firstPiece, int count) {
+        check(firstPiece, count);
+        BitSet its = known.computeIfAbsent(who, _ -> new BitSet());
+        for (int piece = its.nextClearBit(firstPiece); piece < firstPiece + count; piece = its.nextClearBit(piece)) {
+            its.set(piece);
+            copies[piece]++;
+        }
+    }
+
     /** They will not be sent: the request was withdrawn, or could not be read. */
     public void takeBack(PeerKey from, int firstPiece, int count) {
         check(firstPiece, count);
@@ -84,8 +105,18 @@ public final class FirstCopies {
 
     /** Nobody can ask it any more for what it was given. */
     public void left(PeerKey who) {
+        BitSet its = known.remove(who);
+        if (its != null) {
+            its.stream().forEach(piece -> {
+                if (--copies[piece] == 0 && holder[piece] == OTHERS) {
+                    free(piece);
+                }
+            });
+        }
         for (int piece = 0; piece < pieceCount; piece++) {
-            if (holder[piece] == who.value()) {
+            if (holder[piece] == who.value() && copies[piece] > 0 && sentNanos[piece] != Long.MAX_VALUE) {
+                holder[piece] = OTHERS;
+            } else if (holder[piece] == who.value()) {
                 free(piece);
             }
         }

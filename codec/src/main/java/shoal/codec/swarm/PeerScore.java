@@ -23,6 +23,8 @@ public final class PeerScore {
     private long firstByteNanos = Long.MIN_VALUE;
     private long delayNanos = Long.MAX_VALUE;
     private long bytes;
+    private double gapNanos;
+    private double gapDeviationNanos;
     private int failures;
     private long backoffUntilNanos = Long.MIN_VALUE;
 
@@ -50,6 +52,22 @@ public final class PeerScore {
             roundStartNanos = nowNanos;
             roundBytes = 0;
         }
+    }
+
+    /** So long nothing had come while something was owed: how long its gaps usually are. */
+    void gap(long nanos) {
+        if (gapNanos == 0) {
+            gapNanos = nanos;
+            gapDeviationNanos = nanos / 2.0;
+            return;
+        }
+        gapDeviationNanos += (Math.abs(nanos - gapNanos) - gapDeviationNanos) / 8;
+        gapNanos += (nanos - gapNanos) / 8;
+    }
+
+    /** A gap that is longer than nearly all that it had; 0 while none was seen (as TCP's timeout, RFC 6298). */
+    double longGapNanos() {
+        return gapNanos + 4 * gapDeviationNanos;
     }
 
     /** The time from a request to its first block, whatever lay before it in the queue: the least seen is the path's. */

@@ -14,13 +14,18 @@ import shoal.codec.base.Machine;
 /**
  * Decides which request is answered next: each requester gets the same share of bytes, however many it asks for
  * (start-time fair queueing, Goyal, Vin and Cheng, 1996), each and all together at most the rate that the owner allows, and
- * no more is read from disk at once than the transport is busy with. Queues are bounded: what does not fit is refused.
+ * no more is read from disk at once than the transport is busy with for a short while: what it has can't be withdrawn any more. Queues are bounded: what does not fit is refused.
  *
  * <p>Only so many requesters are served at once, the holders of slots: a trickle to everybody would make nobody whole. Who has
  * nothing queued gives its slot up; and when others wait, who has had one longest gives it to who has waited longest
  * (BitTorrent's optimistic unchoke is for newcomers alone; without tit-for-tat every slot is one).
  */
 public final class UploadScheduler implements Machine<UploadScheduler.Input, UploadScheduler.Effect> {
+    private static final long SENDING_NANOS = 500_000_000L;
+    private static final long DRAIN_NANOS = 50_000_000L;
+    private static final long FIRST_SENDING_BYTES = 8L << 20;
+    private static final long LEAST_SENDING_BYTES = 1L << 20;
+
     /**
      * What can be tuned.
      *
@@ -137,6 +142,9 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
     private long sendingBytes;
     private final RateLimit limit;
     private int slotsTaken;
+    private double drainedPerNano; // bytes that the transport takes; 0 while not measured
+    private long drainedSinceNanos;
+    private long drainedBytes;
     private long deadline = Long.MAX_VALUE;
 
     public UploadScheduler(Settings settings) {
@@ -151,7 +159,7 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         switch (input) {
             case Input.Requested(PeerKey peer, long request, long bytes) -> enqueue(peer, request, bytes, nowNanos);
             case Input.Withdrawn(PeerKey peer, long request) -> withdraw(peer, request);
-            case Input.Sent(PeerKey peer, long request) -> sent(peer, request);
+            case Input.Sent(PeerKey peer, long request) -> sent(peer, request, nowNanos);
             case Input.PeerLeft(PeerKey peer) -> leave(peer);
             case Input.Tick() -> {}
         }
@@ -207,7 +215,7 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         forgetIfIdle(requester);
     }
 
-    private void sent(PeerKey peer, long request) {
+    private void sent(PeerKey peer, long request, long nowNanos) {
         Requester requester = requesters.get(peer);
         Long bytes = requester == null ? null : requester.sending.remove(request);
         if (requester == null || bytes == null) {
@@ -215,7 +223,27 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         }
         requester.sendingBytes -= bytes;
         sendingBytes -= bytes;
+        drained(bytes, nowNanos);
         forgetIfIdle(requester);
+    }
+
+    private void drained(long bytes, long nowNanos) {
+        drainedBytes += bytes;
+        long nanos = nowNanos - drainedSinceNanos;
+        if (nanos >= DRAIN_NANOS) {
+            double now = (double) drainedBytes / nanos;
+            drainedPerNano = drainedPerNano == 0 ? now : (drainedPerNano + now) / 2;
+            drainedBytes = 0;
+            drainedSinceNanos = nowNanos;
+        }
+    }
+
+    /** Of all requesters together: what the transport takes in half a second, as far as the owner allows. */
+    private long maxSendingBytes() {
+        long most = drainedPerNano == 0
+                ? FIRST_SENDING_BYTES
+                : Math.max(LEAST_SENDING_BYTES, (long) (drainedPerNano * SENDING_NANOS));
+        return Math.min(most, settings.maxSendingBytes);
     }
 
     private void leave(PeerKey peer) {
@@ -252,6 +280,10 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
             next.queuedBytes -= waiting.bytes;
             next.sending.put(waiting.request, waiting.bytes);
             next.sendingBytes += waiting.bytes;
+            if (sendingBytes == 0) {
+                drainedSinceNanos = nowNanos;
+                drainedBytes = 0;
+            }
             sendingBytes += waiting.bytes;
             virtualBytes = Math.max(virtualBytes, next.finish);
             next.finish = virtualBytes + waiting.bytes;
@@ -328,7 +360,7 @@ public final class UploadScheduler implements Machine<UploadScheduler.Input, Upl
         }
         if (best != null && sendingBytes > 0) { // nobody's small request may overtake for ever what is next and large
             Waiting first = best.queue.getFirst();
-            return sendingBytes + first.bytes > settings.maxSendingBytes ? null : best;
+            return sendingBytes + first.bytes > maxSendingBytes() ? null : best;
         }
         return best;
     }

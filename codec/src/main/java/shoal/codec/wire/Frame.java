@@ -434,9 +434,11 @@ public sealed interface Frame {
     record TokensSampled(
             long pipeline, Epoch epoch, int microBatch, List<Integer> busyMicros, List<SampledToken> tokens)
             implements Frame {
+        public static final int MAX_TOKENS = 1024;
+
         public TokensSampled {
             busyMicros = roundedTimes(busyMicros);
-            requireRange("tokens", tokens.size(), 0, Slice.MAX_SLICES);
+            requireRange("tokens", tokens.size(), 0, MAX_TOKENS);
             tokens = List.copyOf(tokens);
         }
 

@@ -198,7 +198,7 @@ public final class FrameDecoder {
                         readEpoch(c),
                         c.readInt("micro-batch"),
                         readTimes(c, c.readCount("busy times", Frame.GenerationStarted.MAX_STAGES, 2)),
-                        readList(c, "tokens", Slice.MAX_SLICES, 25, () -> readSampled(c)));
+                        readList(c, "tokens", Frame.TokensSampled.MAX_TOKENS, 25, () -> readSampled(c)));
             case OPEN_SEQUENCE ->
                 new Frame.OpenSequence(
                         c.readLong("pipeline"),
@@ -393,16 +393,28 @@ public final class FrameDecoder {
             int firstPosition = c.readInt("first position");
             int tokens = c.readUnsignedShort("tokens of a slice");
             int flags = c.readUnsignedByte("flags of a slice");
-            if (flags > 3) {
-                throw new MalformedException("flags of a slice are " + flags + ", allowed 0..3");
+            if (flags > 7) {
+                throw new MalformedException("flags of a slice are " + flags + ", allowed 0..7");
             }
             long parent = (flags & 2) == 0 ? 0 : c.readLong("parent");
             if (parent == 0 && (flags & 2) != 0) {
                 throw new MalformedException("the parent of a slice is 0, allowed is a session");
             }
-            slices.add(new Slice(session, firstPosition, tokens, (flags & 1) != 0, parent));
+            List<Integer> drafted = (flags & 4) == 0 ? List.of() : readDrafted(c, tokens - 1);
+            slices.add(new Slice(session, firstPosition, tokens, (flags & 1) != 0, drafted, parent));
         }
         return slices;
+    }
+
+    private static List<Integer> readDrafted(ByteCursor c, int count) {
+        if (count < 1 || count > Slice.MAX_DRAFTED) {
+            throw new MalformedException("drafted tokens are " + count + ", allowed 1.." + Slice.MAX_DRAFTED);
+        }
+        var drafted = new ArrayList<Integer>(count);
+        for (int i = 0; i < count; i++) {
+            drafted.add(c.readInt("drafted token"));
+        }
+        return drafted;
     }
 
     private static List<Integer> readTimes(ByteCursor c, int count) {

@@ -202,10 +202,13 @@ public final class FrameEncoder {
 
     private static void putSlice(ByteWriter w, Slice slice) {
         w.putLong(slice.session()).putInt(slice.firstPosition()).putShort(slice.tokenCount());
-        w.putByte((slice.sample() ? 1 : 0) | (slice.parent() != 0 ? 2 : 0));
+        w.putByte((slice.sample() ? 1 : 0)
+                | (slice.parent() != 0 ? 2 : 0)
+                | (slice.drafted().isEmpty() ? 0 : 4));
         if (slice.parent() != 0) {
             w.putLong(slice.parent());
         }
+        slice.drafted().forEach(w::putInt);
     }
 
     private static void putFloat(ByteWriter w, float value) {

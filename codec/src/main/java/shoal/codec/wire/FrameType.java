@@ -29,15 +29,15 @@ public enum FrameType {
     CANCEL_REQUEST(0x2a, StreamKind.PIECES, 48),
     PLACED(0x2e, StreamKind.PIECES, 48),
     FOLLOWERS(0x2f, StreamKind.PIECES, 160 * 1024),
-    TOKEN_BATCH(0x30, StreamKind.STAGE, 32 * 1024),
+    TOKEN_BATCH(0x30, StreamKind.STAGE, 64 * 1024),
     ACTIVATION(
             0x31,
             StreamKind.STAGE,
             Frame.Activation.HEADER_BYTES
-                    + 23 * Slice.MAX_SLICES
+                    + (23 + 4 * Slice.MAX_DRAFTED) * Slice.MAX_SLICES
                     + 2 * Frame.GenerationStarted.MAX_STAGES
                     + Frame.Activation.MAX_VALUES_BYTES),
-    TOKENS_SAMPLED(0x32, StreamKind.STAGE, 128 * 1024),
+    TOKENS_SAMPLED(0x32, StreamKind.STAGE, 512 * 1024),
     STAGE_FAILED(0x33, StreamKind.STAGE, 4 * 1024),
     SEQUENCE_TOKENS(0x34, StreamKind.STAGE, 32 * 1024),
     OPEN_SEQUENCE(0x35, StreamKind.STAGE, Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),

@@ -153,8 +153,8 @@ class EnvelopeCodecTest {
                                 5,
                                 -1)),
                 new Command.ShardLoaded(3, new LayerRange(6, 7)),
-                new Command.ShardProgress(3, 10, 20, null),
-                new Command.ShardProgress(3, 10, 20, 5),
+                new Command.ShardProgress(3, 10, 20, null, null),
+                new Command.ShardProgress(3, 10, 20, 5, 2),
                 new Command.StandBy(3, new LayerRange(4, 7), HASH, List.of(CONTACT, CONTACT)),
                 new Command.StandBy(0, new LayerRange(0, 0), HASH, List.of()),
                 new Command.NodeReady());
@@ -188,7 +188,7 @@ class EnvelopeCodecTest {
                                 "vector",
                                 4711,
                                 CONTACT,
-                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36)),
+                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36, 1L << 42)),
                                 List.of(new Result.Speed("Q8_0", 12_345_678_901L)))),
                 new Envelope.Success(
                         "PING_PEERS", "r", new Result.RoundTrips(List.of(new Result.RoundTrip(new NodeId(HASH), 250)))),

@@ -236,6 +236,24 @@ class SchedulerSimTest {
         assertEquals(0, world.scheduler.pagesUsed(), "nothing is kept when stages change");
     }
 
+    /** With 20 ms from stage to stage, right guesses save ways. */
+    @Test
+    void aSlowWayCarriesSeveralTokens() {
+        double[] seconds = new double[2];
+        for (int right = 0; right < 2; right++) {
+            var world = new ServingWorld(9, 2, ServingWorld.settings(4, 0));
+            world.endTokens = Set.of();
+            world.hopMicros = 20_000;
+            world.rightGuesses = right * 0.9;
+            world.start();
+            world.submit(1, world.randomPrompt(20), 200, true, "user");
+            world.runUntil(world::allOver);
+            seconds[right] = world.answers.get(1L).endNanos / 1e9;
+            world.check("slow, right guesses " + right);
+        }
+        assertTrue(seconds[1] < seconds[0] / 3, seconds[1] + " s with right guesses, " + seconds[0] + " s without");
+    }
+
     @Test
     void whatNeverFitsIsRefusedAndTheRestGoesOn() {
         var world = new ServingWorld(7, 2, ServingWorld.settings(4, 0));

@@ -35,6 +35,7 @@ final class ServingWorld {
     int tokenMicros = 100;
     int hopMicros = 100;
     double loss;
+    double rightGuesses = 0.7;
     double doubled;
     double reordered;
     long logBytes = 1 << 20;
@@ -50,6 +51,7 @@ final class ServingWorld {
     private final Map<String, Long> lastArrival = new HashMap<>();
     private final Set<Integer> underWay = new HashSet<>();
     private Epoch epoch = Epoch.FIRST;
+    private final Map<Long, List<Integer>> expected = new HashMap<>();
     private boolean recovering;
     private boolean proven;
 
@@ -74,7 +76,7 @@ final class ServingWorld {
         this.stages = stages;
         simulation = Simulation.of(seed);
         random = simulation.random("world", 0);
-        scheduler = new Scheduler(7, settings);
+        scheduler = new Scheduler(7, settings, this::guess);
         driver = simulation.drive(scheduler, new Scheduler.Input.Tick(), this::carryOut);
         machines = new StageModel[stages];
         busyUntil = new long[stages];
@@ -82,6 +84,26 @@ final class ServingWorld {
 
     static Scheduler.Settings settings(int maxActive, int maxKept) {
         return new Scheduler.Settings(1, maxActive, 1000, maxKept, Duration.ofSeconds(60));
+    }
+
+    /** What the model will say, but for some tokens. */
+    private int[] guess(int[] tokens, int most) {
+        for (Answer answer : answers.values()) {
+            List<Integer> prompt = answer.request.tokens();
+            boolean isIts = tokens.length >= prompt.size();
+            for (int i = 0; isIts && i < prompt.size(); i++) {
+                isIts = prompt.get(i) == tokens[i];
+            }
+            if (isIts) {
+                List<Integer> said = expected.computeIfAbsent(
+                        answer.request.session(), _ -> StageModel.undisturbed(answer.request, stages));
+                int from = Math.min(said.size(), tokens.length - prompt.size());
+                return said.subList(from, Math.min(said.size(), from + most)).stream()
+                        .mapToInt(token -> random.nextDouble() < rightGuesses ? token : 1)
+                        .toArray();
+            }
+        }
+        return new int[0];
     }
 
     /** All stages come up. */

@@ -197,28 +197,36 @@ final class StageModel {
     private void finish(BatchHead head, ByteBuffer out, List<Integer> times, Consumer<Frame> toCoordinator) {
         var tokens = new ArrayList<Frame.SampledToken>();
         var unknown = new ArrayList<Long>();
-        int row = 0;
+        int end = 0;
         for (Slice slice : head.slices()) {
-            row += slice.tokenCount();
+            end += slice.tokenCount();
             if (!slice.sample()) {
                 continue;
             }
+            int known = slice.end() - slice.drafted().size();
             Frame.OpenSequence how = opened.get(slice.session());
             List<Integer> history = histories.get(slice.session());
             boolean looksBack = how != null && how.sampling().needsHistory();
-            if (how == null || history == null || looksBack && history.size() < slice.end()) {
+            if (how == null || history == null || looksBack && history.size() < known) {
                 unknown.add(slice.session());
                 continue;
             }
-            int token;
-            if (looksBack) {
-                history.subList(slice.end(), history.size()).clear();
-                token = token(out.getLong((row - 1) * ROW_BYTES), history);
-                history.add(token);
-            } else {
-                token = token(out.getLong((row - 1) * ROW_BYTES), List.of());
+            for (int i = 0; i <= slice.drafted().size(); i++) {
+                long logits = out.getLong((end - slice.drafted().size() + i - 1) * ROW_BYTES);
+                int token;
+                if (looksBack) {
+                    history.subList(known + i, history.size()).clear();
+                    token = token(logits, history);
+                    history.add(token);
+                } else {
+                    token = token(logits, List.of());
+                }
+                tokens.add(
+                        new Frame.SampledToken(slice.session(), known + i, token, 0, List.of(), SamplingState.START));
+                if (i < slice.drafted().size() && token != slice.drafted().get(i)) {
+                    break;
+                }
             }
-            tokens.add(new Frame.SampledToken(slice.session(), slice.end(), token, 0, List.of(), SamplingState.START));
         }
         toCoordinator.accept(
                 unknown.isEmpty()

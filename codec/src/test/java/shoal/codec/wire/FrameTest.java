@@ -53,7 +53,10 @@ class FrameTest {
             -1);
 
     private static final BatchHead HEAD = new BatchHead(
-            -7, new Epoch(2), 3, 0, 5, List.of(new Slice(5, 511, 3, true), new Slice(-5, 16, 1, false, 9)));
+            -7, new Epoch(2), 3, 0, 5, List.of(new Slice(5, 511, 3, true), new Slice(-5, 16, 1, false, List.of(), 9)));
+
+    private static final BatchHead DRAFTED =
+            new BatchHead(-7, new Epoch(2), 3, 1, 5, List.of(new Slice(5, 511, 3, true, List.of(70_000, 9), 0)));
 
     /** One frame of every type. */
     static List<Frame> frames() {
@@ -96,6 +99,7 @@ class FrameTest {
                         8,
                         List.of(0, 4095, 4096, 123_456_789),
                         buffer(64)),
+                new Frame.Activation(DRAFTED, ActivationType.F16, 8, List.of(), buffer(48)),
                 new Frame.Activation(HEAD.next(), ActivationType.Q8_0, 64, List.of(), buffer(4 * 68)),
                 new Frame.TokensSampled(-7, Epoch.FIRST, 78, List.of(521), List.of()),
                 new Frame.TokensSampled(
@@ -104,7 +108,7 @@ class FrameTest {
                         78,
                         List.of(1000, Integer.MAX_VALUE),
                         Collections.nCopies(
-                                Slice.MAX_SLICES,
+                                Frame.TokensSampled.MAX_TOKENS,
                                 new Frame.SampledToken(
                                         5,
                                         78,

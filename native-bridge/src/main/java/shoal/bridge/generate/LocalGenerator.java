@@ -6,6 +6,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.model.Batch;
@@ -95,6 +96,14 @@ public final class LocalGenerator implements AutoCloseable {
         default boolean wantsMore() {
             return true;
         }
+    }
+
+    /** Which layers run where, if a stage runs in more than one place; else empty. */
+    public String placement() {
+        return stages.stream()
+                .map(Stage::placement)
+                .filter(place -> !place.isEmpty())
+                .collect(Collectors.joining("; "));
     }
 
     public Tokenizer tokenizer() {

@@ -13,8 +13,14 @@ public interface CompiledStage extends AutoCloseable {
      * the other slices, on how a prompt was cut into batches, or on the number of threads.
      *
      * @throws IllegalArgumentException if a shape, a position or a token id does not fit; nothing was computed then
+     * @throws StageLostException if what it computes on is gone
      */
     void run(StageBatch batch);
+
+    /** Which layers run where, if that is more than one place; else empty. */
+    default String placement() {
+        return "";
+    }
 
     @Override
     void close();

@@ -26,6 +26,43 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
         return of(settings, providers);
     }
 
+    /**
+     * Opens what settings name. Where that is a device, or several, layers that do not fit there are left to the fastest kernels of the
+     * CPU.
+     *
+     * @throws IllegalArgumentException if a device can't be used
+     */
+    public static Kernels open(KernelSettings settings) {
+        List<KernelSettings> each = settings.each();
+        List<KernelChoice> choices = each.stream().map(KernelChoice::of).toList();
+        if (each.size() == 1 && !choices.getFirst().provider().runsOnDevices()) {
+            return choices.getFirst().provider().open(settings);
+        }
+        List<SplitKernels.Share> shares = new ArrayList<>();
+        try {
+            int left = settings.deviceLayers();
+            for (int i = 0; i < each.size(); i++) {
+                if (!choices.get(i).provider().runsOnDevices()) {
+                    throw new IllegalArgumentException(each.get(i).provider() + " is no device; name devices alone");
+                }
+                int layers = left == SplitKernels.AS_MANY_AS_FIT ? left : Math.ceilDiv(left, each.size() - i);
+                left = left == SplitKernels.AS_MANY_AS_FIT ? left : left - layers;
+                shares.add(new SplitKernels.Share(choices.get(i).provider().open(each.get(i)), layers));
+            }
+            var processor = new KernelSettings(KernelSettings.CPU, settings.threads());
+            shares.add(new SplitKernels.Share(of(processor).provider().open(processor), SplitKernels.AS_MANY_AS_FIT));
+            return new SplitKernels(shares);
+        } catch (RuntimeException failure) {
+            shares.forEach(share -> share.kernels().close());
+            throw failure;
+        }
+    }
+
+    /** The name of the provider that settings lead to; of several devices the first one's. */
+    public static String name(KernelSettings settings) {
+        return of(settings.each().getFirst()).provider().name();
+    }
+
     static KernelChoice of(KernelSettings settings, List<KernelProvider> providers) {
         List<KernelProvider> fastestFirst = providers.stream()
                 .sorted(Comparator.comparingInt(KernelProvider::speed).reversed())
@@ -60,6 +97,15 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
         return wanted == null
                 && provider.takenByItself()
                 && provider.devices().stream().anyMatch(device -> !device.processor());
+    }
+
+    /** A device's {@link Kernels#copiedBytesPerSecond}, measured now; 0 if that fails. */
+    public static double measured(KernelProvider provider, DeviceInfo device) {
+        try (Kernels kernels = provider.open(new KernelSettings(device.id(), 1))) {
+            return kernels.copiedBytesPerSecond();
+        } catch (RuntimeException unusable) {
+            return 0;
+        }
     }
 
     /** The kernels that compute on devices, the fastest first, whether they can run or not. */

@@ -41,6 +41,19 @@ public interface Kernels extends AutoCloseable {
     /** Makes a program runnable; its weights were prepared by these kernels. */
     CompiledStage compile(StageProgram program);
 
+    /** How fast the device that they run on copies within its own memory, reads and writes counted; 0 where there is none. */
+    default double copiedBytesPerSecond() {
+        return 0;
+    }
+
+    /**
+     * How many of a program's first layers there is room for, with a usual context; all that follows the last layer counts with it.
+     * The program's weights were prepared by these kernels.
+     */
+    default int layersThatFit(StageProgram program) {
+        return Integer.MAX_VALUE;
+    }
+
     @Override
     void close();
 }

@@ -2,6 +2,7 @@ package shoal.bridge.kernel;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,5 +30,88 @@ public record StageBatch(
             sum += slice.tokenCount();
         }
         return sum;
+    }
+
+    /**
+     * Compares this with the program that is to run it.
+     *
+     * @param ours whether a sequence is one that the stage opened, and open still
+     * @throws IllegalArgumentException naming what does not fit
+     */
+    public void check(StageProgram program, Predicate<SequenceMemory> ours) {
+        int tokens = tokenCount();
+        checkSlices(ours);
+        if (program.readsTokens()) {
+            checkTokens((Op.Embed) program.body().getFirst(), tokens);
+        } else {
+            checkSize("input", input, tokens, program.input().width());
+        }
+        int rows = tokens;
+        if (program.givesLogits()) {
+            rows = logitRows.length;
+            for (int row : logitRows) {
+                if (row < 0 || row >= tokens) {
+                    throw new IllegalArgumentException("logits of token " + row + " of " + tokens + " are wanted");
+                }
+            }
+        }
+        checkSize("output", output, rows, program.output().width());
+        for (Slot slot : program.slots()) {
+            checkCount(tokens, slot.width());
+        }
+        checkCount(rows, program.output().width());
+    }
+
+    private void checkSlices(Predicate<SequenceMemory> ours) {
+        for (int i = 0; i < slices.size(); i++) {
+            Slice slice = slices.get(i);
+            SequenceMemory sequence = slice.sequence();
+            if (!ours.test(sequence)) {
+                throw new IllegalArgumentException(
+                        "slice " + i + " has a sequence that another stage opened, or that is closed");
+            }
+            if (slice.tokenCount() < 1 || slice.firstPosition() < 0 || slice.firstPosition() > sequence.length()) {
+                throw new IllegalArgumentException(
+                        "slice " + i + " has " + slice.tokenCount() + " tokens from position " + slice.firstPosition()
+                                + " on, its sequence holds " + sequence.length());
+            }
+            if ((long) slice.firstPosition() + slice.tokenCount() > sequence.capacity()) {
+                throw new IllegalArgumentException("slice " + i + " ends at position "
+                        + ((long) slice.firstPosition() + slice.tokenCount()) + ", its sequence has room for "
+                        + sequence.capacity());
+            }
+            for (int j = 0; j < i; j++) {
+                if (slices.get(j).sequence() == sequence) {
+                    throw new IllegalArgumentException("slices " + j + " and " + i + " are of one sequence");
+                }
+            }
+        }
+    }
+
+    private void checkTokens(Op.Embed embed, int tokens) {
+        int[] ids = tokenIds;
+        if (ids == null || ids.length != tokens) {
+            throw new IllegalArgumentException("this stage takes " + tokens + " token ids");
+        }
+        for (int id : ids) {
+            if (id < 0 || id >= embed.table().rows()) {
+                throw new IllegalArgumentException("token id " + id + " is not in the vocabulary of "
+                        + embed.table().rows());
+            }
+        }
+    }
+
+    private static void checkSize(String name, @Nullable MemorySegment segment, int rows, int width) {
+        long expected = (long) rows * width * Float.BYTES;
+        if (segment == null || segment.byteSize() < expected) {
+            throw new IllegalArgumentException(name + " has " + (segment == null ? 0 : segment.byteSize()) + " bytes, "
+                    + rows + " rows of " + width + " values take " + expected);
+        }
+    }
+
+    private static void checkCount(int rows, int width) {
+        if ((long) rows * width > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException(rows + " rows of " + width + " values in one batch are too many");
+        }
     }
 }

@@ -13,7 +13,7 @@ import shoal.codec.gguf.GgmlType;
  * Random weights drawn as the blocks of a type, without quantising anything: levels and inner scales are random bits, the outer
  * scale is set so that values have the wanted deviation and, its sign being random, the mean 0.
  */
-final class RandomBlocks {
+public final class RandomBlocks {
     private static final ValueLayout.OfShort SHORT =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -55,12 +55,12 @@ final class RandomBlocks {
 
     private long state;
 
-    RandomBlocks(long seed) {
+    public RandomBlocks(long seed) {
         state = seed;
     }
 
     /** Whether blocks of this type can be drawn. */
-    static boolean knows(GgmlType type) {
+    public static boolean knows(GgmlType type) {
         return SCALES.containsKey(type)
                 || switch (type) {
                     case F32, F16, BF16, MXFP4 -> true;
@@ -69,7 +69,7 @@ final class RandomBlocks {
     }
 
     /** Fills a segment of whole blocks; a value's deviation is the one given. */
-    void fill(GgmlType type, MemorySegment out, double deviation) {
+    public void fill(GgmlType type, MemorySegment out, double deviation) {
         switch (type) {
             case F32 -> {
                 for (long at = 0; at < out.byteSize(); at += 4) {

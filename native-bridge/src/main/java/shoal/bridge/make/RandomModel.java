@@ -86,7 +86,7 @@ public final class RandomModel {
     }
 
     /** Matrices keep the size of what goes through them; norms are about 1, other vectors small. */
-    private static void fill(TensorInfo tensor, RandomBlocks random, MemorySegment part) {
+    static void fill(TensorInfo tensor, RandomBlocks random, MemorySegment part) {
         if (tensor.name().endsWith("_norm.weight")) {
             random.fill(GgmlType.F32, part, 0.05);
             for (long at = 0; at < part.byteSize(); at += Float.BYTES) {

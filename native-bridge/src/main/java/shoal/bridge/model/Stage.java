@@ -78,6 +78,11 @@ public final class Stage implements AutoCloseable {
         return (long) Float.BYTES * outputWidth() * (isLast() ? batch.wantedCount() : batch.tokenCount());
     }
 
+    /** Which layers run where, if that is more than one place; else empty. */
+    public String placement() {
+        return compiled.placement();
+    }
+
     /** Keys and values of a new sequence, empty; the caller closes it. */
     public SequenceMemory openSequence() {
         return compiled.openSequence(contextLength);

@@ -319,7 +319,7 @@ class KernelAgreementTest {
         return result;
     }
 
-    private static final List<Op.Scores> SCORES = List.of(
+    static final List<Op.Scores> SCORES = List.of(
             Op.Scores.scaled(0.37f),
             new Op.Scores(0.37f, 1, 0, null),
             new Op.Scores(0.37f, 19, 2.5f, null),
@@ -327,9 +327,15 @@ class KernelAgreementTest {
 
     private static List<Float> attention(
             String provider, int threads, int headSize, CacheType cacheType, Op.Scores scores) {
+        try (Kernels kernels = kernels(provider, threads)) {
+            return attention(kernels, headSize, cacheType, scores, 45);
+        }
+    }
+
+    /** So many tokens, and then one more, through six heads over three KV heads. */
+    static List<Float> attention(Kernels kernels, int headSize, CacheType cacheType, Op.Scores scores, int tokens) {
         int heads = 6;
         int kvHeads = 3;
-        int tokens = 45;
         Random random = new Random(SEED + headSize);
         StageProgram.Builder program = new StageProgram.Builder();
         Slot queries = program.slot("queries", heads * headSize);
@@ -337,8 +343,7 @@ class KernelAgreementTest {
         Slot values = program.slot("values", kvHeads * headSize);
         Slot out = program.slot("out", heads * headSize);
         List<Float> all = new ArrayList<>();
-        try (Kernels kernels = kernels(provider, threads);
-                Arena arena = Arena.ofShared()) {
+        try (Arena arena = Arena.ofShared()) {
             GgmlType type = GgmlType.F32;
             int width = heads * headSize;
             for (Slot slot : List.of(keys, values)) {
@@ -347,23 +352,37 @@ class KernelAgreementTest {
                 program.add(new Op.MatMul(weights, null, queries, slot));
             }
             program.add(new Op.Store(1, keys, values)).add(new Op.Attention(1, queries, heads, scores, out));
-            float[] x = randomFloats(tokens * width, random);
-            float[] result = new float[tokens * width];
+            float[] x = randomFloats((tokens + 1) * width, random);
+            float[] result = new float[x.length];
             try (CompiledStage stage = kernels.compile(
                             program.build(queries, out, new CacheShape(2, kvHeads, headSize, cacheType)));
-                    SequenceMemory sequence = stage.openSequence(tokens)) {
-                stage.run(new StageBatch(
-                        List.of(new StageBatch.Slice(sequence, 0, tokens)),
-                        null,
-                        MemorySegment.ofArray(x),
-                        new int[0],
-                        MemorySegment.ofArray(result)));
+                    SequenceMemory sequence = stage.openSequence(tokens + 1)) {
+                run(stage, sequence, 0, tokens, MemorySegment.ofArray(x), MemorySegment.ofArray(result));
+                long last = (long) tokens * width * Float.BYTES;
+                run(
+                        stage,
+                        sequence,
+                        tokens,
+                        1,
+                        MemorySegment.ofArray(x).asSlice(last),
+                        MemorySegment.ofArray(result).asSlice(last));
             }
             for (float y : result) {
                 all.add(y);
             }
         }
         return all;
+    }
+
+    private static void run(
+            CompiledStage stage,
+            SequenceMemory sequence,
+            int position,
+            int tokens,
+            MemorySegment input,
+            MemorySegment output) {
+        stage.run(new StageBatch(
+                List.of(new StageBatch.Slice(sequence, position, tokens)), null, input, new int[0], output));
     }
 
     private static float[] randomFloats(int count, Random random) {

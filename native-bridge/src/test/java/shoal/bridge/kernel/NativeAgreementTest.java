@@ -19,6 +19,7 @@ import shoal.bridge.kernel.ffm.NativeOperations;
 import shoal.bridge.kernel.ffm.NativeProvider;
 import shoal.bridge.kernel.host.ComputePool;
 import shoal.bridge.kernel.host.HostBuffer;
+import shoal.bridge.kernel.host.HostKernels;
 import shoal.bridge.kernel.host.HostOperations;
 import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.kernel.scalar.ScalarOperations;
@@ -90,6 +91,30 @@ class NativeAgreementTest {
                                 columns,
                                 KernelAgreementTest.randomBlocks(type, rows * columns, random, arena));
                         compare(operations, weights, activations(columns, tokens, random), tokens);
+                    }
+                }
+            }
+        }
+    }
+
+    /** Whole and partial tiles of queries and of columns, one page and many; sizes that C leaves to others; windows, caps, sinks. */
+    @ParameterizedTest(allowZeroInvocations = true)
+    @MethodSource("levels")
+    void attendsAsTheOracle(InstructionSet level) {
+        try (Kernels oracle = new HostKernels("scalar", SCALAR, 1);
+                Kernels kernels = new HostKernels("native", operations(level), 2)) {
+            for (int headSize : new int[] {8, 16, 48, 64, 96, 128}) {
+                for (CacheType type : CacheType.values()) {
+                    if (type == CacheType.Q8_0 && headSize % CacheType.BLOCK != 0) {
+                        continue;
+                    }
+                    for (Op.Scores scores : KernelAgreementTest.SCORES) {
+                        for (int tokens : new int[] {3, 75}) {
+                            assertEquals(
+                                    KernelAgreementTest.attention(oracle, headSize, type, scores, tokens),
+                                    KernelAgreementTest.attention(kernels, headSize, type, scores, tokens),
+                                    type + " heads of " + headSize + ", " + scores + ", " + tokens + " tokens");
+                        }
                     }
                 }
             }

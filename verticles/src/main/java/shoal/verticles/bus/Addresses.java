@@ -13,11 +13,29 @@ public final class Addresses {
     /** {@link Local.FetchProgress}, published by the piece fetcher a few times a second. */
     public static final String FETCH_PROGRESS = "local.fetch-progress";
 
+    /** {@link Local.FetchBegun}, published by the piece fetcher. */
+    public static final String FETCH_BEGUN = "local.fetch-begun";
+
+    /** {@link Local.FetchFirst}, told to the piece fetcher. */
+    public static final String FETCH_FIRST = "local.fetch-first";
+
     /** {@link Local.PiecesVerified}, published by whoever stored pieces; heard by the piece server. */
     public static final String PIECES_VERIFIED = "local.pieces-verified";
 
     /** {@link Local.FileStored}, published when a whole file is in the store; heard by who seeds and announces it. */
     public static final String FILE_STORED = "local.file-stored";
+
+    /** {@link Local.FileStored}, published by the piece server when it begins to hand out a whole file. */
+    public static final String FILE_SEEDED = "local.file-seeded";
+
+    /** {@link Local.AskUpload} → {@link Local.UploadTurn}; answered by the piece server when the limits allow it. */
+    public static final String ASK_UPLOAD = "local.ask-upload";
+
+    /** {@link Local.UploadSent}, told to the piece server after a turn. */
+    public static final String UPLOAD_SENT = "local.upload-sent";
+
+    /** {@link Local.UploadLeft}, told to the piece server. */
+    public static final String UPLOAD_LEFT = "local.upload-left";
 
     /** {@link Local.FindProviders} → {@link Local.ProvidersFound}; answered by the DHT. */
     public static final String FIND_PROVIDERS = "local.find-providers";

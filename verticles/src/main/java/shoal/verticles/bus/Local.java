@@ -1,5 +1,6 @@
 package shoal.verticles.bus;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -76,11 +77,37 @@ public sealed interface Local {
             Map<Source, Long> bytesBySource)
             implements Local {}
 
+    /**
+     * A fetch knows what it is about, and the file is begun in the store.
+     *
+     * @param wanted the hash that was asked for
+     */
+    record FetchBegun(Hash256 wanted, Hash256 piecesRoot) implements Local {}
+
+    /** Somebody waits for these pieces: they are to be fetched before others, in their order. */
+    record FetchFirst(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Local {}
+
     /** These pieces of a file are now in the store. */
     record PiecesVerified(Hash256 piecesRoot, int firstPiece, int pieceCount) implements Local {}
 
     /** A whole file is in the store. */
     record FileStored(Hash256 piecesRoot, Hash256 infoHash, String name, long size) implements Local {}
+
+    /**
+     * May these bytes be sent, by another way than that of pieces? The answer comes when it is their turn under the limits.
+     *
+     * @param to for whom, by any name; each has the same share
+     * @param bytes at most 1 GiB
+     */
+    record AskUpload(String to, long bytes) implements Local {}
+
+    /** They may; once they are sent, or can't be, an {@link UploadSent} with this ticket must follow. */
+    record UploadTurn(long ticket) implements Local {}
+
+    record UploadSent(long ticket) implements Local {}
+
+    /** Nobody of this name is sent to any more. */
+    record UploadLeft(String to) implements Local {}
 
     /** Ask the DHT who provides a key. */
     record FindProviders(Hash256 key) implements Local {}
@@ -98,6 +125,7 @@ public sealed interface Local {
      *
      * @param shardId null for layers that are no numbered shard
      * @param here the verified bytes of a sparse file; null for a whole one
+     * @param coming what to wait with for bytes that are not here yet; null if nothing comes any more
      */
     record OpenStage(
             Path file,
@@ -105,8 +133,31 @@ public sealed interface Local {
             Hash256 infoHash,
             LayerRange layers,
             @Nullable Integer shardId,
-            @Nullable List<ByteRange> here)
-            implements Local {}
+            @Nullable List<ByteRange> here,
+            @Nullable Coming coming)
+            implements Local {
+        /** Of a file that lies there. */
+        public OpenStage(
+                Path file,
+                Hash256 piecesRoot,
+                Hash256 infoHash,
+                LayerRange layers,
+                @Nullable Integer shardId,
+                @Nullable List<ByteRange> here) {
+            this(file, piecesRoot, infoHash, layers, shardId, here, null);
+        }
+    }
+
+    /** Bytes of a file that is being fetched. Called from any thread but an event loop. */
+    interface Coming {
+        boolean holds(long offset, long size);
+
+        /** Waits until these bytes are here and verified. @throws IOException in one line if they won't come */
+        void await(long offset, long size) throws IOException, InterruptedException;
+
+        /** So many layers, from the first on, have been taken over: the stage waits for the next. */
+        void layersReady(int count);
+    }
 
     /** The stage runs. */
     record StageOpened(LayerRange layers, long memoryBytes, String kernels) implements Local {}

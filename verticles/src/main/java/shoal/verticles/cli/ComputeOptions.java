@@ -23,8 +23,16 @@ final class ComputeOptions {
     @Option(
             names = "--device",
             paramLabel = "NAME",
-            description = "auto, cpu, or one that doctor lists, such as opencl:0.")
+            description = "auto, cpu, or one that doctor lists, such as opencl:0; several with commas between them.")
     private @Nullable String device;
+
+    @Option(
+            names = "--device-layers",
+            paramLabel = "N",
+            defaultValue = "auto",
+            description = "How many layers the device takes, the CPU the rest; auto for as many as fit.")
+    @SuppressWarnings("NullAway.Init")
+    private String deviceLayers;
 
     @Option(
             names = "--threads",
@@ -39,7 +47,13 @@ final class ComputeOptions {
 
     /** Opens a model if there is memory for it and so many positions; the cache grows only as it is used. */
     LocalModel open(Path model, long positions) throws IOException {
-        return LocalModel.open(model, provider(), threads, cacheType, memoryOptions.wholeModel(positions, cacheType));
+        return LocalModel.open(
+                model,
+                provider(),
+                threads,
+                KernelSettings.deviceLayers(deviceLayers),
+                cacheType,
+                memoryOptions.wholeModel(positions, cacheType));
     }
 
     /** The kernels by name, or null for the fastest. */

@@ -168,6 +168,7 @@ final class DoctorCommand implements Callable<Integer> {
                         ok(
                                 device.id(),
                                 device.name() + ", " + mib(device.memoryBytes()) + ", " + device.driver()
+                                        + bandwidth(KernelChoice.measured(provider, device))
                                         + (device.processor()
                                                 ? "; a CPU: used only if asked for with --device " + device.id()
                                                 : ""));
@@ -175,6 +176,12 @@ final class DoctorCommand implements Callable<Integer> {
                 }
             }
         }
+    }
+
+    private static String bandwidth(double bytesPerSecond) {
+        return bytesPerSecond == 0
+                ? "; it can't be used: try it with --device to see why"
+                : String.format(Locale.ROOT, ", copies %.1f GB/s within its memory", bytesPerSecond / 1e9);
     }
 
     private void quic() {

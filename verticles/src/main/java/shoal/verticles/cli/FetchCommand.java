@@ -202,7 +202,8 @@ final class FetchCommand implements Callable<Integer> {
         }
         WebDownload.Done done;
         try {
-            done = new WebDownload(address, place, out.resolve(".shoal"), progress).run();
+            long limit = rate == 0 ? peerRate : peerRate == 0 ? rate : Math.min(rate, peerRate);
+            done = new WebDownload(address, place, out.resolve(".shoal"), limit, progress).run();
         } finally {
             progress.endLine();
         }

@@ -11,6 +11,7 @@ import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
+import shoal.bridge.kernel.SplitKernels;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.StageSettings;
@@ -33,16 +34,23 @@ final class LocalModel implements AutoCloseable {
 
     /** @param kernelName a provider, or null or auto for the fastest; threads 0 for one a core */
     static LocalModel open(Path model, @Nullable String kernelName, int threads) throws IOException {
-        return open(model, kernelName, threads, DEFAULT_CACHE, _ -> {});
+        return open(model, kernelName, threads, SplitKernels.AS_MANY_AS_FIT, DEFAULT_CACHE, _ -> {});
     }
 
     /**
      * As above, if a look at the metadata finds nothing against it.
      *
+     * @param deviceLayers how many layers devices take, or {@link SplitKernels#AS_MANY_AS_FIT}
      * @param cacheType how keys and values are kept: f32, f16 or q8_0
      * @param check throws if it finds something
      */
-    static LocalModel open(Path model, @Nullable String kernelName, int threads, String cacheType, Consumer<Gguf> check)
+    static LocalModel open(
+            Path model,
+            @Nullable String kernelName,
+            int threads,
+            int deviceLayers,
+            String cacheType,
+            Consumer<Gguf> check)
             throws IOException {
         CacheType cache = CacheType.of(cacheType);
         ModelFile file = ModelFile.open(model);
@@ -51,12 +59,15 @@ final class LocalModel implements AutoCloseable {
             check.accept(file.header());
             var settings = new KernelSettings(
                     kernelName == null || kernelName.equals("auto") ? null : kernelName,
-                    threads == 0 ? KernelSettings.defaults().threads() : threads);
-            kernels = KernelChoice.of(settings).provider().open(settings);
-            return new LocalModel(
-                    file,
-                    kernels,
-                    LocalGenerator.open(file, new StageSettings(kernels, ModelConfig.MAX_CONTEXT, cache)));
+                    threads == 0 ? KernelSettings.defaults().threads() : threads,
+                    deviceLayers);
+            kernels = KernelChoice.open(settings);
+            LocalGenerator generator =
+                    LocalGenerator.open(file, new StageSettings(kernels, ModelConfig.MAX_CONTEXT, cache));
+            if (!generator.placement().isEmpty()) {
+                System.err.println(generator.placement());
+            }
+            return new LocalModel(file, kernels, generator);
         } catch (RuntimeException failure) {
             if (kernels != null) {
                 kernels.close();

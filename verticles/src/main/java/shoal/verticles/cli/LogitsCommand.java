@@ -47,13 +47,22 @@ final class LogitsCommand implements Callable<Integer> {
             description = "auto, cpu, or one that doctor lists, such as opencl:0.")
     private @Nullable String device;
 
+    @Option(
+            names = "--device-layers",
+            paramLabel = "N",
+            defaultValue = "auto",
+            description = "How many layers the device takes, the CPU the rest; auto for as many as fit.")
+    @SuppressWarnings("NullAway.Init")
+    private String deviceLayers;
+
     @Option(names = "--json", description = "Print {\"logits\":[…]}, one for each token id.")
     private boolean json;
 
     @Override
     public Integer call() throws IOException {
+        int layers = KernelSettings.deviceLayers(deviceLayers);
         try (LocalModel local =
-                LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0, cacheType, _ -> {})) {
+                LocalModel.open(model, KernelSettings.providerFor(kernels, device), 0, layers, cacheType, _ -> {})) {
             int size = local.generator().tokenizer().size();
             for (int token : tokens) {
                 if (token < 0 || token >= size) {

@@ -156,6 +156,12 @@ abstract class RoleCommand implements Callable<Integer> {
                 description = "compute.device: auto, cpu, or one that doctor lists, such as opencl:0.")
         private @Nullable String device;
 
+        @Option(
+                names = "--device-layers",
+                paramLabel = "N",
+                description = "How many of a stage's layers devices take, the CPU the rest; auto for as many as fit.")
+        private @Nullable String deviceLayers;
+
         @Option(names = "--threads", paramLabel = "N", description = "compute.threads: 0 for one a core.")
         private @Nullable String threads;
 
@@ -196,6 +202,7 @@ abstract class RoleCommand implements Callable<Integer> {
             }
             option(reader, "--shards-dir", "store.shardsDirectory", shardsDirectory);
             option(reader, "--device", "compute.device", device);
+            option(reader, "--device-layers", "compute.deviceLayers", deviceLayers);
             if (threads != null) {
                 reader.option("--threads", "compute.threads", number("--threads", threads));
             }

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -17,7 +18,11 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import shoal.codec.base.Endpoint;
+import shoal.codec.base.Hash256;
+import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.MagnetLink;
+import shoal.verticles.bus.Addresses;
+import shoal.verticles.bus.Local;
 import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.store.StoredFile;
@@ -95,12 +100,12 @@ final class SeedCommand implements Callable<Integer> {
         for (Path file : files) {
             seeded.add(peer.store.adopt(file));
         }
-        CommandPeer.await(
-                peer.vertx.deployVerticle(new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
+        CommandPeer.await(peer.vertx.deployVerticle(
+                new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, files)));
         Endpoint bound = peer.endpoint.bound();
         Integer web = null;
         if (httpPort != null) {
-            var server = new FileServerVerticle(peer.store, host, httpPort);
+            var server = new FileServerVerticle(peer.store, peer.bus, peer.profile.upload(), host, httpPort);
             CommandPeer.await(peer.vertx.deployVerticle(server));
             web = server.port();
         }
@@ -112,14 +117,60 @@ final class SeedCommand implements Callable<Integer> {
                 System.out.println("and on http://" + host + ":" + web + "/files/");
             }
             for (StoredFile file : seeded) {
-                var link = new MagnetLink(
-                        file.metainfo().infoHash(), file.metainfo().name(), List.of(bound));
-                System.out.println(file.metainfo().name() + "  " + link);
+                tellLink(file.metainfo().infoHash(), file.metainfo().name(), bound);
             }
         }
         System.out.flush();
+        tellChanges(peer, bound, seeded);
         new CountDownLatch(1).await(); // until a signal
         return CommandLine.ExitCode.OK;
+    }
+
+    private static void tellLink(InfoHash infoHash, String name, Endpoint bound) {
+        System.out.println(name + "  " + new MagnetLink(infoHash, name, List.of(bound)));
+    }
+
+    /** A file that is changed is handed out under its new hash, one that is deleted no longer: each time a line. */
+    private void tellChanges(CommandPeer peer, Endpoint bound, List<StoredFile> seeded) {
+        var known = new ConcurrentHashMap<Hash256, Local.FileStored>();
+        for (StoredFile file : seeded) {
+            known.put(
+                    file.piecesRoot(),
+                    new Local.FileStored(
+                            file.piecesRoot(),
+                            file.metainfo().infoHash().hash(),
+                            file.metainfo().name(),
+                            file.metainfo().length()));
+        }
+        peer.bus.listen(Addresses.FILE_SEEDED, Local.FileStored.class, file -> {
+            known.put(file.piecesRoot(), file);
+            if (json) {
+                tellChange("seeding", file);
+            } else {
+                tellLink(new InfoHash(file.infoHash()), file.name(), bound);
+            }
+        });
+        peer.bus.listen(Addresses.WITHDRAW, Local.Withdraw.class, gone -> {
+            Local.FileStored file = known.remove(gone.key());
+            if (file != null && json) {
+                tellChange("gone", file);
+            } else if (file != null) {
+                System.out.println(file.name() + "  is changed or gone: not handed out as it was");
+            }
+        });
+    }
+
+    private static void tellChange(String what, Local.FileStored file) {
+        System.out.println(JsonMapper.shared()
+                .writeValueAsString(Map.of(what, described(file.name(), new InfoHash(file.infoHash()), file.size()))));
+    }
+
+    private static Map<String, Object> described(String name, InfoHash infoHash, long size) {
+        var entry = new LinkedHashMap<String, Object>();
+        entry.put("name", name);
+        entry.put("info_hash", infoHash.toHex());
+        entry.put("size", size);
+        return entry;
     }
 
     private static Map<String, Object> described(Endpoint bound, @Nullable Integer web, List<StoredFile> seeded) {
@@ -131,13 +182,10 @@ final class SeedCommand implements Callable<Integer> {
         described.put(
                 "files",
                 seeded.stream()
-                        .map(file -> {
-                            var entry = new LinkedHashMap<String, Object>();
-                            entry.put("name", file.metainfo().name());
-                            entry.put("info_hash", file.metainfo().infoHash().toHex());
-                            entry.put("size", file.metainfo().length());
-                            return entry;
-                        })
+                        .map(file -> described(
+                                file.metainfo().name(),
+                                file.metainfo().infoHash(),
+                                file.metainfo().length()))
                         .toList());
         return described;
     }

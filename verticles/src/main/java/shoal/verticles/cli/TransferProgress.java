@@ -1,5 +1,6 @@
 package shoal.verticles.cli;
 
+import java.util.ArrayDeque;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -7,20 +8,28 @@ import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * How far a transfer is, for a reader: a bar on standard error, or with JSON one line a second on standard output. Safe for several
- * threads.
+ * How far a transfer is, for a reader: with JSON one line a second on standard output; else, on a terminal, a bar on standard error
+ * that fits into 80 columns. Safe for several threads.
  */
 final class TransferProgress {
-    private static final int CELLS = 30;
+    /** A line of so many columns is not broken on a terminal of 80. */
+    static final int COLUMNS = 79;
+
+    private static final int NAME_COLUMNS = 24;
+    private static final int CELLS = 20;
     private static final long JSON_NANOS = 1_000_000_000L;
     private static final long BAR_NANOS = 100_000_000L;
+    private static final long RATE_NANOS = 5_000_000_000L;
 
     private final boolean json;
+    private final boolean drawing = System.console() != null && System.console().isTerminal();
     private final long startNanos = System.nanoTime();
+    private final ArrayDeque<Sample> samples = new ArrayDeque<>();
     private long toldNanos = Long.MIN_VALUE;
     private @Nullable String name;
-    private long first;
     private boolean drawn;
+
+    private record Sample(long nanos, long done) {}
 
     TransferProgress(boolean json) {
         this.json = json;
@@ -36,7 +45,7 @@ final class TransferProgress {
         if (!file.equals(name)) {
             endLine();
             name = file;
-            first = done;
+            samples.clear();
             toldNanos = Long.MIN_VALUE;
         }
         boolean early = toldNanos != Long.MIN_VALUE && now - toldNanos < (json ? JSON_NANOS : BAR_NANOS);
@@ -44,7 +53,7 @@ final class TransferProgress {
             return;
         }
         toldNanos = now;
-        double rate = Math.max(0, done - first) / Math.max((now - startNanos) / 1e9, 1e-3);
+        double rate = rate(now, done);
         Long left = rate < 1 ? null : Long.valueOf(Math.round((size - done) / rate));
         if (json) {
             var line = new LinkedHashMap<String, Object>();
@@ -57,24 +66,51 @@ final class TransferProgress {
                 line.put("bytes", bytes);
             }
             System.out.println(JsonMapper.shared().writeValueAsString(line));
-            return;
+        } else if (drawing) {
+            System.err.print("\r" + bar(file, done, size, rate, left));
+            drawn = true;
         }
-        int cells = size == 0 ? CELLS : (int) (CELLS * done / size);
-        System.err.printf(
+    }
+
+    /** Bytes per second of late: a transfer that stands still is not told to end soon. */
+    private double rate(long now, long done) {
+        samples.add(new Sample(now, done));
+        while (samples.size() > 2 && now - samples.getFirst().nanos > RATE_NANOS) {
+            samples.remove();
+        }
+        Sample first = samples.getFirst();
+        return Math.max(0, done - first.done) / Math.max((now - first.nanos) / 1e9, 1e-3);
+    }
+
+    /** One line of {@link #COLUMNS}: name, bar, share, rate, and time left where that is known. */
+    static String bar(String file, long done, long size, double rate, @Nullable Long left) {
+        int cells = size == 0 ? CELLS : (int) (CELLS * (double) done / size);
+        String line = String.format(
                 Locale.ROOT,
-                "\r%s [%s%s] %3d %% %,.1f MB/s %s ",
-                file,
+                "%s [%s%s] %3d %% %,.1f MB/s%s",
+                shortened(file),
                 "#".repeat(cells),
                 "-".repeat(CELLS - cells),
-                size == 0 ? 100 : 100 * done / size,
+                size == 0 ? 100 : (int) (100.0 * done / size),
                 rate / 1e6,
-                left == null ? "      " : time(left));
-        drawn = true;
+                left == null ? "" : " " + time(left));
+        return line.length() > COLUMNS ? line.substring(0, COLUMNS) : line + " ".repeat(COLUMNS - line.length());
+    }
+
+    /** The ends of long names tell them apart: {@code qwen3-235b-…f-00005.gguf}. */
+    private static String shortened(String file) {
+        int tail = NAME_COLUMNS / 2;
+        return file.length() <= NAME_COLUMNS
+                ? file
+                : file.substring(0, NAME_COLUMNS - tail - 1) + "…" + file.substring(file.length() - tail);
     }
 
     private static String time(long seconds) {
+        if (seconds >= 100 * 3600) {
+            return seconds / 86_400 + " days left";
+        }
         return seconds < 3600
-                ? String.format(Locale.ROOT, "%2d:%02d left", seconds / 60, seconds % 60)
+                ? String.format(Locale.ROOT, "%d:%02d left", seconds / 60, seconds % 60)
                 : String.format(Locale.ROOT, "%d:%02d:%02d left", seconds / 3600, seconds / 60 % 60, seconds % 60);
     }
 

@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -41,6 +42,8 @@ final class WebDownload {
     private final Path partial;
     private final Path validator;
     private final TransferProgress progress;
+    private final long bytesPerSecond;
+    private final long startNanos = System.nanoTime();
     private long received;
 
     /**
@@ -51,8 +54,13 @@ final class WebDownload {
      */
     record Done(Metainfo metainfo, long http, long local) {}
 
-    /** @param scratch where the unfinished file lies */
-    WebDownload(URI address, Path place, Path scratch, TransferProgress progress) throws IOException {
+    /**
+     * @param scratch where the unfinished file lies
+     * @param bytesPerSecond at most; 0 for no limit
+     */
+    WebDownload(URI address, Path place, Path scratch, long bytesPerSecond, TransferProgress progress)
+            throws IOException {
+        this.bytesPerSecond = bytesPerSecond;
         this.address = address;
         this.place = place;
         this.progress = progress;
@@ -192,6 +200,7 @@ final class WebDownload {
                         throw new IOException("the connection ended early");
                     }
                     received += count;
+                    keepPace();
                     ByteBuffer part = buffer.duplicate().position(from).limit(from + count);
                     while (part.hasRemaining()) {
                         file.write(part, at + part.position());
@@ -211,6 +220,14 @@ final class WebDownload {
         Files.move(partial, place);
         Files.deleteIfExists(validator);
         return new Done(Metainfo.of(name, tree.finish()), received, size - Math.min(size, received));
+    }
+
+    /** Waits as long as what has come takes at the rate that is allowed. */
+    private void keepPace() {
+        if (bytesPerSecond > 0) {
+            double seconds = (double) received / bytesPerSecond;
+            LockSupport.parkNanos((long) (seconds * 1e9) - (System.nanoTime() - startNanos));
+        }
     }
 
     /** The address, if a text is one of a web server. */

@@ -154,6 +154,7 @@ public record Profile(
     public record Compute(
             String kernels,
             String device,
+            String deviceLayers,
             int threads,
             long memoryBytes,
             int contextLength,

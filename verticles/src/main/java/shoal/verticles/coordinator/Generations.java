@@ -52,6 +52,7 @@ final class Generations implements Served.Wires {
     private final List<Served> trials = new ArrayList<>();
     private final Map<Pipeline, Model> tried = new WeakHashMap<>();
     private final Map<NodeId, Future<FrameStream>> ways = new HashMap<>();
+    private final Paces paces;
 
     /** Who hears a generation. */
     interface Listener {
@@ -70,13 +71,23 @@ final class Generations implements Served.Wires {
         void failed(ErrorCode code, String message);
     }
 
-    /** @param trouble told when a pipeline seems to have lost a stage */
-    Generations(Vertx vertx, QuicEndpoint endpoint, Commands commands, Profile profile, Consumer<Pipeline> trouble) {
+    /**
+     * @param trouble told when a pipeline seems to have lost a stage
+     * @param slow told of a node that has become slow
+     */
+    Generations(
+            Vertx vertx,
+            QuicEndpoint endpoint,
+            Commands commands,
+            Profile profile,
+            Consumer<Pipeline> trouble,
+            Consumer<NodeId> slow) {
         this.vertx = vertx;
         this.endpoint = endpoint;
         this.commands = commands;
         this.profile = profile;
         this.trouble = trouble;
+        this.paces = new Paces(slow);
         endpoint.onStream(StreamKind.STAGE, this::hear);
         endpoint.onPeerLost(this::lost);
     }
@@ -125,6 +136,18 @@ final class Generations implements Served.Wires {
             tryOut(model, through, request, listener);
         }
         return id;
+    }
+
+    /** For nobody in particular. */
+    long run(
+            Model model,
+            Pipeline through,
+            List<Integer> prompt,
+            int maxTokens,
+            Sampling sampling,
+            int recoveries,
+            Listener listener) {
+        return run(model, through, prompt, maxTokens, sampling, recoveries, "", listener);
     }
 
     private long nextNumber() {
@@ -255,6 +278,9 @@ final class Generations implements Served.Wires {
                     Served served = numbered(result.pipeline());
                     if (served != null && served.pipeline().runsOn(stream.peer().id())) {
                         served.hear(result);
+                        if (models.containsValue(served)) {
+                            paces.look(served.scheduler().load(), served.pipeline());
+                        }
                     }
                 }
                 case Frame.StageFailed failure -> {

@@ -12,6 +12,8 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.bridge.generate.PromptLookup;
+import shoal.bridge.model.sampling.TokenHistory;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.Result;
@@ -84,8 +86,12 @@ final class Served {
         this.model = model;
         this.pipeline = pipeline;
         this.troubled = troubled;
-        scheduler = new Scheduler(number, settings);
+        scheduler = new Scheduler(number, settings, Served::guess);
         driver = new MachineDriver<>(vertx, scheduler, new Input.Tick(), this::carryOut);
+    }
+
+    private static int[] guess(int[] tokens, int most) {
+        return new PromptLookup().draft(new TokenHistory(tokens), most);
     }
 
     long number() {

@@ -82,7 +82,7 @@ final class Upkeep implements Watch.Listener {
         watch = new Watch(vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
         loading = new Loading(endpoint, bus, commands, members);
-        generations = new Generations(vertx, endpoint, commands, profile, this::faulty);
+        generations = new Generations(vertx, endpoint, commands, profile, this::faulty, this::slow);
     }
 
     void start() {
@@ -154,6 +154,25 @@ final class Upkeep implements Watch.Listener {
     private void faulty(Pipeline through) {
         if (pipeline == through) {
             interrupt(through, "a way between two machines is gone");
+        }
+    }
+
+    /** A node that has become slow computes no more where another stands by for it. */
+    private void slow(NodeId node) {
+        Model known = model;
+        Pipeline through = pipeline;
+        Standing now = standing;
+        if (known == null || through == null || now == null || busy || !through.runsOn(node)) {
+            return;
+        }
+        List<NodeId> way = now.computingWithout(Set.of(node));
+        LOG.warn(
+                "node {}, which runs layers {}, computes much slower than it did{}",
+                node.toShortHex(),
+                through.layersOf(node),
+                way == null ? "; nobody stands by for it" : "");
+        if (way != null) {
+            move(known, way, "node " + node.toShortHex() + " is slow");
         }
     }
 
@@ -306,7 +325,7 @@ final class Upkeep implements Watch.Listener {
                         known.name(), planned.parts(), planned.question(), planned.plan(), NodeId::toHex)));
     }
 
-    /** Who should compute each shard when one leaves: what others hold stays with them. @throws PlacementPlanner.NoPlacementException if nobody can */
+    /** Who computes when one leaves; what others hold stays. @throws PlacementPlanner.NoPlacementException if nobody can */
     private List<NodeId> plan(Model known, @Nullable NodeId without) {
         var candidates = Placing.candidates(known, members.working()).stream()
                 .filter(candidate -> !candidate.id().equals(without))

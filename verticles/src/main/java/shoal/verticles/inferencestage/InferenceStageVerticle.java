@@ -1,8 +1,10 @@
 package shoal.verticles.inferencestage;
 
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.WorkerExecutor;
+import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,6 +14,7 @@ import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.bridge.kernel.StageLostException;
 import shoal.bridge.model.Stage;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
@@ -74,7 +77,11 @@ public final class InferenceStageVerticle extends VerticleBase {
         bus.answerLocally(
                 Addresses.OPEN_STAGE,
                 Local.OpenStage.class,
-                wish -> compute.executeBlocking(() -> host.open(wish))
+                wish -> (wish.coming() == null ? compute.executeBlocking(() -> host.open(wish)) : openComing(wish))
+                        .compose(shard -> compute.executeBlocking(() -> {
+                            host.measure(shard);
+                            return shard;
+                        }))
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
@@ -98,6 +105,19 @@ public final class InferenceStageVerticle extends VerticleBase {
             host.close();
             return null;
         });
+    }
+
+    /** It waits for what is not here yet, so it has a thread of its own; sessions run meanwhile. */
+    private Future<Local.LoadedShard> openComing(Local.OpenStage wish) {
+        Promise<Local.LoadedShard> opened = Promise.promise();
+        Thread.ofVirtual().name("open-" + wish.layers()).start(() -> {
+            try {
+                opened.complete(host.open(wish));
+            } catch (IOException | RuntimeException failure) {
+                opened.fail(failure);
+            }
+        });
+        return opened.future();
     }
 
     // ------------------------------------------------------------------------------------------- set-up
@@ -175,6 +195,11 @@ public final class InferenceStageVerticle extends VerticleBase {
     }
 
     private Future<Object> closeStage(Local.CloseStage wish) {
+        for (Member member : members.values()) {
+            if (member.task().layers().equals(wish.layers())) {
+                lost(member, "node " + endpoint.nodeId().toShortHex() + " has dropped layers " + wish.layers());
+            }
+        }
         dropIf(member -> member.task().layers().equals(wish.layers()));
         return compute.executeBlocking(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
     }
@@ -327,12 +352,15 @@ public final class InferenceStageVerticle extends VerticleBase {
         LOG.warn("stage {} of layers {}: {}", task.stage(), task.layers(), failure.toString());
         member.coordinator()
                 .send(new Frame.StageFailed(
-                        task.pipeline(),
-                        task.epoch(),
-                        microBatch,
-                        sessions,
-                        failure instanceof IllegalArgumentException ? ErrorCode.CONTEXT : ErrorCode.INTERNAL,
-                        bounded(failure)));
+                        task.pipeline(), task.epoch(), microBatch, sessions, codeOf(failure), bounded(failure)));
+    }
+
+    private static ErrorCode codeOf(Throwable failure) {
+        return switch (failure) {
+            case StageLostException _ -> ErrorCode.LOST;
+            case IllegalArgumentException _ -> ErrorCode.CONTEXT;
+            default -> ErrorCode.INTERNAL;
+        };
     }
 
     private static String bounded(Throwable failure) {
@@ -350,7 +378,7 @@ public final class InferenceStageVerticle extends VerticleBase {
                 if (next == null) {
                     take(activation, sent);
                 } else {
-                    next.send(activation).onComplete(_ -> sent.run()).onFailure(failure -> lost(member, failure));
+                    next.send(activation).onComplete(_ -> sent.run()).onFailure(failure -> lostNext(member, failure));
                 }
             }
             case Frame.OpenSequence open -> pass(member, open);
@@ -364,19 +392,19 @@ public final class InferenceStageVerticle extends VerticleBase {
         if (next == null) {
             take(frame, () -> {});
         } else {
-            next.send(frame).onFailure(failure -> lost(member, failure));
+            next.send(frame).onFailure(failure -> lostNext(member, failure));
         }
     }
 
-    private static void lost(Member member, Throwable failure) {
+    private static void lostNext(Member member, Throwable failure) {
+        lost(
+                member,
+                "the next stage " + Objects.requireNonNull(member.task().next()) + " is gone: " + bounded(failure));
+    }
+
+    private static void lost(Member member, String message) {
         Command.ExecuteTask task = member.task();
         member.coordinator()
-                .send(new Frame.StageFailed(
-                        task.pipeline(),
-                        task.epoch(),
-                        0,
-                        List.of(),
-                        ErrorCode.LOST,
-                        "the next stage " + Objects.requireNonNull(task.next()) + " is gone: " + bounded(failure)));
+                .send(new Frame.StageFailed(task.pipeline(), task.epoch(), 0, List.of(), ErrorCode.LOST, message));
     }
 }

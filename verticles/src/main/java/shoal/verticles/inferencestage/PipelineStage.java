@@ -133,7 +133,9 @@ final class PipelineStage implements AutoCloseable {
                 log.fork(slice.parent(), slice.session(), slice.firstPosition());
             }
             SequenceMemory memory = sequences.computeIfAbsent(slice.session(), _ -> stage.openSequence());
-            Batch.Wanted wanted = slice.sample() ? Batch.Wanted.LAST : Batch.Wanted.NONE;
+            Batch.Wanted wanted = !slice.sample()
+                    ? Batch.Wanted.NONE
+                    : slice.drafted().isEmpty() ? Batch.Wanted.LAST : Batch.Wanted.ALL;
             slices.add(new Batch.Slice(memory, slice.firstPosition(), slice.tokenCount(), wanted));
         }
         return slices;
@@ -184,13 +186,21 @@ final class PipelineStage implements AutoCloseable {
                 continue;
             }
             StageSampling sampling = samplings.get(slice.session());
-            if (sampling == null || !sampling.knows(slice.end())) {
+            List<Integer> drafted = slice.drafted();
+            int position = slice.end() - drafted.size();
+            if (sampling == null || !sampling.knows(position)) {
                 unknown.add(slice.session());
             } else {
-                MemorySegment.copy(output, FLOAT, row * width * Float.BYTES, logits, 0, width);
-                tokens.add(sampling.sample(slice.session(), logits, slice.end()));
+                for (int i = 0; i <= drafted.size(); i++) {
+                    MemorySegment.copy(output, FLOAT, (row + i) * width * Float.BYTES, logits, 0, width);
+                    Frame.SampledToken token = sampling.sample(slice.session(), logits, position + i);
+                    tokens.add(token);
+                    if (i < drafted.size() && token.token() != drafted.get(i)) {
+                        break;
+                    }
+                }
             }
-            row++;
+            row += 1 + drafted.size();
         }
         return unknown.isEmpty()
                 ? new Frame.TokensSampled(head.pipeline(), head.epoch(), head.number(), with(busyBefore, begun), tokens)

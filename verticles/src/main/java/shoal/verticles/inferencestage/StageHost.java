@@ -1,13 +1,19 @@
 package shoal.verticles.inferencestage;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.WeakHashMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import shoal.bridge.kernel.CacheShape;
 import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
@@ -17,6 +23,7 @@ import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageMemory;
 import shoal.bridge.model.StageSettings;
+import shoal.bridge.model.TensorSource;
 import shoal.bridge.model.arch.Architectures;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.Tokenizers;
@@ -30,6 +37,8 @@ import shoal.verticles.config.Profile;
 
 /** The stages that are open in this process, and the kernels they run on. Blocking; safe for several threads. */
 public final class StageHost implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(StageHost.class);
+
     /** Names the one order of sums of all CPU kernels. */
     private static final String SUM_ORDER = "lanes-16";
 
@@ -42,8 +51,18 @@ public final class StageHost implements AutoCloseable {
     private final CacheType cacheType;
     private final long memoryBytes;
     private final @Nullable SpeedBook speeds;
+
+    /** Stages that were tried out; of the computing thread. */
+    private final Set<Stage> measured = Collections.newSetFromMap(new WeakHashMap<>());
+
+    /** Of the memory, what weights and caches may fill; others live on a machine that was not told how much to give. */
+    private final long fillBytes;
+
     /** Replaced, never changed: it is read on event loops, which must not wait for who opens a stage. */
     private volatile List<Open> open = List.of();
+
+    private long reservedBytes; // of stages that are being opened
+    private boolean closed;
 
     /** By pieces root, made when a session needs one. */
     private final Map<Hash256, Tokenizer> tokenizers = new ConcurrentHashMap<>();
@@ -59,15 +78,17 @@ public final class StageHost implements AutoCloseable {
     /** @param notes directory in which it keeps how fast it was measured to be, null not to measure */
     public StageHost(Profile.Compute compute, @Nullable Path notes) {
         var settings = new KernelSettings(
-                KernelSettings.providerFor(compute.kernels(), compute.device()), compute.threadCount());
-        var choice = KernelChoice.of(settings);
-        kernels = choice.provider().open(settings);
-        kernelsName = choice.provider().name();
+                KernelSettings.providerFor(compute.kernels(), compute.device()),
+                compute.threadCount(),
+                KernelSettings.deviceLayers(compute.deviceLayers()));
+        kernels = KernelChoice.open(settings);
+        kernelsName = KernelChoice.name(settings);
         speeds = notes == null ? null : new SpeedBook(notes, kernelsName + " " + compute.threadCount());
         order = kernels.keepsSumOrder() ? SUM_ORDER : kernels.name();
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
         cacheType = CacheType.of(compute.cache());
         memoryBytes = compute.memoryBytes() == 0 ? machineMemoryBytes() : compute.memoryBytes();
+        fillBytes = compute.memoryBytes() == 0 ? memoryBytes / 2 : memoryBytes;
     }
 
     /** What the machine has; layers are mapped, so the heap's bound is not theirs. */
@@ -81,12 +102,16 @@ public final class StageHost implements AutoCloseable {
         return kernelsName;
     }
 
-    /** Devices that stages could run on beside the CPU. */
+    /** Devices that stages could run on beside the CPU; what GPUs copy is measured now, in a few milliseconds each. */
     public static List<Result.ComputeDevice> devices() {
         return KernelChoice.deviceProviders().stream()
-                .flatMap(provider -> provider.devices().stream())
-                .map(device ->
-                        new Result.ComputeDevice(device.id(), device.name(), device.driver(), device.memoryBytes()))
+                .flatMap(provider -> provider.devices().stream()
+                        .map(device -> new Result.ComputeDevice(
+                                device.id(),
+                                device.name(),
+                                device.driver(),
+                                device.memoryBytes(),
+                                device.processor() ? 0 : Math.round(KernelChoice.measured(provider, device)))))
                 .toList();
     }
 
@@ -101,7 +126,7 @@ public final class StageHost implements AutoCloseable {
         long weights = all.stream()
                 .mapToLong(known -> known.stage().memory().weightsBytes())
                 .sum();
-        long share = (memoryBytes - weights) / Math.max(1, all.size());
+        long share = (fillBytes - weights) / Math.max(1, all.size());
         long context = Math.ceilDiv(stage.contextLength(), CacheShape.PAGE_POSITIONS);
         return (int) Math.clamp(share / Math.max(1, stage.pageBytes()), context, MAX_PAGES);
     }
@@ -112,66 +137,105 @@ public final class StageHost implements AutoCloseable {
     }
 
     /**
-     * Opens the layers that lie in a shard file, if they aren't open yet.
+     * Opens the layers that lie in a shard file, if they aren't open yet. Of a file that is still coming, each layer is taken over as
+     * soon as its bytes are here: this waits, on a thread that may.
      *
-     * @throws IOException if the file can't be read
+     * @throws IOException if the file can't be read, or the rest of it won't come
      * @throws shoal.codec.base.MalformedException if it is no shard that can run here
      * @throws IllegalStateException if there is too little memory; the message names both numbers
      */
-    public synchronized Local.LoadedShard open(Local.OpenStage wish) throws IOException {
+    public Local.LoadedShard open(Local.OpenStage wish) throws IOException {
+        Local.LoadedShard known = known(wish);
+        if (known != null) {
+            return known;
+        }
+        ModelFile file = openFile(wish);
+        long needed = 0;
+        try {
+            needed = reserve(file, wish.layers());
+            Local.Coming coming = wish.coming();
+            TensorSource tensors = coming == null ? file : new ComingTensors(file, wish.layers(), coming);
+            Stage stage = Architectures.open(tensors, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
+            if (!stage.placement().isEmpty()) {
+                LOG.info("layers {}, counted from 0: {}", wish.layers(), stage.placement());
+            }
+            return add(wish, file, stage, needed);
+        } catch (UncheckedIOException notComing) {
+            file.close();
+            throw notComing.getCause();
+        } catch (RuntimeException failure) {
+            file.close();
+            throw failure;
+        } finally {
+            release(needed);
+        }
+    }
+
+    private Local.@Nullable LoadedShard known(Local.OpenStage wish) {
         for (Open known : open) {
             if (known.shard().piecesRoot().equals(wish.piecesRoot())
                     && known.shard().layers().equals(wish.layers())) {
                 return known.shard();
             }
         }
-        ModelFile file = openFile(wish);
-        try {
-            StageMemory needs = Architectures.memory(file.header(), wish.layers(), cacheType);
-            int context =
-                    Math.min(maxContext, Architectures.config(file.header()).contextLength());
-            long needed = needs.totalBytes(1, context);
-            long taken = open.stream()
-                    .mapToLong(stage -> stage.shard().memoryBytes())
-                    .sum();
-            if (needed > memoryBytes - taken) {
-                throw new IllegalStateException(String.format(
-                        java.util.Locale.ROOT,
-                        "layers %s need %,d bytes for weights and a context of %,d, this node has %,d left of %,d. "
-                                + "Use more shards, a shorter compute.contextLength, or a larger compute.memoryBytes.",
-                        wish.layers(),
-                        needed,
-                        context,
-                        memoryBytes - taken,
-                        memoryBytes));
-            }
-            Stage stage = Architectures.open(file, wish.layers(), new StageSettings(kernels, maxContext, cacheType));
-            var shard = new Local.LoadedShard(
-                    wish.shardId(),
-                    wish.layers(),
-                    wish.piecesRoot(),
-                    wish.infoHash(),
-                    wish.file(),
-                    needed,
-                    kernelsName);
-            var more = new ArrayList<>(open);
-            more.add(new Open(shard, file, stage));
-            measure(stage, file, wish.layers());
-            open = List.copyOf(more);
-            return shard;
-        } catch (RuntimeException failure) {
-            file.close();
-            throw failure;
-        }
+        return null;
     }
 
-    private void measure(Stage stage, ModelFile file, LayerRange layers) {
+    /** Keeps what the layers need for them while they are opened; says how many bytes. */
+    private synchronized long reserve(ModelFile file, LayerRange layers) {
+        StageMemory needs = Architectures.memory(file.header(), layers, cacheType);
+        int context = Math.min(maxContext, Architectures.config(file.header()).contextLength());
+        long needed = needs.totalBytes(1, context);
+        long taken = reservedBytes
+                + open.stream().mapToLong(stage -> stage.shard().memoryBytes()).sum();
+        if (needed > memoryBytes - taken) {
+            throw new IllegalStateException(String.format(
+                    java.util.Locale.ROOT,
+                    "layers %s need %,d bytes for weights and a context of %,d, this node has %,d left of %,d. "
+                            + "Use more shards, a shorter compute.contextLength, or a larger compute.memoryBytes.",
+                    layers,
+                    needed,
+                    context,
+                    memoryBytes - taken,
+                    memoryBytes));
+        }
+        reservedBytes += needed;
+        return needed;
+    }
+
+    private synchronized void release(long bytes) {
+        reservedBytes -= bytes;
+    }
+
+    /** The stage is open from now on, unless somebody else has opened the same meanwhile, or all is closed. */
+    private synchronized Local.LoadedShard add(Local.OpenStage wish, ModelFile file, Stage stage, long needed) {
+        Local.LoadedShard known = known(wish);
+        if (known != null || closed) {
+            stage.close();
+            if (known == null) {
+                throw new IllegalStateException("the process stops");
+            }
+            file.close();
+            return known;
+        }
+        var shard = new Local.LoadedShard(
+                wish.shardId(), wish.layers(), wish.piecesRoot(), wish.infoHash(), wish.file(), needed, kernelsName);
+        var more = new ArrayList<>(open);
+        more.add(new Open(shard, file, stage));
+        open = List.copyOf(more);
+        return shard;
+    }
+
+    /** Tries out how fast an open stage is, once; on the computing thread. */
+    void measure(Local.LoadedShard shard) {
         SpeedBook book = speeds;
-        if (book != null) {
-            double seconds = StageSpeed.tokenNanos(stage) / 1e9;
-            book.measured(
-                    LayerWeights.kind(file.header()),
-                    Math.round(LayerWeights.tokenBytes(file.header(), layers) / seconds));
+        for (Open known : open) {
+            if (book != null && known.shard() == shard && measured.add(known.stage())) {
+                double seconds = StageSpeed.tokenNanos(known.stage()) / 1e9;
+                book.measured(
+                        LayerWeights.kind(known.file().header()),
+                        Math.round(LayerWeights.tokenBytes(known.file().header(), shard.layers()) / seconds));
+            }
         }
     }
 
@@ -182,6 +246,10 @@ public final class StageHost implements AutoCloseable {
 
     private static ModelFile openFile(Local.OpenStage wish) throws IOException {
         List<ByteRange> here = wish.here();
+        Local.Coming coming = wish.coming();
+        if (coming != null) {
+            return ModelFile.openSparse(wish.file(), coming::holds);
+        }
         if (here == null) {
             return ModelFile.open(wish.file());
         }
@@ -254,6 +322,7 @@ public final class StageHost implements AutoCloseable {
 
     @Override
     public synchronized void close() {
+        closed = true;
         List<Open> closing = open;
         open = List.of();
         closing.forEach(known -> {

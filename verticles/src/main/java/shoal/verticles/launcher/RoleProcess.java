@@ -315,7 +315,10 @@ public final class RoleProcess {
         }
         Integer httpPort = profile.upload().httpPort();
         if (httpPort != null && role != Role.COORDINATOR) {
-            deploy(vertx, new FileServerVerticle(files, profile.upload().httpHost(), httpPort));
+            deploy(
+                    vertx,
+                    new FileServerVerticle(
+                            files, bus, profile.upload(), profile.upload().httpHost(), httpPort));
         }
         if (role == Role.RENDEZVOUS && !profile.push().allow().isEmpty()) {
             deploy(vertx, new PushVerticle(quic, files, bus, profile));

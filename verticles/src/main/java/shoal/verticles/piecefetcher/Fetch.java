@@ -77,6 +77,7 @@ final class Fetch implements Sources.Listener {
     private long lookedNanos = Long.MIN_VALUE / 2;
     private boolean looking;
     private @Nullable Bitfield local;
+    private boolean begun;
     private boolean lastPart;
     private boolean finishing;
     private boolean holds;
@@ -466,6 +467,13 @@ final class Fetch implements Sources.Listener {
         next(begun);
     }
 
+    /** Somebody waits for these pieces. */
+    void first(int firstPiece, int pieceCount) {
+        if (transfer != null && !over) {
+            transfer.first(firstPiece, pieceCount);
+        }
+    }
+
     /** What is needed next and what of it is here, in the store or elsewhere on this machine. */
     private record Step(PartNeeds.Need need, StoredFile now, Bitfield found) {}
 
@@ -477,6 +485,10 @@ final class Fetch implements Sources.Listener {
             }
             local = Objects.requireNonNull(local).or(step.found);
             lastPart = step.need.isLast();
+            if (!begun) {
+                begun = true;
+                bus.tell(Addresses.FETCH_BEGUN, new Local.FetchBegun(wanted.hash(), here.piecesRoot()));
+            }
             Objects.requireNonNull(transfer).want(step.need.pieces(), step.now.verified(), local);
             look();
             sources.forEach(this::askOn);

@@ -63,6 +63,12 @@ public final class PieceFetcherVerticle extends VerticleBase {
     @Override
     public Future<?> start() {
         bus.answerLocally(Addresses.FETCH, Local.FetchFile.class, this::fetch);
+        bus.listen(Addresses.FETCH_FIRST, Local.FetchFirst.class, wish -> {
+            Fetch fetch = running.get(wish.piecesRoot());
+            if (fetch != null) {
+                fetch.first(wish.firstPiece(), wish.pieceCount());
+            }
+        });
         return Future.succeededFuture();
     }
 

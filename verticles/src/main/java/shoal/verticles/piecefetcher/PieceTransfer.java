@@ -42,6 +42,7 @@ final class PieceTransfer {
     private static final int BATCH_PIECES = 16;
 
     private static final long BATCH_BYTES = 4L << 20;
+    private static final int MAX_FIRST = 64;
 
     /** Hash and write one file at most; more would wait for the file's lock in the system. */
     private static final int MAX_WRITERS = Math.clamp(Runtime.getRuntime().availableProcessors() / 2, 1, 4);
@@ -72,6 +73,9 @@ final class PieceTransfer {
     private final RateLimit limit;
     private final Map<PeerKey, Source> joined = new HashMap<>();
     private final ArrayDeque<Whole> whole = new ArrayDeque<>();
+    /** What somebody waits for, the latest last; for a download that begins later. */
+    private final ArrayDeque<Input.Prioritise> first = new ArrayDeque<>();
+
     private int writers;
 
     /** A piece whose bytes are all here, and not yet hashed. */
@@ -128,7 +132,18 @@ final class PieceTransfer {
         driver = new MachineDriver<>(vertx, begun, new Input.Tick(), this::carryOut);
         joined.forEach((key, source) -> feed(new Input.PeerJoined(
                 key, source.sourceClass(), Bitfield.of(holdings.getOrDefault(key, new BitSet()), shape.pieceCount()))));
+        first.forEach(this::feed);
         feed(new Input.Tick());
+    }
+
+    /** These pieces go before others from now on. */
+    void first(int firstPiece, int pieceCount) {
+        first.removeIf(old -> old.firstPiece() == firstPiece && old.pieceCount() == pieceCount);
+        first.add(new Input.Prioritise(firstPiece, pieceCount));
+        if (first.size() > MAX_FIRST) {
+            first.remove();
+        }
+        feed(first.getLast());
     }
 
     void stop() {
@@ -257,6 +272,12 @@ final class PieceTransfer {
             case Effect.Verify(PeerKey peer, int piece) -> verify(peer, piece);
             case Effect.Announce(int piece) ->
                 bus.tell(Addresses.PIECES_VERIFIED, new Local.PiecesVerified(root, piece, 1));
+            case Effect.TellSource(PeerKey peer, int firstPiece, int pieceCount) -> {
+                Source source = joined.get(peer);
+                if (source != null) {
+                    source.send(new Frame.Have(root, firstPiece, pieceCount));
+                }
+            }
             case Effect.Ban(PeerKey peer, Download.BanReason reason, long untilNanos) ->
                 ban(joined.get(peer), reason, untilNanos);
             case Effect.NeedPeers _ -> listener.needsPeers();

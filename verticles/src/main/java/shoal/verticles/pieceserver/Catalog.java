@@ -117,6 +117,13 @@ final class Catalog {
         Seeded now = seeded.get(file.piecesRoot());
         if (becameWhole && now != null) {
             tellSeeded(now);
+            bus.tell(
+                    Addresses.FILE_SEEDED,
+                    new Local.FileStored(
+                            file.piecesRoot(),
+                            now.metainfo.infoHash().hash(),
+                            now.metainfo.name(),
+                            now.metainfo.length()));
         }
         if (becameWhole && now != null || first && now != null) {
             register(now);

@@ -5,6 +5,7 @@ import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.swarm.RateLimit;
@@ -41,9 +42,18 @@ public final class PieceServerVerticle extends VerticleBase {
     private final ShardStore store;
     private final CommandBus bus;
     private final Profile profile;
+    private final List<Path> files;
     private @Nullable Uploads uploads;
 
     public PieceServerVerticle(QuicEndpoint endpoint, ShardStore store, CommandBus bus, Profile profile) {
+        this(endpoint, store, bus, profile, List.of());
+    }
+
+    /** @param files handed out where they lie, beside those of the directories; a changed one under its new hash */
+    public PieceServerVerticle(
+            QuicEndpoint endpoint, ShardStore store, CommandBus bus, Profile profile, List<Path> files) {
+        this.files =
+                files.stream().map(file -> file.toAbsolutePath().normalize()).toList();
         this.endpoint = endpoint;
         this.store = store;
         this.bus = bus;
@@ -58,12 +68,15 @@ public final class PieceServerVerticle extends VerticleBase {
         var sending = new Uploads(vertx, store, catalog, limits);
         uploads = sending;
         endpoint.onStream(StreamKind.PIECES, sending::accept);
+        bus.answerLocally(Addresses.ASK_UPLOAD, Local.AskUpload.class, sending::ask);
+        bus.listen(Addresses.UPLOAD_SENT, Local.UploadSent.class, sending::sent);
+        bus.listen(Addresses.UPLOAD_LEFT, Local.UploadLeft.class, sending::left);
         bus.listen(Addresses.PIECES_VERIFIED, Local.PiecesVerified.class, catalog::verified);
         bus.listen(Addresses.FILE_STORED, Local.FileStored.class, stored -> catalog.lookUp(stored.piecesRoot()));
         store.onRemoved(file -> context.runOnContext(_ -> catalog.forget(file.piecesRoot())));
         Promise<Void> started = Promise.promise();
         vertx.setTimer(START_PATIENCE_MILLIS, _ -> started.tryComplete());
-        new SeedDirectories(vertx, store, catalog, directories())
+        new SeedDirectories(vertx, store, catalog, directories(), files)
                 .start()
                 .onSuccess(_ -> started.tryComplete())
                 .onFailure(started::tryFail);

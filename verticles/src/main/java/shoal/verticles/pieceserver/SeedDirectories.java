@@ -21,8 +21,8 @@ import shoal.verticles.store.ShardStore;
 import shoal.verticles.store.StoredFile;
 
 /**
- * The directories whose files are handed out: those that are put there while the process runs are hashed and seeded too, those that
- * are taken away or changed no longer. On the verticle's context; the looking and hashing on workers.
+ * The directories whose files are handed out, and single files that are: those that are put there while the process runs are hashed
+ * and seeded too, those that are changed again under their new hash, those that are taken away no longer. On the verticle's context; the looking and hashing on workers.
  */
 final class SeedDirectories {
     private static final Logger LOG = LoggerFactory.getLogger(SeedDirectories.class);
@@ -36,30 +36,35 @@ final class SeedDirectories {
     private final Set<String> complained = ConcurrentHashMap.newKeySet();
     private boolean looking;
 
-    SeedDirectories(Vertx vertx, ShardStore store, Catalog catalog, Collection<Path> directories) {
+    SeedDirectories(
+            Vertx vertx, ShardStore store, Catalog catalog, Collection<Path> directories, Collection<Path> files) {
         this.vertx = vertx;
         this.store = store;
         this.catalog = catalog;
-        watch = new SeedWatch(List.copyOf(directories));
+        watch = new SeedWatch(List.copyOf(directories), List.copyOf(files));
     }
 
     /** Hashes what is there now, and looks again from then on. */
     Future<Void> start() {
         return vertx.executeBlocking(() -> {
-                    var found = new ArrayList<>(store.list());
-                    for (Adopted file : adopt(watch.first().settled())) {
-                        found.add(file.stored());
-                    }
-                    return found;
+                    var here = store.list();
+                    return new First(here, adopt(watch.first().settled()));
                 })
-                .map(found -> {
-                    found.sort(Comparator.comparing(file -> file.metainfo().name()));
+                .map(first -> {
+                    var found = new ArrayList<>(first.here);
                     found.forEach(file -> watched.put(file.path(), file.piecesRoot()));
+                    for (Adopted file : first.adopted) {
+                        found.add(file.stored());
+                        watched.put(file.watched(), file.stored().piecesRoot());
+                    }
+                    found.sort(Comparator.comparing(file -> file.metainfo().name()));
                     catalog.addAtStart(found);
                     vertx.setPeriodic(LOOK_MILLIS, _ -> look());
                     return null;
                 });
     }
+
+    private record First(List<StoredFile> here, List<Adopted> adopted) {}
 
     private record Adopted(Path watched, StoredFile stored) {}
 

@@ -15,7 +15,8 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * The {@code .gguf} files of some directories, looked at again and again: which have come to rest, and which are gone. A file that
+ * The {@code .gguf} files of some directories, and some files of any name, looked at again and again: which have come to rest, and
+ * which are gone. A file that
  * is still being copied has no mark of it, so one counts as whole when its size and time have not moved for some looks. Blocking;
  * one thread at a time.
  */
@@ -23,9 +24,10 @@ final class SeedWatch {
     /** Looks without a change after which a file counts as whole. */
     static final int STILL_LOOKS = 3;
 
-    private static final Seen NEVER = new Seen(-1, FileTime.fromMillis(0), 0, false, false);
+    private static final Seen NEVER = new Seen(-1, FileTime.fromMillis(0), "", 0, false, false);
 
     private final List<Path> directories;
+    private final List<Path> files;
     private final Map<Path, Seen> seen = new HashMap<>();
 
     /**
@@ -35,9 +37,14 @@ final class SeedWatch {
      * @param told whether it has been told as it is now
      * @param known whether it has been told in any form
      */
-    private record Seen(long size, FileTime modified, int still, boolean told, boolean known) {
+    private record Seen(long size, FileTime modified, String key, int still, boolean told, boolean known) {
         boolean isSame(BasicFileAttributes now) {
-            return now.size() == size && now.lastModifiedTime().equals(modified);
+            return now.size() == size && now.lastModifiedTime().equals(modified) && key(now).equals(key);
+        }
+
+        /** Another file may have been moved there, with the time that it had. */
+        static String key(BasicFileAttributes attributes) {
+            return String.valueOf(attributes.fileKey());
         }
     }
 
@@ -49,8 +56,10 @@ final class SeedWatch {
      */
     record Change(List<Path> settled, List<Path> gone) {}
 
-    SeedWatch(List<Path> directories) {
+    /** @param files looked at beside the directories', where they lie */
+    SeedWatch(List<Path> directories, List<Path> files) {
         this.directories = directories;
+        this.files = files;
     }
 
     /** At the start: what is there now counts as settled. */
@@ -80,7 +89,15 @@ final class SeedWatch {
                 told = true;
             }
             boolean known = told || before.known;
-            seen.put(file, new Seen(attributes.size(), attributes.lastModifiedTime(), still, told, known));
+            seen.put(
+                    file,
+                    new Seen(
+                            attributes.size(),
+                            attributes.lastModifiedTime(),
+                            Seen.key(attributes),
+                            still,
+                            told,
+                            known));
         });
         var gone = new ArrayList<Path>();
         seen.entrySet().removeIf(entry -> {
@@ -94,23 +111,30 @@ final class SeedWatch {
     }
 
     private Map<Path, BasicFileAttributes> list() throws IOException {
-        var files = new TreeMap<Path, BasicFileAttributes>();
+        var found = new TreeMap<Path, BasicFileAttributes>();
+        for (Path file : files) {
+            look(file, found);
+        }
         for (Path directory : directories) {
             try (DirectoryStream<Path> entries = Files.newDirectoryStream(directory, "[!.]*.gguf")) {
                 for (Path file : entries) {
-                    try {
-                        BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
-                        if (attributes.isRegularFile() && attributes.size() > 0) {
-                            files.put(file, attributes);
-                        }
-                    } catch (NoSuchFileException vanished) {
-                        continue;
-                    }
+                    look(file, found);
                 }
             } catch (NoSuchFileException | NotDirectoryException none) {
                 continue; // it may be made later
             }
         }
-        return files;
+        return found;
+    }
+
+    private static void look(Path file, Map<Path, BasicFileAttributes> found) throws IOException {
+        try {
+            BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
+            if (attributes.isRegularFile() && attributes.size() > 0) {
+                found.put(file, attributes);
+            }
+        } catch (NoSuchFileException vanished) {
+            return; // it may come back
+        }
     }
 }

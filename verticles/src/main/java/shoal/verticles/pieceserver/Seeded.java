@@ -89,6 +89,14 @@ final class Seeded {
         return true;
     }
 
+    /** A requester has these pieces now; of no use where nobody can ask it. */
+    void told(Session by, int firstPiece, int count) {
+        boolean inFile = count > 0 && firstPiece <= metainfo.pieces().count() - count;
+        if (firstCopies != null && by.contact() != null && inFile) {
+            firstCopies.has(by.key(), firstPiece, count);
+        }
+    }
+
     private void tellPlaced(Session session, int firstPiece, int count) {
         session.hint(new Frame.Placed(metainfo.piecesRoot(), firstPiece, count));
     }

@@ -53,7 +53,10 @@ final class Session {
         return key;
     }
 
-    void start(BiConsumer<Session, Frame.RequestPiece> requested, BiConsumer<Session, Frame.CancelRequest> withdrawn) {
+    void start(
+            BiConsumer<Session, Frame.RequestPiece> requested,
+            BiConsumer<Session, Frame.CancelRequest> withdrawn,
+            BiConsumer<Session, Frame.Have> told) {
         stream.onDrain(this::tellNews);
         stream.onEnd(stream::end);
         stream.onFrame(frame -> {
@@ -67,6 +70,7 @@ final class Session {
                 case Frame.Follow(Hash256 root) -> answer(() -> find(root).<Frame>map(file -> follow(root, file)));
                 case Frame.RequestPiece request -> requested.accept(this, request);
                 case Frame.CancelRequest cancel -> withdrawn.accept(this, cancel);
+                case Frame.Have have -> told.accept(this, have);
                 default -> {
                     LOG.warn("{} sent {}, which is no question", stream.peer(), frame.type());
                     stream.refuse(ErrorCode.MALFORMED, frame.type() + " is no question");

@@ -2,9 +2,11 @@ package shoal.verticles.pieceserver;
 
 import io.vertx.core.Context;
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.Map;
 import org.slf4j.Logger;
@@ -15,6 +17,7 @@ import shoal.codec.swarm.PeerKey;
 import shoal.codec.swarm.UploadScheduler;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.verticles.bus.Local;
 import shoal.verticles.driver.MachineDriver;
 import shoal.verticles.quic.FrameStream;
 import shoal.verticles.quic.Lease;
@@ -38,8 +41,14 @@ final class Uploads {
     private final Map<NodeId, Requester> requesters = new HashMap<>();
     private final Map<PeerKey, NodeId> requesterIds = new HashMap<>();
     private final Map<Long, Request> requests = new HashMap<>();
+    /** Those of this process who send by another way than a stream, each under a name for whom it sends to. */
+    private final Map<String, PeerKey> others = new HashMap<>();
+
+    private final Map<Long, Turn> turns = new HashMap<>();
     private long nextKey;
     private long nextRequest;
+
+    private record Turn(PeerKey to, Promise<Local.UploadTurn> come) {}
 
     /** Streams of one peer, which share one place in the queue. */
     private static final class Requester {
@@ -58,7 +67,19 @@ final class Uploads {
             int frameBytes,
             Seeded file,
             int firstPiece,
-            int pieceCount) {
+            int pieceCount,
+            BitSet cancelled) {
+        /** The requester wants some pieces of it no longer; says whether it wants none. Too late once it is being sent. */
+        boolean cancel(Frame.CancelRequest cancel) {
+            long from = Math.max(cancel.firstBlock(), asked.firstBlock()) - asked.firstBlock();
+            long to = Math.min(cancel.firstBlock() + cancel.blockCount(), asked.firstBlock() + asked.blockCount())
+                    - asked.firstBlock();
+            if (from < to) {
+                cancelled.set((int) from, (int) to);
+            }
+            return cancelled.cardinality() == asked.blockCount();
+        }
+
         void sent() {
             if (file.firstCopies != null) {
                 file.firstCopies.sent(session.key(), firstPiece, pieceCount, MachineDriver.nowNanos());
@@ -98,7 +119,7 @@ final class Uploads {
         requester.streams++;
         var session = new Session(stream, requester.key, catalog::known, catalog::lookUp, catalog::fileList);
         stream.onClose(() -> closed(session, requester));
-        session.start(this::requested, this::withdrawn);
+        session.start(this::requested, this::withdrawn, this::told);
     }
 
     private void closed(Session session, Requester requester) {
@@ -137,17 +158,24 @@ final class Uploads {
         long request = nextRequest++;
         long bytes = file.bytesOf(asked.firstBlock(), asked.blockCount());
         int frameBytes = Math.clamp(file.metainfo.pieceLength(), FRAME_BYTES, MAX_FRAME_BYTES);
-        requests.put(request, new Request(session, asked, bytes, frameBytes, file, firstPiece, pieceCount));
+        requests.put(
+                request, new Request(session, asked, bytes, frameBytes, file, firstPiece, pieceCount, new BitSet()));
         scheduler.feed(new UploadScheduler.Input.Requested(session.key(), request, bytes));
+    }
+
+    /** What a requester has, others can ask it for. */
+    private void told(Session session, Frame.Have have) {
+        Seeded file = catalog.at(have.piecesRoot());
+        if (file != null) {
+            file.told(session, have.firstPiece(), have.pieceCount());
+        }
     }
 
     private void withdrawn(Session session, Frame.CancelRequest cancel) {
         requests.entrySet().removeIf(entry -> {
-            Frame.RequestPiece asked = entry.getValue().asked;
             boolean isIt = entry.getValue().session == session
-                    && asked.firstBlock() == cancel.firstBlock()
-                    && asked.blockCount() == cancel.blockCount()
-                    && asked.piecesRoot().equals(cancel.piecesRoot());
+                    && entry.getValue().asked.piecesRoot().equals(cancel.piecesRoot())
+                    && entry.getValue().cancel(cancel);
             if (isIt) {
                 entry.getValue().notSent();
                 scheduler.feed(new UploadScheduler.Input.Withdrawn(session.key(), entry.getKey()));
@@ -156,11 +184,40 @@ final class Uploads {
         });
     }
 
+    /** Somebody of this process wants to send bytes its own way: its turn comes as anybody's. */
+    Future<Local.UploadTurn> ask(Local.AskUpload wish) {
+        PeerKey key = others.computeIfAbsent(wish.to(), _ -> new PeerKey(nextKey++));
+        var turn = new Turn(key, Promise.promise());
+        long request = nextRequest++;
+        turns.put(request, turn);
+        scheduler.feed(new UploadScheduler.Input.Requested(key, request, wish.bytes()));
+        return turn.come.future();
+    }
+
+    void sent(Local.UploadSent news) {
+        Turn turn = turns.remove(news.ticket());
+        if (turn != null) {
+            scheduler.feed(new UploadScheduler.Input.Sent(turn.to, news.ticket()));
+        }
+    }
+
+    void left(Local.UploadLeft news) {
+        PeerKey key = others.remove(news.to());
+        if (key != null) {
+            turns.values().removeIf(turn -> turn.to.equals(key));
+            scheduler.feed(new UploadScheduler.Input.PeerLeft(key));
+        }
+    }
+
     private void carryOut(UploadScheduler.Effect effect) {
         switch (effect) {
             case UploadScheduler.Effect.Send(PeerKey peer, long request) -> send(peer, request);
             case UploadScheduler.Effect.Refuse(PeerKey _, long number) -> {
                 Request request = requests.remove(number);
+                Turn turn = turns.remove(number);
+                if (turn != null) {
+                    turn.come.tryFail("too much waits to be sent already; ask again later");
+                }
                 if (request != null) {
                     request.notSent();
                     request.session.refuse(request.asked, ErrorCode.BUSY);
@@ -171,6 +228,11 @@ final class Uploads {
 
     /** Reads on a worker, and reports when the transport has taken the bytes: so no more is read than it is busy with. */
     private void send(PeerKey peer, long number) {
+        Turn turn = turns.get(number);
+        if (turn != null) {
+            turn.come.tryComplete(new Local.UploadTurn(number));
+            return;
+        }
         Request request = requests.remove(number);
         if (request == null) {
             scheduler.feed(new UploadScheduler.Input.Sent(peer, number));
@@ -204,6 +266,10 @@ final class Uploads {
         var sent = new ArrayList<Future<Void>>();
         for (int at = 0; at < data.limit(); at += request.frameBytes) {
             ByteBuffer part = data.slice(at, Math.min(request.frameBytes, data.limit() - at));
+            int block = at / Pieces.BLOCK_SIZE;
+            if (request.cancelled.nextClearBit(block) >= block + Math.ceilDiv(part.remaining(), Pieces.BLOCK_SIZE)) {
+                continue;
+            }
             sent.add(request.session.send(new Frame.PieceData(
                     request.asked.piecesRoot(), request.asked.firstBlock() + at / Pieces.BLOCK_SIZE, part)));
         }

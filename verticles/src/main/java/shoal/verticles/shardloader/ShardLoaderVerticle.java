@@ -1,6 +1,7 @@
 package shoal.verticles.shardloader;
 
 import io.vertx.core.Future;
+import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -8,12 +9,15 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.bridge.model.ModelFile;
+import shoal.bridge.model.Presence;
 import shoal.codec.base.ByteRange;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
@@ -45,7 +49,7 @@ import shoal.verticles.store.StoredFile;
 public final class ShardLoaderVerticle extends VerticleBase {
     private static final Logger LOG = LoggerFactory.getLogger(ShardLoaderVerticle.class);
     private static final Duration ASK_TIMEOUT = Duration.ofSeconds(10);
-    private static final Duration PROGRESS_PAUSE = Duration.ofSeconds(1);
+    private static final long PROGRESS_MILLIS = 1_000;
 
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
@@ -53,9 +57,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
     private final ShardStore store;
     private final List<Endpoint> bootstrap;
     private final Map<Integer, Future<Result.ShardReady>> loading = new HashMap<>();
-    private final Map<Integer, Long> toldNanos = new HashMap<>();
-    /** The names under which shards are being fetched. */
-    private final Map<Integer, String> names = new HashMap<>();
+    /** Shards that are being fetched. */
+    private final Map<Integer, ComingShard> coming = new HashMap<>();
     /** What is told to the DHT of a loaded shard. */
     private final Map<Integer, Hash256> announced = new HashMap<>();
 
@@ -70,7 +73,9 @@ public final class ShardLoaderVerticle extends VerticleBase {
     @Override
     public Future<?> start() {
         bus.answerLocally(Addresses.LOAD_SHARD, Command.LoadShard.class, this::load);
-        bus.listen(Addresses.FETCH_PROGRESS, Local.FetchProgress.class, this::tellProgress);
+        bus.listen(Addresses.FETCH_BEGUN, Local.FetchBegun.class, this::begun);
+        bus.listen(Addresses.FETCH_PROGRESS, Local.FetchProgress.class, this::progress);
+        vertx.setPeriodic(PROGRESS_MILLIS, _ -> coming.values().forEach(this::tellProgress));
         bus.answerLocally(Addresses.UNLOAD_SHARD, Command.UnloadShard.class, this::unload);
         return Future.succeededFuture();
     }
@@ -90,33 +95,53 @@ public final class ShardLoaderVerticle extends VerticleBase {
         Future<Result.ShardReady> started = bus.ask(Addresses.LOADED, new Local.AskLoaded(), Local.Loaded.class)
                 .compose(loaded -> {
                     Local.LoadedShard known = find(loaded, command);
-                    return known != null
-                            ? Future.succeededFuture(ready(command.shardId(), known.path(), known.layers()))
-                            : bring(command).compose(file -> open(command, file));
+                    return known == null
+                            ? bring(command)
+                            : pathOf(known).map(path -> ready(command, path, known.layers()));
                 });
         loading.put(command.shardId(), started);
-        names.put(command.shardId(), fileName(command));
-        started.onComplete(_ -> names.remove(command.shardId()));
         return started;
     }
 
-    /** At most once a second for each shard: others show it, nobody decides by it. */
-    private void tellProgress(Local.FetchProgress progress) {
-        long now = System.nanoTime();
-        names.forEach((shardId, name) -> {
-            if (progress.name().equals(name)
-                    && now - toldNanos.getOrDefault(shardId, now - PROGRESS_PAUSE.toNanos())
-                            >= PROGRESS_PAUSE.toNanos()) {
-                toldNanos.put(shardId, now);
-                broadcast(new Command.ShardProgress(
-                        shardId, progress.verifiedBytes(), progress.size(), secondsLeft(progress)));
-            }
-        });
+    /** A file that was opened while it came lies elsewhere since it is whole. */
+    private Future<Path> pathOf(Local.LoadedShard shard) {
+        return vertx.executeBlocking(
+                () -> store.find(shard.piecesRoot()).map(StoredFile::path).orElse(shard.path()), false);
     }
 
-    private static @Nullable Integer secondsLeft(Local.FetchProgress progress) {
-        double seconds = (progress.size() - progress.verifiedBytes()) / progress.bytesPerSecond();
-        return seconds <= Command.ShardProgress.MAX_SECONDS_LEFT ? (Integer) (int) Math.ceil(seconds) : null;
+    /** The first word is told at once, the others once a second: others show them, nobody decides by them. */
+    private void progress(Local.FetchProgress news) {
+        coming.values().stream()
+                .filter(shard -> Objects.equals(news.piecesRoot(), shard.root()))
+                .forEach(shard -> {
+                    if (shard.meter.heard(news)) {
+                        tellProgress(shard);
+                    }
+                });
+    }
+
+    private void tellProgress(ComingShard shard) {
+        Command.ShardProgress told = shard.meter.tell(shard.command.shardId(), shard.layersReady());
+        if (told != null) {
+            broadcast(told);
+            log(told);
+        }
+    }
+
+    private static void log(Command.ShardProgress told) {
+        Integer seconds = told.secondsLeft();
+        Integer layers = told.layersReady();
+        LOG.info(
+                "[LOAD_SHARD] Shard {}: {} of {} MB{}{}",
+                told.shardId(),
+                megabytes(told.verifiedBytes()),
+                megabytes(told.size()),
+                layers == null ? "" : ", " + layers + " layers ready",
+                seconds == null ? "" : ", " + seconds + " s left");
+    }
+
+    private static String megabytes(long bytes) {
+        return String.format(Locale.ROOT, "%.1f", bytes / 1e6);
     }
 
     /** A shard's own name; where layers are cut from a whole model, its file's name. */
@@ -145,30 +170,85 @@ public final class ShardLoaderVerticle extends VerticleBase {
 
     // ------------------------------------------------------------------------------------------ the file
 
-    /** The shard's file, or that of the model, with at least the layers that are wanted. */
-    private Future<StoredFile> bring(Command.LoadShard command) {
+    /** Opens the shard's file, or that of the model with at least the layers that are wanted; if it is not here, while it comes. */
+    private Future<Result.ShardReady> bring(Command.LoadShard command) {
         String name = fileName(command);
-        LayerRange layers = command.layers();
         return vertx.executeBlocking(() -> onDisk(command, name)).compose(here -> {
             if (here != null) {
                 LOG.info("[LOAD_SHARD] ✓ Loaded shard {} from local directory", command.shardId());
-                return Future.succeededFuture(here);
+                return open(command, here);
             }
             if (!profile.torrent().enabled()) {
                 return Future.failedFuture(CommandException.torrentRequired(command.shardId()));
             }
-            return hashOf(command, name)
-                    .compose(hash -> {
-                        LOG.info("[LOAD_SHARD] Fetching shard {} (hash: {})", command.shardId(), hash);
-                        Local.Part part = layers == null ? new Local.Part.Whole() : new Local.Part.Layers(layers);
-                        return bus.ask(
-                                Addresses.FETCH,
-                                new Local.FetchFile(hash, name, List.of(), part),
-                                Local.FileFetched.class);
-                    })
-                    .compose(fetched -> vertx.executeBlocking(
-                            () -> store.find(fetched.piecesRoot()).orElseThrow()));
+            return hashOf(command, name).compose(hash -> fetch(new ComingShard(command, hash, name)));
         });
+    }
+
+    /** The file is fetched and its layers are opened meanwhile; what can't be opened fails at once. */
+    private Future<Result.ShardReady> fetch(ComingShard shard) {
+        Command.LoadShard command = shard.command;
+        LayerRange layers = command.layers();
+        LOG.info("[LOAD_SHARD] Fetching shard {} (hash: {})", command.shardId(), shard.hash);
+        coming.put(command.shardId(), shard);
+        Promise<Result.ShardReady> ready = Promise.promise();
+        shard.opened.future().onFailure(failure -> {
+            if (!shard.isOver()) {
+                ready.tryFail(failure);
+            }
+        });
+        Local.Part part = layers == null ? new Local.Part.Whole() : new Local.Part.Layers(layers);
+        bus.ask(Addresses.FETCH, new Local.FetchFile(shard.hash, shard.name, List.of(), part), Local.FileFetched.class)
+                .compose(fetched -> vertx.executeBlocking(
+                        () -> store.find(fetched.piecesRoot()).orElseThrow(), false))
+                .onFailure(failure -> shard.fail(String.valueOf(failure.getMessage())))
+                .compose(file -> shard.root() != null
+                        ? shard.opened
+                                .future()
+                                .compose(opened -> readyOf(command, file, opened))
+                                .recover(failure -> ready.future().isComplete()
+                                        ? Future.failedFuture(failure)
+                                        : open(command, file)) // where it lies now
+                        : open(command, file))
+                .onComplete(ready);
+        return ready.future().onComplete(_ -> coming.remove(command.shardId(), shard));
+    }
+
+    /** A file that is wanted has begun to come: its layers are opened as they do, on a thread that may wait. */
+    private void begun(Local.FetchBegun news) {
+        for (ComingShard shard : coming.values()) {
+            if (!shard.hash.equals(news.wanted()) || shard.root() != null) {
+                continue;
+            }
+            shard.begin(news.piecesRoot());
+            Thread.ofVirtual().name("load-" + shard.name).start(() -> {
+                try {
+                    shard.awaitWith(store.arrival(
+                            news.piecesRoot(),
+                            (first, count) -> bus.tell(
+                                    Addresses.FETCH_FIRST, new Local.FetchFirst(news.piecesRoot(), first, count))));
+                    shard.awaitHeader();
+                    Header header = readHeader(shard.command, shard.path(), shard::holds, news.piecesRoot());
+                    var wish = new Local.OpenStage(
+                            shard.path(),
+                            news.piecesRoot(),
+                            store.find(news.piecesRoot())
+                                    .orElseThrow()
+                                    .metainfo()
+                                    .infoHash()
+                                    .hash(),
+                            header.layers(),
+                            shard.command.shardId(),
+                            null,
+                            shard);
+                    bus.ask(Addresses.OPEN_STAGE, wish, Local.StageOpened.class).onComplete(shard.opened);
+                } catch (IOException | RuntimeException failure) {
+                    shard.opened.tryFail(failure);
+                } catch (InterruptedException interrupted) {
+                    shard.opened.tryFail(interrupted);
+                }
+            });
+        }
     }
 
     private @Nullable StoredFile onDisk(Command.LoadShard command, String name) throws IOException {
@@ -239,48 +319,57 @@ public final class ShardLoaderVerticle extends VerticleBase {
     private record Header(LayerRange layers, Hash256 modelRoot) {}
 
     private Future<Result.ShardReady> open(Command.LoadShard command, StoredFile file) {
-        return vertx.executeBlocking(() -> readHeader(command, file)).compose(header -> {
-            var wish = new Local.OpenStage(
-                    file.path(),
-                    file.piecesRoot(),
-                    file.metainfo().infoHash().hash(),
-                    header.layers(),
-                    command.shardId(),
-                    file.isWhole() ? null : file.heldRanges());
-            return bus.ask(Addresses.OPEN_STAGE, wish, Local.StageOpened.class).map(opened -> {
-                LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED ✓✓✓", command.shardId());
-                LOG.info("[SHARD]   Path: {}", file.path());
-                bus.tell(
-                        Addresses.STEP,
-                        new Local.Step(
-                                16,
-                                "loaded layers " + opened.layers() + " into memory (" + opened.kernels()
-                                        + " kernels)"));
-                announce(command, file, header);
-                hold(file, header.layers());
-                return ready(command.shardId(), file.path(), header.layers());
-            });
-        });
+        return vertx.executeBlocking(() -> readHeader(command, file.path(), file::holds, file.piecesRoot()))
+                .compose(header -> {
+                    var wish = new Local.OpenStage(
+                            file.path(),
+                            file.piecesRoot(),
+                            file.metainfo().infoHash().hash(),
+                            header.layers(),
+                            command.shardId(),
+                            file.isWhole() ? null : file.heldRanges());
+                    return bus.ask(Addresses.OPEN_STAGE, wish, Local.StageOpened.class);
+                })
+                .compose(opened -> readyOf(command, file, opened));
     }
 
-    private static Header readHeader(Command.LoadShard command, StoredFile file) throws IOException {
-        try (ModelFile model = ModelFile.openSparse(file.path(), file::holds)) {
+    /** Its layers are open, and all of the file is here: everybody is told. */
+    private Future<Result.ShardReady> readyOf(Command.LoadShard command, StoredFile file, Local.StageOpened opened) {
+        return vertx.executeBlocking(() -> readHeader(command, file.path(), file::holds, file.piecesRoot()))
+                .map(header -> {
+                    LOG.info("[SHARD] ✓✓✓ SHARD {} LOADED ✓✓✓", command.shardId());
+                    LOG.info("[SHARD]   Path: {}", file.path());
+                    bus.tell(
+                            Addresses.STEP,
+                            new Local.Step(
+                                    16,
+                                    "loaded layers " + opened.layers() + " into memory (" + opened.kernels()
+                                            + " kernels)"));
+                    announce(command, file, header);
+                    hold(file, header.layers());
+                    return ready(command, file.path(), header.layers());
+                });
+    }
+
+    private static Header readHeader(Command.LoadShard command, Path file, Presence presence, Hash256 piecesRoot)
+            throws IOException {
+        try (ModelFile model = ModelFile.openSparse(file, presence)) {
             Gguf header = model.header();
             String root = header.text(ShardKeys.MODEL_ROOT);
             if (root == null) {
                 int last = header.requiredInt(header.architecture() + ".block_count") - 1;
                 LayerRange layers = command.layers() == null ? new LayerRange(0, last) : command.layers();
                 if (layers.last() > last) {
-                    throw new CommandException("layers " + layers + " are asked for, "
-                            + file.metainfo().name() + " has 0-" + last + ".");
+                    throw new CommandException(
+                            "layers " + layers + " are asked for, " + fileName(command) + " has 0-" + last + ".");
                 }
-                return new Header(layers, file.piecesRoot());
+                return new Header(layers, piecesRoot);
             }
             var layers = new LayerRange(
                     header.requiredInt(ShardKeys.LAYERS_FIRST), header.requiredInt(ShardKeys.LAYERS_LAST));
             if (command.layers() != null && !command.layers().equals(layers)) {
-                throw new CommandException(file.path().getFileName() + " holds layers " + layers + ", not "
-                        + command.layers() + ". Its hash is right, so the request is wrong.");
+                throw new CommandException(fileName(command) + " holds layers " + layers + ", not " + command.layers()
+                        + ". Its hash is right, so the request is wrong.");
             }
             return new Header(layers, Hash256.parse(root));
         } catch (MalformedException malformed) {
@@ -323,8 +412,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
                 UUID.randomUUID().toString(), endpoint.nodeId().toHex(), null, news)));
     }
 
-    private static Result.ShardReady ready(int shardId, Path path, LayerRange layers) {
-        return new Result.ShardReady(shardId, path.toString(), layers);
+    private static Result.ShardReady ready(Command.LoadShard command, Path path, LayerRange layers) {
+        return new Result.ShardReady(command.shardId(), path.toString(), layers);
     }
 
     private Future<Result.ShardDropped> unload(Command.UnloadShard command) {

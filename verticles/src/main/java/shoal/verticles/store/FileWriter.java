@@ -8,7 +8,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Objects;
+import java.util.stream.Stream;
 
 /** Files that appear whole or not at all, and the space they need. */
 final class FileWriter {
@@ -86,6 +88,15 @@ final class FileWriter {
                         + " It has changed; start again.");
             }
             at += count;
+        }
+    }
+
+    /** Files whose names end with a dot and this, by name. */
+    static List<Path> list(Path directory, String ending) throws IOException {
+        try (Stream<Path> all = Files.list(directory)) {
+            return all.filter(file -> file.toString().endsWith("." + ending))
+                    .sorted()
+                    .toList();
         }
     }
 

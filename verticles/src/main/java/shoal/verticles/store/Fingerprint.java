@@ -25,4 +25,11 @@ record Fingerprint(long size, long modifiedNanos, String fileKey) {
                 attributes.lastModifiedTime().to(TimeUnit.NANOSECONDS),
                 key == null ? "" : key.toString());
     }
+
+    /** @throws IOException in one line if the file looks different now, or is gone */
+    void requireStill(Path file) throws IOException {
+        if (!of(file).equals(this)) {
+            throw new IOException(file + " has changed since it was hashed. It is hashed anew when it is whole.");
+        }
+    }
 }

@@ -62,7 +62,7 @@ public final class StoreCatalog {
         return new StoreCatalog(
                 directory,
                 Files.isDirectory(shards) ? shards.toRealPath() : shards.toAbsolutePath(),
-                ShardStore.lockedBy(directory));
+                StoreLock.holder(directory));
     }
 
     public Path root() {

@@ -71,7 +71,16 @@ final class ApiIT {
         var rendezvous = program.role("rendezvous", "rendezvous", "--port", "0", "--seed-dir", seeds.toString());
         String bootstrap = rendezvous.awaitReady().toString();
         var coordinator = program.role(
-                "coordinator", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--set", "coordinator.nodes=2");
+                "coordinator",
+                "coordinator",
+                "--port",
+                "0",
+                "--bootstrap",
+                bootstrap,
+                "--set",
+                "coordinator.nodes=2",
+                "--set",
+                "coordinator.activations=f32");
         base = coordinator.awaitEvent("ready").path("api").asString();
         var early = get("/health", 503);
         assertTrue(early.path("reason").asString().contains("not ready"), early::toString);

@@ -105,10 +105,15 @@ final class RecoveryIT {
         assertEquals(1, stages().stream().distinct().count());
     }
 
-    /** Half of the requests are greedy, the others draw with a seed. */
+    /** Half of the requests are greedy, the others draw with a seed; some look back, and one must keep to a grammar. */
     private HttpRequest request(int number, boolean stream) {
         String body = "{\"prompt\":\"Once upon a time number " + number + "\",\"max_tokens\":" + TOKENS
-                + ",\"temperature\":" + number % 2 + ",\"seed\":" + number + ",\"stream\":" + stream + "}";
+                + ",\"temperature\":" + number % 2 + ",\"seed\":" + number + ",\"stream\":" + stream
+                + switch (number % 4) {
+                    case 2 -> ",\"frequency_penalty\":0.7}";
+                    case 3 -> ",\"response_format\":{\"type\":\"json_object\"}}";
+                    default -> "}";
+                };
         return HttpRequest.newBuilder(URI.create(base + "/completions"))
                 .timeout(BOUND)
                 .header("Content-Type", "application/json")

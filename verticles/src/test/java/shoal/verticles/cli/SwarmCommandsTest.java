@@ -17,13 +17,19 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
@@ -32,6 +38,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.Metainfo;
+import shoal.verticles.bus.Addresses;
+import shoal.verticles.bus.Local;
 import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.pieceserver.PieceServerVerticle;
@@ -77,6 +85,10 @@ class SwarmCommandsTest {
         return peer;
     }
 
+    private static FileServerVerticle httpServer(CommandPeer peer) {
+        return new FileServerVerticle(peer.store, peer.bus, peer.profile.upload(), "127.0.0.1", 0);
+    }
+
     private JsonNode run(String... arguments) {
         out.reset();
         err.reset();
@@ -110,7 +122,7 @@ class SwarmCommandsTest {
     @Test
     void aNodesHttpServerIsASourceByItself() throws Exception {
         try (CommandPeer seeder = seeder()) {
-            var server = new FileServerVerticle(seeder.store, "127.0.0.1", 0);
+            var server = httpServer(seeder);
             CommandPeer.await(seeder.vertx.deployVerticle(server));
             String folder = "http://127.0.0.1:" + server.port() + "/files/";
             String hash = metainfo.infoHash().toHex();
@@ -146,6 +158,32 @@ class SwarmCommandsTest {
         }
     }
 
+    /** Two at once and the pieces' way share one limit; a lower bound of time can't fail by a slow machine. */
+    @Test
+    void httpKeepsTheLimitsOfUploads() throws Exception {
+        int rate = 1_000_000;
+        try (CommandPeer seeder = seeder("upload.bytesPerSecond=" + rate);
+                HttpClient client = HttpClient.newHttpClient()) {
+            FileServerVerticle server = httpServer(seeder);
+            CommandPeer.await(seeder.vertx.deployVerticle(server));
+            URI address = URI.create("http://127.0.0.1:" + server.port() + "/files/model.gguf");
+            HttpRequest whole = HttpRequest.newBuilder(address).build();
+            HttpRequest part = HttpRequest.newBuilder(address)
+                    .header("Range", "bytes=100001-500000")
+                    .build();
+            long begun = System.nanoTime();
+            var one = client.sendAsync(whole, HttpResponse.BodyHandlers.ofByteArray());
+            var other = client.sendAsync(part, HttpResponse.BodyHandlers.ofByteArray());
+            assertArrayEquals(bytes, one.get(60, TimeUnit.SECONDS).body());
+            assertArrayEquals(
+                    Arrays.copyOfRange(bytes, 100_001, 500_001),
+                    other.get(60, TimeUnit.SECONDS).body());
+            double seconds = (System.nanoTime() - begun) / 1e9;
+            double least = (bytes.length + 400_000 - 2 * 262_144) / (double) rate; // a burst, and the last part
+            assertTrue(seconds >= least, seconds + " s, the limit allows no less than " + least);
+        }
+    }
+
     @Test
     void wrongBytesFromAWebServerAreNotKept() throws Exception {
         byte[] wrong = bytes.clone();
@@ -171,6 +209,44 @@ class SwarmCommandsTest {
             return;
         }
         throw new AssertionError("a file with a wrong byte was taken");
+    }
+
+    @Test
+    void aSeededFileThatChangesIsSeededUnderItsNewHashAndADeletedOneNoMore() throws Exception {
+        try (CommandPeer peer =
+                CommandPeer.open(directory.resolve("seeder"), new Endpoint("127.0.0.1", 0), null, List.of())) {
+            peer.store.adopt(file);
+            var told = new LinkedBlockingQueue<Object>();
+            peer.bus.listen(Addresses.FILE_SEEDED, Local.FileStored.class, told::add);
+            peer.bus.listen(Addresses.WITHDRAW, Local.Withdraw.class, told::add);
+            CommandPeer.await(peer.vertx.deployVerticle(
+                    new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, List.of(file))));
+            String address = peer.endpoint.bound().toString();
+            byte[] other = Arrays.copyOf(bytes, 300_000);
+            other[7] ^= 1;
+            Path written = Files.write(directory.resolve("written"), other);
+            Files.move(written, file, StandardCopyOption.REPLACE_EXISTING);
+            Metainfo now = TorrentCommand.hash(file);
+            assertEquals(new Local.Withdraw(metainfo.piecesRoot()), told.poll(20, TimeUnit.SECONDS));
+            assertEquals(
+                    new Local.FileStored(now.piecesRoot(), now.infoHash().hash(), "model.gguf", other.length),
+                    told.poll(20, TimeUnit.SECONDS));
+            JsonNode fetched = fetch("a", now.infoHash().toHex(), "--from", address);
+            assertEquals(other.length, bytes(fetched, "peers"));
+            assertArrayEquals(other, Files.readAllBytes(directory.resolve("a/model.gguf")));
+            refused(
+                    "nobody who was asked",
+                    "fetch",
+                    metainfo.infoHash().toHex(),
+                    "--from",
+                    address,
+                    "--stall-seconds",
+                    "1",
+                    "--out",
+                    directory.resolve("b").toString());
+            Files.delete(file);
+            assertEquals(new Local.Withdraw(now.piecesRoot()), told.poll(20, TimeUnit.SECONDS));
+        }
     }
 
     private String torrent() {
@@ -208,6 +284,8 @@ class SwarmCommandsTest {
             String address = "http://127.0.0.1:" + plain.getAddress().getPort() + "/model.gguf";
             JsonNode bare = fetch("a", address);
             assertEquals(bytes.length, bytes(bare, "http"));
+            JsonNode slow = fetch("slow", address, "--rate", "1000000");
+            assertTrue(slow.path("seconds").asDouble() >= bytes.length / 1e6, slow.toString());
             refused(
                     "only a server that gives ranges can be used",
                     "fetch",

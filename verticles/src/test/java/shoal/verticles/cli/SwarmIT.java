@@ -56,7 +56,16 @@ final class SwarmIT {
             program.role(name, "node", "--port", "0", "--bootstrap", bootstrap, "--set", "torrent.enabled=true");
         }
         var coordinator = program.role(
-                "coordinator", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--set", "coordinator.nodes=2");
+                "coordinator",
+                "coordinator",
+                "--port",
+                "0",
+                "--bootstrap",
+                bootstrap,
+                "--set",
+                "coordinator.nodes=2",
+                "--set",
+                "coordinator.activations=f32");
         String at = coordinator.awaitReady().toString();
         coordinator.awaitEvent("swarm_ready");
         String[] question = {"--prompt", "Once", "--tokens", "8", "--temperature", "0", "--json"};
@@ -226,13 +235,25 @@ final class SwarmIT {
                         .asString());
         JsonNode unloaded = member.send(node, request("UNLOAD_SHARD", "{\"shard_id\":1}"));
         assertEquals("unloaded", unloaded.path("result").path("status").asString(), unloaded::toString);
+        String zeros = "0".repeat(64);
         JsonNode without = member.send(
-                coordinator,
-                request("GENERATE", "{\"prompt\":\"Once\",\"max_tokens\":2,\"sampling\":{\"temperature\":0}}"));
+                node,
+                request(
+                        "EXECUTE_TASK",
+                        "{\"task_type\":\"ai_inference\",\"pipeline\":\"1\",\"epoch\":0,\"stage\":0,\"shard_id\":1,\"layers\":[2,3],"
+                                + "\"info_hash\":\"" + zeros + "\",\"coordinator\":{\"node_id\":\"" + zeros
+                                + "\",\"endpoints\":[\"127.0.0.1:9\"]},\"activations\":\"F16\",\"context_length\":512}"));
         assertEquals("error", without.path("status").asString());
         assertTrue(
                 without.path("error").asString().contains("Shard not loaded. Use LOAD_SHARD command first."),
                 without::toString);
+        JsonNode healed = member.send(
+                coordinator,
+                request("GENERATE", "{\"prompt\":\"Once\",\"max_tokens\":8,\"sampling\":{\"temperature\":0}}"));
+        assertEquals(
+                alone.path("tokens"),
+                healed.path("result").path("tokens"),
+                () -> "the coordinator has the layers loaded again: " + healed);
         JsonNode unknown = member.send(node, request("DANCE", "{}"));
         assertTrue(unknown.path("error").asString().startsWith("Unknown command DANCE."), unknown::toString);
         JsonNode notItsJob = member.send(node, request("GENERATE", "{\"prompt\":\"Once\",\"max_tokens\":2}"));

@@ -24,6 +24,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.metainfo.Metainfo;
+import shoal.verticles.bus.CommandBus;
+import shoal.verticles.config.Profile;
 import shoal.verticles.store.ShardStore;
 
 class FileServerTest {
@@ -46,7 +48,8 @@ class FileServerTest {
         store = ShardStore.open(directory.resolve("store"), BlockHasher.plain());
         path = Files.write(directory.resolve("a b+c.gguf"), bytes);
         file = store.adopt(path).metainfo();
-        server = new FileServerVerticle(store, "127.0.0.1", 0);
+        server = new FileServerVerticle(
+                store, CommandBus.install(vertx), new Profile.Upload(0, 0, "127.0.0.1", 0), "127.0.0.1", 0);
         vertx.deployVerticle(server)
                 .toCompletionStage()
                 .toCompletableFuture()

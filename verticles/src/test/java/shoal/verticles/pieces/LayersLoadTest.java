@@ -1,12 +1,16 @@
 package shoal.verticles.pieces;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static shoal.verticles.pieces.Peer.await;
 
+import java.io.IOException;
 import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,6 +25,10 @@ import shoal.codec.base.LayerRange;
 import shoal.codec.command.Command;
 import shoal.codec.command.EnvelopeCodec;
 import shoal.codec.command.Result;
+import shoal.codec.metainfo.BlockHasher;
+import shoal.codec.metainfo.MerkleTree;
+import shoal.codec.metainfo.Metainfo;
+import shoal.codec.metainfo.Pieces;
 import shoal.codec.wire.Role;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Local;
@@ -49,10 +57,7 @@ class LayersLoadTest {
 
     @Test
     void layersOfAWholeFileAreFetchedAndOpened() throws Exception {
-        byte[] bytes;
-        try (InputStream in = LayersLoadTest.class.getResourceAsStream("/models/stories-q8_0.gguf")) {
-            bytes = in.readAllBytes();
-        }
+        byte[] bytes = model();
         Path seeds = directory.resolve("seeds");
         Peer.write(seeds.resolve("stories.gguf"), bytes);
         var rendezvous =
@@ -97,6 +102,87 @@ class LayersLoadTest {
         assertEquals(
                 "stories.gguf: layers 7-8 are asked for, the model has 0-7",
                 wrong.getCause().getMessage());
+    }
+
+    /** The seeder holds the second half back: by then the loader has taken over what has come, and says so. */
+    @Test
+    void theFirstLayersAreTakenOverWhileLaterOnesAreStillAway() throws Exception {
+        byte[] bytes = model();
+        var tree = new MerkleTree(Pieces.of(bytes.length));
+        tree.add(ByteBuffer.wrap(bytes), BlockHasher.plain());
+        Metainfo file = Metainfo.of("stories.gguf", tree.finish());
+        var node = new Peer(
+                directory.resolve("node"), Role.NODE, List.of(), "torrent.enabled=true", "compute.contextLength=64");
+        peers.add(node);
+        var host = new StageHost(node.profile.compute());
+        await(node.vertx.deployVerticle(new InferenceStageVerticle(node.endpoint, node.bus, node.profile, host)));
+        await(node.vertx.deployVerticle(new ShardLoaderVerticle(node.endpoint, node.bus, node.profile, node.store)));
+        var told = new LinkedBlockingQueue<Command.ShardProgress>();
+        node.bus.onBroadcast(text -> {
+            if (EnvelopeCodec.readRequest(text).command() instanceof Command.ShardProgress progress) {
+                told.add(progress);
+            }
+        });
+        try (var seeder =
+                new ScriptedSeeder(Role.NODE, file, bytes, file.pieces().blockCount() / 2)) {
+            node.hint(seeder.contact());
+            var command = new Command.LoadShard(3, "stories.gguf", new LayerRange(0, 7), file.piecesRoot());
+            var loading = node.bus.ask(Addresses.LOAD_SHARD, command, Result.ShardReady.class);
+            Command.ShardProgress half;
+            do {
+                half = told.poll(20, TimeUnit.SECONDS);
+                assertTrue(half != null, "no layer was taken over before all were here");
+            } while (half.layersReady() == null || half.layersReady() < 2);
+            assertTrue(half.verifiedBytes() < half.size(), half.toString());
+            assertFalse(loading.isComplete());
+            assertTrue(host.loaded().isEmpty(), "a stage that lacks layers is not open");
+            seeder.open();
+            Result.ShardReady ready = await(loading);
+            assertEquals(new LayerRange(0, 7), ready.layers());
+            assertArrayEquals(bytes, Files.readAllBytes(Path.of(ready.path())));
+            assertEquals(1, host.loaded().size());
+            assertEquals(
+                    ready.path(),
+                    await(node.bus.ask(Addresses.LOAD_SHARD, command, Result.ShardReady.class))
+                            .path(),
+                    "the file has moved since it was opened");
+        }
+    }
+
+    /** What can't run here is refused before it has been fetched. */
+    @Test
+    void whatHasNoPlaceInMemoryIsRefusedWhileItComes() throws Exception {
+        byte[] bytes = model();
+        var tree = new MerkleTree(Pieces.of(bytes.length));
+        tree.add(ByteBuffer.wrap(bytes), BlockHasher.plain());
+        Metainfo file = Metainfo.of("stories.gguf", tree.finish());
+        var node = new Peer(
+                directory.resolve("node"),
+                Role.NODE,
+                List.of(),
+                "torrent.enabled=true",
+                "compute.contextLength=64",
+                "compute.memoryBytes=100000");
+        peers.add(node);
+        var host = new StageHost(node.profile.compute());
+        await(node.vertx.deployVerticle(new InferenceStageVerticle(node.endpoint, node.bus, node.profile, host)));
+        await(node.vertx.deployVerticle(new ShardLoaderVerticle(node.endpoint, node.bus, node.profile, node.store)));
+        try (var seeder =
+                new ScriptedSeeder(Role.NODE, file, bytes, file.pieces().blockCount() / 2)) {
+            node.hint(seeder.contact());
+            var refused = assertThrows(
+                    CompletionException.class, () -> load(node, 3, new LayerRange(0, 7), file.piecesRoot()));
+            assertTrue(
+                    String.valueOf(refused.getCause().getMessage()).contains("compute.memoryBytes"),
+                    refused.getCause()::getMessage);
+            assertFalse(node.store.find(file.piecesRoot()).orElseThrow().isWhole());
+        }
+    }
+
+    private static byte[] model() throws IOException {
+        try (InputStream in = LayersLoadTest.class.getResourceAsStream("/models/stories-q8_0.gguf")) {
+            return in.readAllBytes();
+        }
     }
 
     private static void awaitUsers(StoreCatalog catalog, List<String> users) throws Exception {

@@ -1,8 +1,10 @@
 package shoal.codec.swarm.world;
 
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
 import shoal.codec.swarm.Download;
 
 /**
@@ -42,12 +44,11 @@ public final class Crowd {
                     node.start();
                 }
                 node.connect(origin);
+                Set<SwarmWorld.Node> acquaintances = new LinkedHashSet<>();
                 for (int k = 0; k < ACQUAINTANCES && !here.isEmpty(); k++) {
-                    SwarmWorld.Node other = here.get(world.random.nextInt(here.size()));
-                    if (!node.connected.containsKey(other.key.value())) {
-                        node.connect(other);
-                    }
+                    acquaintances.add(here.get(world.random.nextInt(here.size())));
                 }
+                acquaintances.forEach(node::connect);
                 here.add(node);
             });
             if (i % 10 == 7) {

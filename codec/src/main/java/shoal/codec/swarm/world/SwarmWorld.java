@@ -147,7 +147,17 @@ public final class SwarmWorld {
 
         private @Nullable FirstCopies firstCopies;
 
-        private record Asked(Node from, long firstBlock, int blockCount, int blocksPerPiece) {
+        private record Asked(Node from, long firstBlock, int blockCount, int blocksPerPiece, BitSet cancelled) {
+            /** Says whether nothing of it is wanted any more. */
+            boolean cancel(long first, int count) {
+                long from = Math.max(first, firstBlock) - firstBlock;
+                long to = Math.min(first + count, firstBlock + blockCount) - firstBlock;
+                if (from < to) {
+                    cancelled.set((int) from, (int) to);
+                }
+                return cancelled.cardinality() == blockCount;
+            }
+
             int firstPiece() {
                 return (int) (firstBlock / blocksPerPiece);
             }
@@ -293,6 +303,10 @@ public final class SwarmWorld {
                         at(now + delayTo(other), () -> other.feed(new Download.Input.PeerHas(key, piece, 1)));
                     }
                 }
+                case Download.Effect.TellSource(PeerKey peer, int first, int count) -> {
+                    Node to = nodes.get((int) peer.value());
+                    at(now + delayTo(to), () -> to.toldHas(this, first, count));
+                }
                 case Download.Effect.Ban(PeerKey peer, Download.BanReason _, long _) -> {
                     bans++;
                     Node other = nodes.get((int) peer.value());
@@ -327,6 +341,13 @@ public final class SwarmWorld {
             }
         }
 
+        private void toldHas(Node from, int firstPiece, int count) {
+            FirstCopies copies = firstCopies;
+            if (copies != null && !gone && connected.containsKey(from.key.value())) {
+                copies.has(from.key, firstPiece, count);
+            }
+        }
+
         private void requested(Node from, long firstBlock, int blockCount) {
             if (gone || !connected.containsKey(from.key.value()) || nature == Nature.SILENT) {
                 return;
@@ -357,7 +378,7 @@ public final class SwarmWorld {
                         .forEach(other -> tellPlaced(other, first, count));
             }
             long id = nextRequest++;
-            asked.put(id, new Asked(from, firstBlock, blockCount, shape.blocksPerPiece()));
+            asked.put(id, new Asked(from, firstBlock, blockCount, shape.blocksPerPiece(), new BitSet()));
             feedUploads(new UploadScheduler.Input.Requested(from.key, id, shape.bytesOfBlocks(firstBlock, blockCount)));
             if (nature == Nature.FLOODER) {
                 for (int i = 0; i < 100; i++) {
@@ -369,7 +390,7 @@ public final class SwarmWorld {
         private void withdrawn(Node from, long firstBlock, int blockCount) {
             for (Map.Entry<Long, Asked> entry : List.copyOf(asked.entrySet())) {
                 Asked it = entry.getValue();
-                if (it.from == from && it.firstBlock == firstBlock && it.blockCount == blockCount) {
+                if (it.from == from && it.cancel(firstBlock, blockCount)) {
                     asked.remove(entry.getKey());
                     if (firstCopies != null) {
                         firstCopies.takeBack(from.key, it.firstPiece(), it.pieceCount());
@@ -411,7 +432,9 @@ public final class SwarmWorld {
             long done = 0;
             while (done < it.blockCount) { // as chunks of four blocks
                 int count = (int) Math.min(4, it.blockCount - done);
-                deliver(it.from, it.firstBlock + done, count, true);
+                if (it.cancelled.nextClearBit((int) done) < done + count) {
+                    deliver(it.from, it.firstBlock + done, count, true);
+                }
                 done += count;
             }
             at(uplinkFree, () -> {

@@ -13,17 +13,32 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import shoal.bridge.kernel.device.DeviceException;
 
 /**
  * The calls of CUDA's driver API that are needed, each bound once (NVIDIA, CUDA Driver API; cuda.h). Every return code but success
- * becomes a {@link DeviceException} with the call's name and the code's. Everything goes to the default stream, in order.
+ * becomes a {@link DeviceException} with the call's name and the code's.
  */
 final class Cuda {
     static final int CAPABILITY_MAJOR = 75;
     static final int CAPABILITY_MINOR = 76;
 
     private static final int NAME_BYTES = 256;
+
+    // As cuda.h has them.
+    private static final int HOST_FOR_ALL_CONTEXTS = 1;
+    private static final int STREAM_NON_BLOCKING = 1;
+    private static final int EVENT_DISABLE_TIMING = 2;
+    private static final int CAPTURE_THREAD_LOCAL = 1;
+
+    /**
+     * Codes behind which nothing on that device can go on: device unavailable, uncorrectable error of memory, of NVLink, illegal
+     * address, launch timed out, context destroyed, assertion, hardware stack, illegal instruction, misaligned address, illegal
+     * address space, illegal program counter, launch failed, not permitted, system not ready, unknown.
+     */
+    private static final Set<Integer> LOST =
+            Set.of(46, 214, 220, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 800, 802, 999);
 
     private final MethodHandle init;
     private final MethodHandle driverVersion;
@@ -39,14 +54,28 @@ final class Cuda {
     private final MethodHandle memoryInfo;
     private final MethodHandle allocate;
     private final MethodHandle free;
+    private final MethodHandle allocateHost;
+    private final MethodHandle freeHost;
     private final MethodHandle write;
     private final MethodHandle read;
     private final MethodHandle copy;
+    private final MethodHandle createStream;
+    private final MethodHandle destroyStream;
+    private final MethodHandle waitForStream;
+    private final MethodHandle createEvent;
+    private final MethodHandle destroyEvent;
+    private final MethodHandle recordEvent;
+    private final MethodHandle waitForEvent;
+    private final MethodHandle beginCapture;
+    private final MethodHandle endCapture;
+    private final MethodHandle instantiate;
+    private final MethodHandle launchGraph;
+    private final MethodHandle destroyGraph;
+    private final MethodHandle destroyExecutable;
     private final MethodHandle loadModule;
     private final MethodHandle unloadModule;
     private final MethodHandle function;
     private final MethodHandle launch;
-    private final MethodHandle synchronize;
 
     /** The library, or why there is none. */
     sealed interface Found {
@@ -75,9 +104,24 @@ final class Cuda {
         memoryInfo = bind(library, "cuMemGetInfo_v2", ADDRESS, ADDRESS);
         allocate = bind(library, "cuMemAlloc_v2", ADDRESS, JAVA_LONG);
         free = bind(library, "cuMemFree_v2", JAVA_LONG);
-        write = bind(library, "cuMemcpyHtoD_v2", JAVA_LONG, ADDRESS, JAVA_LONG);
-        read = bind(library, "cuMemcpyDtoH_v2", ADDRESS, JAVA_LONG, JAVA_LONG);
-        copy = bind(library, "cuMemcpyDtoD_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG);
+        allocateHost = bind(library, "cuMemHostAlloc", ADDRESS, JAVA_LONG, JAVA_INT);
+        freeHost = bind(library, "cuMemFreeHost", ADDRESS);
+        write = bind(library, "cuMemcpyHtoDAsync_v2", JAVA_LONG, ADDRESS, JAVA_LONG, ADDRESS);
+        read = bind(library, "cuMemcpyDtoHAsync_v2", ADDRESS, JAVA_LONG, JAVA_LONG, ADDRESS);
+        copy = bind(library, "cuMemcpyDtoDAsync_v2", JAVA_LONG, JAVA_LONG, JAVA_LONG, ADDRESS);
+        createStream = bind(library, "cuStreamCreate", ADDRESS, JAVA_INT);
+        destroyStream = bind(library, "cuStreamDestroy_v2", ADDRESS);
+        waitForStream = bind(library, "cuStreamSynchronize", ADDRESS);
+        createEvent = bind(library, "cuEventCreate", ADDRESS, JAVA_INT);
+        destroyEvent = bind(library, "cuEventDestroy_v2", ADDRESS);
+        recordEvent = bind(library, "cuEventRecord", ADDRESS, ADDRESS);
+        waitForEvent = bind(library, "cuEventSynchronize", ADDRESS);
+        beginCapture = bind(library, "cuStreamBeginCapture_v2", ADDRESS, JAVA_INT);
+        endCapture = bind(library, "cuStreamEndCapture", ADDRESS, ADDRESS);
+        instantiate = bind(library, "cuGraphInstantiateWithFlags", ADDRESS, ADDRESS, JAVA_LONG);
+        launchGraph = bind(library, "cuGraphLaunch", ADDRESS, ADDRESS);
+        destroyGraph = bind(library, "cuGraphDestroy", ADDRESS);
+        destroyExecutable = bind(library, "cuGraphExecDestroy", ADDRESS);
         loadModule = bind(library, "cuModuleLoadData", ADDRESS, ADDRESS);
         unloadModule = bind(library, "cuModuleUnload", ADDRESS);
         function = bind(library, "cuModuleGetFunction", ADDRESS, ADDRESS, ADDRESS);
@@ -95,7 +139,6 @@ final class Cuda {
                 ADDRESS,
                 ADDRESS,
                 ADDRESS);
-        synchronize = bind(library, "cuCtxSynchronize");
     }
 
     private static MethodHandle bind(SymbolLookup library, String symbol, MemoryLayout... parameters) {
@@ -110,7 +153,11 @@ final class Cuda {
 
     private static Found load() {
         boolean windows = System.getProperty("os.name").toLowerCase(Locale.ROOT).contains("win");
-        String name = windows ? "nvcuda.dll" : "libcuda.so.1";
+        return load(windows ? "nvcuda.dll" : "libcuda.so.1");
+    }
+
+    /** @param name of the library, or its path */
+    static Found load(String name) {
         try {
             Cuda calls = new Cuda(SymbolLookup.libraryLookup(name, Arena.global()));
             calls.run("cuInit", () -> (int) calls.init.invokeExact(0));
@@ -153,8 +200,7 @@ final class Cuda {
     }
 
     MemorySegment retainContext(int handle) {
-        return MemorySegment.ofAddress(
-                wide("cuDevicePrimaryCtxRetain", value -> (int) retainContext.invokeExact(value, handle)));
+        return pointer("cuDevicePrimaryCtxRetain", value -> (int) retainContext.invokeExact(value, handle));
     }
 
     void releaseContext(int handle) {
@@ -181,26 +227,92 @@ final class Cuda {
         run("cuMemFree", () -> (int) free.invokeExact(pointer));
     }
 
-    /** Returns when native memory was copied. */
-    void write(long to, MemorySegment from) {
-        run("cuMemcpyHtoD", () -> (int) write.invokeExact(to, from, from.byteSize()));
+    /** Memory of the host that the device reads and writes by itself (pinned). */
+    MemorySegment allocateHost(long bytes) {
+        return pointer("cuMemHostAlloc of " + bytes + " bytes", value ->
+                        (int) allocateHost.invokeExact(value, bytes, HOST_FOR_ALL_CONTEXTS))
+                .reinterpret(bytes);
     }
 
-    /** Waits for all before it; returns when native memory was filled. */
-    void read(long from, MemorySegment to) {
-        run("cuMemcpyDtoH", () -> (int) read.invokeExact(to, from, to.byteSize()));
+    void freeHost(MemorySegment memory) {
+        run("cuMemFreeHost", () -> (int) freeHost.invokeExact(memory));
     }
 
-    void copy(long from, long to, long bytes) {
-        run("cuMemcpyDtoD", () -> (int) copy.invokeExact(to, from, bytes));
+    /** Begins to copy from native memory, which must stay as it is until the stream has done it. */
+    void write(long to, MemorySegment from, MemorySegment stream) {
+        run("cuMemcpyHtoDAsync", () -> (int) write.invokeExact(to, from, from.byteSize(), stream));
+    }
+
+    /** Begins to copy to native memory, after all that the stream was asked for before. */
+    void read(long from, MemorySegment to, MemorySegment stream) {
+        run("cuMemcpyDtoHAsync", () -> (int) read.invokeExact(to, from, to.byteSize(), stream));
+    }
+
+    void copy(long from, long to, long bytes, MemorySegment stream) {
+        run("cuMemcpyDtoDAsync", () -> (int) copy.invokeExact(to, from, bytes, stream));
+    }
+
+    /** A stream that waits for no other. */
+    MemorySegment createStream() {
+        return pointer("cuStreamCreate", value -> (int) createStream.invokeExact(value, STREAM_NON_BLOCKING));
+    }
+
+    void destroyStream(MemorySegment stream) {
+        run("cuStreamDestroy", () -> (int) destroyStream.invokeExact(stream));
+    }
+
+    void waitForStream(MemorySegment stream) {
+        run("cuStreamSynchronize", () -> (int) waitForStream.invokeExact(stream));
+    }
+
+    /** Something to wait for; it keeps no time. */
+    MemorySegment createEvent() {
+        return pointer("cuEventCreate", value -> (int) createEvent.invokeExact(value, EVENT_DISABLE_TIMING));
+    }
+
+    void destroyEvent(MemorySegment event) {
+        run("cuEventDestroy", () -> (int) destroyEvent.invokeExact(event));
+    }
+
+    /** Happens when the stream has done all that it was asked for so far. */
+    void recordEvent(MemorySegment event, MemorySegment stream) {
+        run("cuEventRecord", () -> (int) recordEvent.invokeExact(event, stream));
+    }
+
+    /** Returns at once if the event was never recorded. */
+    void waitForEvent(MemorySegment event) {
+        run("cuEventSynchronize", () -> (int) waitForEvent.invokeExact(event));
+    }
+
+    /** From here on the stream notes launches for a graph; other threads go on as they like. */
+    void beginCapture(MemorySegment stream) {
+        run("cuStreamBeginCapture", () -> (int) beginCapture.invokeExact(stream, CAPTURE_THREAD_LOCAL));
+    }
+
+    /** What was noted, ready to be launched. */
+    MemorySegment endCapture(MemorySegment stream) {
+        MemorySegment graph = pointer("cuStreamEndCapture", value -> (int) endCapture.invokeExact(stream, value));
+        try {
+            return pointer("cuGraphInstantiateWithFlags", value -> (int) instantiate.invokeExact(value, graph, 0L));
+        } finally {
+            run("cuGraphDestroy", () -> (int) destroyGraph.invokeExact(graph));
+        }
+    }
+
+    void launchGraph(MemorySegment executable, MemorySegment stream) {
+        run("cuGraphLaunch", () -> (int) launchGraph.invokeExact(executable, stream));
+    }
+
+    void destroyExecutable(MemorySegment executable) {
+        run("cuGraphExecDestroy", () -> (int) destroyExecutable.invokeExact(executable));
     }
 
     /** @param ptx text, which the driver compiles for the device */
     MemorySegment loadModule(String ptx, String unit) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment image = arena.allocateFrom(ptx);
-            return MemorySegment.ofAddress(wide(
-                    "cuModuleLoadData of the kernels of " + unit, value -> (int) loadModule.invokeExact(value, image)));
+            return pointer(
+                    "cuModuleLoadData of the kernels of " + unit, value -> (int) loadModule.invokeExact(value, image));
         }
     }
 
@@ -211,8 +323,7 @@ final class Cuda {
     MemorySegment function(MemorySegment module, String name) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment text = arena.allocateFrom(name);
-            return MemorySegment.ofAddress(
-                    wide("cuModuleGetFunction of " + name, value -> (int) function.invokeExact(value, module, text)));
+            return pointer("cuModuleGetFunction of " + name, value -> (int) function.invokeExact(value, module, text));
         }
     }
 
@@ -224,23 +335,10 @@ final class Cuda {
             int items0,
             int items1,
             MemorySegment parameters,
+            MemorySegment stream,
             String name) {
         run("cuLaunchKernel of " + name, () -> (int) launch.invokeExact(
-                function,
-                groups0,
-                groups1,
-                1,
-                items0,
-                items1,
-                1,
-                0,
-                MemorySegment.NULL,
-                parameters,
-                MemorySegment.NULL));
-    }
-
-    void synchronize() {
-        run("cuCtxSynchronize", () -> (int) synchronize.invokeExact());
+                function, groups0, groups1, 1, items0, items1, 1, 0, stream, parameters, MemorySegment.NULL));
     }
 
     // -------------------------------------------------------------------------------------------------- how calls go
@@ -269,11 +367,15 @@ final class Cuda {
         }
     }
 
+    private MemorySegment pointer(String name, Asking call) {
+        return MemorySegment.ofAddress(wide(name, call));
+    }
+
     private void run(String name, Call call) {
         try {
             int code = call.go();
             if (code != 0) {
-                throw new DeviceException(name + ": " + codeName(code) + " (" + code + ")");
+                throw new DeviceException(name + ": " + codeName(code) + " (" + code + ")", LOST.contains(code));
             }
         } catch (RuntimeException | Error failure) {
             throw failure;

@@ -7,101 +7,84 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.HashMap;
-import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
+import java.util.SequencedMap;
 import shoal.bridge.kernel.DeviceInfo;
 import shoal.bridge.kernel.device.Argument;
-import shoal.bridge.kernel.device.Device;
 import shoal.bridge.kernel.device.DeviceBuffer;
 import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceFunction;
+import shoal.bridge.kernel.device.DeviceGraph;
+import shoal.bridge.kernel.device.DriverDevice;
 import shoal.bridge.kernel.device.KernelUnit;
+import shoal.bridge.kernel.device.ProductKernels;
 
-/** A GPU's primary context and its default stream. Owns all that it hands out. */
-final class CudaDevice implements Device {
-    /** Memory through which arrays of the heap pass. */
-    private static final long STAGING_BYTES = 1 << 20;
-
+/** A GPU's primary context and one stream, in which all happens but uploads. What it copies to and fro passes through pinned memory. */
+final class CudaDevice extends DriverDevice {
+    private static final long STAGING_BYTES = 4 << 20;
+    private static final long ALIGNMENT = 256;
     private static final int MOST_ARGUMENTS = 32;
-
-    /** The oldest instruction set that the compiler of CUDA 13 makes; drivers translate it for newer GPUs. */
-    private static final int ARCHITECTURE = 75;
+    private static final long PINNED_BYTES = 256 << 20;
+    private static final int PINNED_ROUNDS = 5;
 
     private final Cuda calls;
-    private final Nvrtc compiler;
+    private final PtxSource source;
     private final int handle;
-    private final DeviceInfo info;
-    private final String architecture;
+    private final int capability;
     private final Arena arena = Arena.ofShared();
     private final MemorySegment context;
-    private final MemorySegment staging = arena.allocate(STAGING_BYTES, 64);
+    private final MemorySegment stream;
+    private final MemorySegment staging;
     private final MemorySegment values = arena.allocate(JAVA_LONG, MOST_ARGUMENTS);
     private final MemorySegment parameters = arena.allocate(ADDRESS, MOST_ARGUMENTS);
-    private final Map<KernelUnit, MemorySegment> modules = new HashMap<>();
-    private final Map<FunctionKey, Function> functions = new HashMap<>();
-    private final Set<Buffer> buffers = new HashSet<>();
-    private long allocated;
-    private boolean closed;
 
-    private record FunctionKey(KernelUnit unit, String name) {}
+    /** Bytes of staging that the stream may still read. */
+    private long staged;
 
-    private record Function(String name, MemorySegment kernel) implements DeviceFunction {}
-
-    CudaDevice(Cuda calls, Nvrtc compiler, int handle, DeviceInfo info) {
+    CudaDevice(Cuda calls, PtxSource source, int handle, DeviceInfo info) {
+        super(info);
         this.calls = calls;
-        this.compiler = compiler;
+        this.source = source;
         this.handle = handle;
-        this.info = info;
-        int capability =
-                10 * calls.attribute(handle, Cuda.CAPABILITY_MAJOR) + calls.attribute(handle, Cuda.CAPABILITY_MINOR);
-        architecture = "compute_" + Math.min(ARCHITECTURE, capability);
+        capability = capability(calls, handle);
         for (int i = 0; i < MOST_ARGUMENTS; i++) {
             parameters.setAtIndex(ADDRESS, i, values.asSlice(i * JAVA_LONG.byteSize()));
         }
         context = calls.retainContext(handle);
+        try {
+            calls.setContext(context);
+            stream = calls.createStream();
+            staging = calls.allocateHost(STAGING_BYTES);
+        } catch (DeviceException failure) {
+            calls.releaseContext(handle);
+            arena.close();
+            throw failure;
+        }
+    }
+
+    /** Major and minor number as one: 90 of 9.0. */
+    static int capability(Cuda calls, int handle) {
+        return 10 * calls.attribute(handle, Cuda.CAPABILITY_MAJOR) + calls.attribute(handle, Cuda.CAPABILITY_MINOR);
     }
 
     @Override
-    public DeviceInfo info() {
-        return info;
+    public ProductKernels products() {
+        return capability >= NvidiaProducts.LEAST_CAPABILITY ? new NvidiaProducts() : ProductKernels.COMMON;
     }
 
-    private final class Buffer implements DeviceBuffer {
-        private final long pointer;
-        private final long bytes;
-        private boolean released;
-
-        Buffer(long pointer, long bytes) {
-            this.pointer = pointer;
-            this.bytes = bytes;
-        }
-
-        @Override
-        public long bytes() {
-            return bytes;
-        }
-
-        @Override
-        public void close() {
-            if (!released) {
-                released = true;
-                buffers.remove(this);
-                allocated -= bytes;
-                calls.setContext(context);
-                calls.free(pointer);
-            }
-        }
-    }
-
+    /** Whole lines: kernels read in pieces of 16 bytes. */
     @Override
-    public DeviceBuffer allocate(long bytes) {
+    protected long create(long bytes) {
         calls.setContext(context);
-        Buffer buffer = new Buffer(calls.allocate(bytes), bytes);
-        buffers.add(buffer);
-        allocated += bytes;
-        return buffer;
+        return calls.allocate(Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT);
+    }
+
+    @Override
+    protected void release(long buffer) {
+        calls.setContext(context);
+        calls.waitForStream(stream);
+        calls.free(buffer);
     }
 
     @Override
@@ -111,41 +94,31 @@ final class CudaDevice implements Device {
     }
 
     @Override
-    public long allocatedBytes() {
-        return allocated;
-    }
-
-    private static long pointer(DeviceBuffer buffer) {
-        if (buffer instanceof Buffer ours && !ours.released) {
-            return ours.pointer;
-        }
-        throw new IllegalArgumentException("a buffer of another device, or one that is closed");
-    }
-
-    @Override
     public void write(DeviceBuffer to, long offset, MemorySegment from) {
         calls.setContext(context);
-        if (from.isNative()) {
-            calls.write(pointer(to) + offset, from);
-            return;
-        }
+        long target = handle(to) + offset;
         for (long at = 0; at < from.byteSize(); at += STAGING_BYTES) {
             long bytes = Math.min(STAGING_BYTES, from.byteSize() - at);
-            calls.write(pointer(to) + offset + at, staging.asSlice(0, bytes).copyFrom(from.asSlice(at, bytes)));
+            if (staged + bytes > STAGING_BYTES) {
+                calls.waitForStream(stream);
+                staged = 0;
+            }
+            MemorySegment part = staging.asSlice(staged, bytes).copyFrom(from.asSlice(at, bytes));
+            staged += Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
+            calls.write(target + at, part, stream);
         }
     }
 
     @Override
     public void read(DeviceBuffer from, long offset, MemorySegment to) {
         calls.setContext(context);
-        if (to.isNative()) {
-            calls.read(pointer(from) + offset, to);
-            return;
-        }
         for (long at = 0; at < to.byteSize(); at += STAGING_BYTES) {
             long bytes = Math.min(STAGING_BYTES, to.byteSize() - at);
             MemorySegment part = staging.asSlice(0, bytes);
-            calls.read(pointer(from) + offset + at, part);
+            // What was staged before has been read by the time that the stream writes this.
+            calls.read(handle(from) + offset + at, part, stream);
+            calls.waitForStream(stream);
+            staged = 0;
             to.asSlice(at, bytes).copyFrom(part);
         }
     }
@@ -154,25 +127,73 @@ final class CudaDevice implements Device {
     public void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes) {
         if (bytes > 0) {
             calls.setContext(context);
-            calls.copy(pointer(from) + fromOffset, pointer(to) + toOffset, bytes);
+            calls.copy(handle(from) + fromOffset, handle(to) + toOffset, bytes, stream);
         }
     }
 
     @Override
-    public DeviceFunction function(KernelUnit unit, String name) {
-        var key = new FunctionKey(unit, name);
-        Function function = functions.get(key);
-        if (function == null) {
-            calls.setContext(context);
-            MemorySegment module = modules.get(unit);
-            if (module == null) {
-                module = calls.loadModule(compiler.ptx(unit, architecture), unit.name());
-                modules.put(unit, module);
+    public void upload(SequencedMap<DeviceBuffer, MemorySegment> matrices) {
+        SequencedMap<Long, MemorySegment> targets = new LinkedHashMap<>();
+        matrices.forEach((buffer, bytes) -> targets.put(handle(buffer), bytes));
+        CudaUpload.of(calls, context).run(targets);
+    }
+
+    @Override
+    public double pinnedBytesPerSecond() {
+        long bytes = Math.min(PINNED_BYTES, freeBytes() / 4);
+        calls.setContext(context);
+        MemorySegment pinned = calls.allocateHost(bytes);
+        try (DeviceBuffer to = allocate(bytes)) {
+            long best = Long.MAX_VALUE;
+            for (int i = 0; i < PINNED_ROUNDS; i++) {
+                long begun = System.nanoTime();
+                calls.write(handle(to), pinned, stream);
+                calls.waitForStream(stream);
+                best = Math.min(best, Math.max(1, System.nanoTime() - begun));
             }
-            function = new Function(name, calls.function(module, name));
-            functions.put(key, function);
+            return 1e9 * bytes / best;
+        } finally {
+            calls.freeHost(pinned);
         }
-        return function;
+    }
+
+    @Override
+    public Map<String, Double> vendorRates(int rows) {
+        Cublas library = Cublas.find();
+        if (library == null) {
+            return Map.of();
+        }
+        calls.setContext(context);
+        long bytes = (long) rows * rows * Float.BYTES;
+        try (DeviceBuffer a = allocate(bytes);
+                DeviceBuffer b = allocate(bytes);
+                DeviceBuffer c = allocate(bytes)) {
+            return library.rates(rows, handle(a), handle(b), handle(c), stream, () -> calls.waitForStream(stream));
+        }
+    }
+
+    @Override
+    protected MemorySegment compile(KernelUnit unit) {
+        calls.setContext(context);
+        return calls.loadModule(source.ptx(unit, capability), unit.name());
+    }
+
+    @Override
+    protected MemorySegment kernel(MemorySegment module, String name) {
+        calls.setContext(context);
+        return calls.function(module, name);
+    }
+
+    /** Goes with its module. */
+    @Override
+    protected void releaseKernel(MemorySegment kernel) {
+        // nothing of its own
+    }
+
+    @Override
+    protected void releaseModule(MemorySegment module) {
+        calls.setContext(context);
+        calls.unloadModule(module);
     }
 
     @Override
@@ -184,34 +205,66 @@ final class CudaDevice implements Device {
         }
         for (int i = 0; i < arguments.length; i++) {
             switch (arguments[i]) {
-                case Argument.Memory(DeviceBuffer buffer) -> values.setAtIndex(JAVA_LONG, i, pointer(buffer));
+                case Argument.Memory(DeviceBuffer buffer) -> values.setAtIndex(JAVA_LONG, i, handle(buffer));
                 case Argument.Whole(int value) -> values.set(JAVA_INT, i * JAVA_LONG.byteSize(), value);
                 case Argument.Real(float value) -> values.set(JAVA_FLOAT, i * JAVA_LONG.byteSize(), value);
             }
         }
         calls.setContext(context);
-        calls.launch(((Function) function).kernel(), groups0, groups1, items0, items1, parameters, function.name());
+        calls.launch(kernel(function), groups0, groups1, items0, items1, parameters, stream, function.name());
+    }
+
+    /** A graph that the driver has made ready. */
+    private final class Executable implements DeviceGraph {
+        private final MemorySegment executable;
+        private boolean released;
+
+        Executable(MemorySegment executable) {
+            this.executable = executable;
+        }
+
+        @Override
+        public void close() {
+            if (!released) {
+                released = true;
+                calls.setContext(context);
+                calls.waitForStream(stream);
+                calls.destroyExecutable(executable);
+            }
+        }
+    }
+
+    @Override
+    public void beginGraph() {
+        calls.setContext(context);
+        calls.beginCapture(stream);
+    }
+
+    @Override
+    public DeviceGraph endGraph() {
+        calls.setContext(context);
+        return new Executable(calls.endCapture(stream));
+    }
+
+    @Override
+    public void launch(DeviceGraph graph) {
+        calls.setContext(context);
+        calls.launchGraph(((Executable) graph).executable, stream);
     }
 
     @Override
     public void finish() {
         calls.setContext(context);
-        calls.synchronize();
+        calls.waitForStream(stream);
+        staged = 0;
     }
 
     @Override
-    public void close() {
-        if (closed) {
-            return;
-        }
-        closed = true;
-        try {
-            finish();
-        } finally {
-            Set.copyOf(buffers).forEach(Buffer::close);
-            modules.values().forEach(calls::unloadModule);
-            calls.releaseContext(handle);
-            arena.close();
-        }
+    protected void releaseDevice() {
+        calls.setContext(context);
+        calls.freeHost(staging);
+        calls.destroyStream(stream);
+        calls.releaseContext(handle);
+        arena.close();
     }
 }

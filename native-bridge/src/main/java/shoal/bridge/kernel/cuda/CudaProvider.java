@@ -8,9 +8,17 @@ import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceKernels;
+import shoal.bridge.kernel.device.KernelCache;
 
 /** NVIDIA's GPUs through CUDA. Taken only by name: it has not run on a GPU yet. */
 public final class CudaProvider implements KernelProvider {
+    /** Of GPUs that kernels compiled beforehand are for. */
+    private static final int LEAST_CAPABILITY = 80;
+
+    private static PtxSource source() {
+        return new PtxSource(Nvrtc.find(), KernelCache.ofUser(), true);
+    }
+
     @Override
     public String name() {
         return "cuda";
@@ -39,10 +47,11 @@ public final class CudaProvider implements KernelProvider {
             case Cuda.Found.Here _ ->
                 devices().isEmpty()
                         ? new Readiness.Missing("CUDA's driver here knows no GPU", "See that nvidia-smi lists it.")
-                        : Nvrtc.find() == null
-                                ? new Readiness.Missing(
-                                        "no libnvrtc here, which compiles the kernels", "Install CUDA's NVRTC.")
-                                : new Readiness.Ready();
+                        : source().serves(LEAST_CAPABILITY)
+                                ? new Readiness.Ready()
+                                : new Readiness.Missing(
+                                        "no libnvrtc here, which compiles the kernels",
+                                        "Install CUDA's NVRTC, or name its file by " + Nvrtc.ENVIRONMENT + ".");
         };
     }
 
@@ -69,9 +78,8 @@ public final class CudaProvider implements KernelProvider {
 
     @Override
     public Kernels open(KernelSettings settings) {
-        Nvrtc compiler = Nvrtc.find();
-        if (!(Cuda.find() instanceof Cuda.Found.Here(Cuda calls)) || compiler == null) {
-            throw new IllegalArgumentException("no CUDA driver here, or no NVRTC");
+        if (!(Cuda.find() instanceof Cuda.Found.Here(Cuda calls))) {
+            throw new IllegalArgumentException("no CUDA driver here");
         }
         List<Integer> handles = calls.devices();
         int index = settings.deviceIndex();
@@ -80,6 +88,6 @@ public final class CudaProvider implements KernelProvider {
                     "there is no device cuda:" + index + "; there are " + handles.size() + ", counted from 0");
         }
         int handle = handles.get(index);
-        return new DeviceKernels(new CudaDevice(calls, compiler, handle, info(calls, index, handle)));
+        return new DeviceKernels(new CudaDevice(calls, source(), handle, info(calls, index, handle)));
     }
 }

@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.KernelUnit;
@@ -20,8 +21,18 @@ import shoal.bridge.kernel.device.KernelUnit;
 final class Nvrtc {
     private static final List<String> NAMES =
             List.of("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so", "nvrtc64_130_0.dll");
+    /** Names a library by its path, before all others. */
+    static final String ENVIRONMENT = "SHOAL_NVRTC";
+
+    /** Products are fused where the kernels say fma and nowhere else. */
+    static final String EXACT = "--fmad=false";
+
+    private static final int MOST_ARCHITECTURES = 256;
     private static final long MOST_TEXT = 1 << 28;
 
+    private final MethodHandle version;
+    private final MethodHandle architectureCount;
+    private final MethodHandle architectures;
     private final MethodHandle create;
     private final MethodHandle compile;
     private final MethodHandle resultSize;
@@ -31,6 +42,9 @@ final class Nvrtc {
     private final MethodHandle destroy;
 
     private Nvrtc(SymbolLookup library) {
+        version = bind(library, "nvrtcVersion", ADDRESS, ADDRESS);
+        architectureCount = bind(library, "nvrtcGetNumSupportedArchs", ADDRESS);
+        architectures = bind(library, "nvrtcGetSupportedArchs", ADDRESS);
         create = bind(library, "nvrtcCreateProgram", ADDRESS, ADDRESS, ADDRESS, JAVA_INT, ADDRESS, ADDRESS);
         compile = bind(library, "nvrtcCompileProgram", ADDRESS, JAVA_INT, ADDRESS);
         resultSize = bind(library, "nvrtcGetPTXSize", ADDRESS, ADDRESS);
@@ -46,26 +60,76 @@ final class Nvrtc {
         return Linker.nativeLinker().downcallHandle(address, FunctionDescriptor.of(JAVA_INT, parameters));
     }
 
-    /** Null if the library is not here. */
+    /** Null if the library is not here: neither where $SHOAL_NVRTC says, nor where libraries usually lie. */
     static @Nullable Nvrtc find() {
+        String named = System.getenv(ENVIRONMENT);
+        if (named != null && !named.isEmpty()) {
+            return load(named);
+        }
         for (String name : NAMES) {
-            try {
-                return new Nvrtc(SymbolLookup.libraryLookup(name, Arena.global()));
-            } catch (IllegalArgumentException | DeviceException absent) {
-                continue;
+            Nvrtc found = load(name);
+            if (found != null) {
+                return found;
             }
         }
         return null;
     }
 
-    /** @throws DeviceException with the compiler's own words */
-    String ptx(KernelUnit unit, String architecture) {
+    /** @param name of the library, or its path */
+    static @Nullable Nvrtc load(String name) {
+        try {
+            return new Nvrtc(SymbolLookup.libraryLookup(name, Arena.global()));
+        } catch (IllegalArgumentException | DeviceException absent) {
+            return null;
+        }
+    }
+
+    /** Such as 13.0. */
+    String version() {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment numbers = arena.allocate(JAVA_INT, 2);
+            check((int) version.invokeExact(numbers, numbers.asSlice(JAVA_INT.byteSize())), "nvrtcVersion");
+            return numbers.getAtIndex(JAVA_INT, 0) + "." + numbers.getAtIndex(JAVA_INT, 1);
+        } catch (RuntimeException | Error failure) {
+            throw failure;
+        } catch (Throwable impossible) {
+            throw new IllegalStateException(impossible);
+        }
+    }
+
+    /** Compute capabilities that it compiles for, times 10, rising: 75, 80 and so on. */
+    List<Integer> architectures() {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment count = arena.allocate(JAVA_INT);
+            check((int) architectureCount.invokeExact(count), "nvrtcGetNumSupportedArchs");
+            int number = Math.clamp(count.get(JAVA_INT, 0), 0, MOST_ARCHITECTURES);
+            MemorySegment found = arena.allocate(JAVA_INT, Math.max(1, number));
+            check((int) architectures.invokeExact(found), "nvrtcGetSupportedArchs");
+            return IntStream.range(0, number)
+                    .mapToObj(i -> found.getAtIndex(JAVA_INT, i))
+                    .toList();
+        } catch (RuntimeException | Error failure) {
+            throw failure;
+        } catch (Throwable impossible) {
+            throw new IllegalStateException(impossible);
+        }
+    }
+
+    static String option(int architecture) {
+        return "--gpu-architecture=compute_" + architecture;
+    }
+
+    /**
+     * @param architecture a compute capability times 10
+     * @throws DeviceException with the compiler's own words
+     */
+    String ptx(KernelUnit unit, int architecture) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment handle = arena.allocate(ADDRESS);
             check(
                     (int) create.invokeExact(
                             handle,
-                            arena.allocateFrom(unit.source()),
+                            arena.allocateFrom(unit.cudaSource()),
                             arena.allocateFrom(unit.name() + ".cu"),
                             0,
                             MemorySegment.NULL,
@@ -74,8 +138,8 @@ final class Nvrtc {
             MemorySegment program = handle.get(ADDRESS, 0);
             try {
                 MemorySegment options = arena.allocate(ADDRESS, 2);
-                options.setAtIndex(ADDRESS, 0, arena.allocateFrom("--gpu-architecture=" + architecture));
-                options.setAtIndex(ADDRESS, 1, arena.allocateFrom("--fmad=false"));
+                options.setAtIndex(ADDRESS, 0, arena.allocateFrom(option(architecture)));
+                options.setAtIndex(ADDRESS, 1, arena.allocateFrom(EXACT));
                 int code = (int) compile.invokeExact(program, 2, options);
                 if (code != 0) {
                     throw new DeviceException("nvrtcCompileProgram of the kernels of " + unit.name() + ": error " + code

@@ -3,6 +3,7 @@ package shoal.bridge.kernel.device;
 import java.lang.foreign.MemorySegment;
 import java.util.Collections;
 import java.util.EnumSet;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import shoal.bridge.kernel.CompiledStage;
@@ -33,12 +34,16 @@ public final class DeviceKernels implements Kernels {
             GgmlType.MXFP4));
 
     private static final long COPIED_BYTES = 256 << 20;
+    private static final long COPIED_BY_CPU = 32 << 20;
     private static final int COPIES = 5;
 
     private final Device device;
+    private final ProductChoice products;
+    private boolean withGraphs = true;
 
     public DeviceKernels(Device device) {
         this.device = device;
+        products = new ProductChoice(device);
     }
 
     @Override
@@ -69,7 +74,21 @@ public final class DeviceKernels implements Kernels {
     @Override
     public CompiledStage compile(StageProgram program) {
         synchronized (device) {
-            return new DeviceStage(program, device);
+            return new DeviceStage(program, device, products, withGraphs);
+        }
+    }
+
+    @Override
+    public int layersThatFit(StageProgram program) {
+        synchronized (device) {
+            return new StagePlan(program, device).layersThatFit();
+        }
+    }
+
+    /** Whose kernels multiply matrices of that type since a stage with one was compiled: the device's own, or the common ones. */
+    public String products(GgmlType type) {
+        synchronized (device) {
+            return products.of(type).name();
         }
     }
 
@@ -77,13 +96,12 @@ public final class DeviceKernels implements Kernels {
         return device.info();
     }
 
-    /**
-     * How fast the device copies within its own memory, reads and writes counted: what a step that reads all weights can hope for.
-     * The best of a few copies of up to 256 MiB.
-     */
+    /** What a step that reads all weights can hope for: the best of a few copies of up to 256 MiB, of less where a CPU copies. */
+    @Override
     public double copiedBytesPerSecond() {
         synchronized (device) {
-            long bytes = Math.max(1, Math.min(COPIED_BYTES, device.freeBytes() / 4));
+            long bytes = Math.max(
+                    1, Math.min(device.info().processor() ? COPIED_BY_CPU : COPIED_BYTES, device.freeBytes() / 4));
             try (DeviceBuffer from = device.allocate(bytes);
                     DeviceBuffer to = device.allocate(bytes)) {
                 device.copy(from, to, bytes);
@@ -97,6 +115,27 @@ public final class DeviceKernels implements Kernels {
                 }
                 return 2e9 * bytes / best;
             }
+        }
+    }
+
+    /** As {@link Device#pinnedBytesPerSecond}. */
+    public double pinnedBytesPerSecond() {
+        synchronized (device) {
+            return device.pinnedBytesPerSecond();
+        }
+    }
+
+    /** As {@link Device#vendorRates}. */
+    public Map<String, Double> vendorRates(int rows) {
+        synchronized (device) {
+            return device.vendorRates(rows);
+        }
+    }
+
+    /** Whether stages that are compiled from now on launch steps of a few tokens as one graph. */
+    public void useGraphs(boolean use) {
+        synchronized (device) {
+            withGraphs = use;
         }
     }
 

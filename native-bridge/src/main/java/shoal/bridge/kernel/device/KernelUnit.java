@@ -13,6 +13,11 @@ public sealed interface KernelUnit {
     /** All of the source, its headers included. */
     String source();
 
+    /** The same for NVIDIA's compiler: behind it what only NVIDIA's GPUs do. */
+    default String cudaSource() {
+        return source();
+    }
+
     /** What does not look at weights. */
     record Layers() implements KernelUnit {
         @Override
@@ -36,6 +41,11 @@ public sealed interface KernelUnit {
         @Override
         public String source() {
             return "#define TYPE_" + type.name() + "\n" + resource("portable.h") + resource("products.cl");
+        }
+
+        @Override
+        public String cudaSource() {
+            return source() + resource("nvidia.cu");
         }
     }
 

@@ -1,6 +1,7 @@
 package shoal.bridge.kernel.ffm;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -10,6 +11,10 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 import java.util.ArrayList;
 import java.util.List;
+import shoal.bridge.kernel.CacheShape;
+import shoal.bridge.kernel.CacheType;
+import shoal.bridge.kernel.host.AttentionBlock;
+import shoal.bridge.kernel.host.HostSequence;
 import shoal.bridge.library.NativeLibrary;
 
 /**
@@ -22,6 +27,8 @@ final class KernelSymbols {
     private final MethodHandle scratchBytes;
     private final MethodHandle pack;
     private final MethodHandle multiply;
+    private final MethodHandle attendBytes;
+    private final MethodHandle attend;
 
     /** @throws IllegalStateException if the library lacks a symbol */
     KernelSymbols(NativeLibrary.Loaded library) {
@@ -38,6 +45,30 @@ final class KernelSymbols {
                 FunctionDescriptor.of(
                         JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS, JAVA_INT,
                         ADDRESS, JAVA_LONG),
+                critical);
+        attendBytes =
+                library.bind("shoal_attend_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT));
+        attend = library.bind(
+                "shoal_attend",
+                FunctionDescriptor.of(
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        ADDRESS,
+                        JAVA_LONG,
+                        JAVA_LONG,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        JAVA_INT,
+                        ADDRESS,
+                        ADDRESS,
+                        JAVA_INT,
+                        JAVA_FLOAT,
+                        JAVA_INT,
+                        JAVA_FLOAT,
+                        ADDRESS,
+                        ADDRESS),
                 critical);
     }
 
@@ -104,6 +135,62 @@ final class KernelSymbols {
         if (rc != 0) {
             throw new IllegalStateException("the native library has no kernel for type " + type);
         }
+    }
+
+    long attendBytes(int size, int queries, int positions) {
+        try {
+            return (long) attendBytes.invokeExact(size, queries, positions);
+        } catch (Throwable failure) {
+            throw unexpected(failure);
+        }
+    }
+
+    /** @param pages addresses of the pages from the first position on that is seen; they must stay where they are */
+    void attend(
+            InstructionSet level,
+            AttentionBlock block,
+            MemorySegment pages,
+            MemorySegment queries,
+            MemorySegment out,
+            MemorySegment sinks,
+            MemorySegment scratch) {
+        HostSequence sequence = block.sequence();
+        CacheShape shape = sequence.shape();
+        int rc;
+        try {
+            rc = (int) attend.invokeExact(
+                    level.ordinal(),
+                    cacheNumber(shape.type()),
+                    pages,
+                    sequence.keysOffset(block.layer(), block.kvHead()),
+                    sequence.valuesOffset(block.layer(), block.kvHead()),
+                    shape.headSize(),
+                    block.firstPosition(),
+                    block.rows(),
+                    block.heads(),
+                    queries,
+                    out,
+                    block.stride(),
+                    block.rule().scale(),
+                    block.rule().window(),
+                    block.rule().softCap(),
+                    sinks,
+                    scratch);
+        } catch (Throwable failure) {
+            throw unexpected(failure);
+        }
+        if (rc != 0) {
+            throw new IllegalStateException("the native library has no attention over a cache of type " + shape.type());
+        }
+    }
+
+    /** As shoal.h numbers them. */
+    private static int cacheNumber(CacheType type) {
+        return switch (type) {
+            case F32 -> 0;
+            case F16 -> 1;
+            case Q8_0 -> 2;
+        };
     }
 
     private static RuntimeException unexpected(Throwable failure) {

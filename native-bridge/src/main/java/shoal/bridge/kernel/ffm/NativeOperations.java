@@ -2,18 +2,21 @@ package shoal.bridge.kernel.ffm;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.ref.Reference;
 import java.util.List;
 import java.util.Set;
 import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.AttentionBlock;
 import shoal.bridge.kernel.host.ComputePool;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostOperations;
+import shoal.bridge.kernel.host.HostSequence;
 import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.library.NativeLibrary;
 import shoal.codec.gguf.GgmlType;
 
-/** Products of matrices in C, with the bits of the plain loops; everything else is done by other operations. */
+/** Products of matrices and attention in C, with the bits of the plain loops; everything else is done by other operations. */
 public final class NativeOperations implements HostOperations {
     static final Set<GgmlType> TYPES = Set.of(
             GgmlType.F32,
@@ -50,7 +53,7 @@ public final class NativeOperations implements HostOperations {
     private final KernelSymbols symbols;
     private final InstructionSet level;
     private final HostOperations others;
-    private final ThreadLocal<MemorySegment> scratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
+    private final ThreadLocal<Scratch> scratch = ThreadLocal.withInitial(Scratch::new);
 
     /** @param level one of {@link #levels} of that library @param others do what C has no function for */
     public NativeOperations(NativeLibrary.Loaded library, InstructionSet level, HostOperations others) {
@@ -112,7 +115,7 @@ public final class NativeOperations implements HostOperations {
         MemorySegment activations =
                 blocks ? x.room(symbols.packedBytes(x.width(), tokens)) : MemorySegment.ofArray(x.values());
         MemorySegment results = MemorySegment.ofArray(out);
-        MemorySegment room = scratch(w.columns());
+        MemorySegment room = scratch.get().room(Math.max(SCRATCH_BYTES, symbols.scratchBytes(w.columns())));
         int step = rowsPerCall(w, tokens);
         for (int row = 0; row < rowCount; row += step) {
             int rows = Math.min(step, rowCount - row);
@@ -135,17 +138,6 @@ public final class NativeOperations implements HostOperations {
         return (int) Math.max(PANEL_ROWS, rows / PANEL_ROWS * PANEL_ROWS);
     }
 
-    /** This thread's, outside the heap; freed with the thread. */
-    private MemorySegment scratch(int columns) {
-        long needed = Math.max(SCRATCH_BYTES, symbols.scratchBytes(columns));
-        MemorySegment room = scratch.get();
-        if (room.byteSize() < needed) {
-            room = Arena.ofAuto().allocate(needed, 64);
-            scratch.set(room);
-        }
-        return room;
-    }
-
     @Override
     public void dequantiseRow(HostWeights w, int row, float[] out, int outOffset) {
         others.dequantiseRow(w, row, out, outOffset);
@@ -163,11 +155,59 @@ public final class NativeOperations implements HostOperations {
 
     @Override
     public void attend(AttentionBlock block) {
-        others.attend(block);
+        HostSequence sequence = block.sequence();
+        int size = sequence.shape().headSize();
+        if (size % SumOrder.LANES != 0) {
+            others.attend(block);
+            return;
+        }
+        Scratch own = scratch.get();
+        int first = block.first(0) / HostSequence.PAGE_POSITIONS;
+        int pages = (block.end(block.count() - 1) - 1) / HostSequence.PAGE_POSITIONS + 1 - first;
+        float[] sinks = block.rule().sinks();
+        symbols.attend(
+                level,
+                block,
+                own.addresses(sequence, first, pages),
+                slice(block.queries(), block.start()),
+                slice(block.out(), block.start()),
+                sinks == null ? MemorySegment.NULL : slice(sinks, block.firstHead()),
+                own.room(symbols.attendBytes(size, block.count(), pages * HostSequence.PAGE_POSITIONS)));
+        Reference.reachabilityFence(sequence);
+    }
+
+    private static MemorySegment slice(float[] values, int from) {
+        return MemorySegment.ofArray(values).asSlice((long) Float.BYTES * from);
     }
 
     @Override
     public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
         others.gate(gate, up, gating, from, to);
+    }
+
+    /** What one thread's calls need; grows, never shrinks, and is freed with the thread. */
+    private static final class Scratch {
+        private MemorySegment room = MemorySegment.NULL;
+        private long[] addresses = new long[0];
+
+        /** At least so many bytes outside the heap, aligned to 64. */
+        MemorySegment room(long bytes) {
+            if (room.byteSize() < bytes) {
+                room = Arena.ofAuto().allocate(bytes, 64);
+            }
+            return room;
+        }
+
+        /** Where so many pages of a sequence lie, from page first on. */
+        MemorySegment addresses(HostSequence sequence, int first, int count) {
+            if (addresses.length < count) {
+                addresses = new long[2 * count];
+            }
+            for (int i = 0; i < count; i++) {
+                addresses[i] =
+                        sequence.page((first + i) * HostSequence.PAGE_POSITIONS).address();
+            }
+            return MemorySegment.ofArray(addresses);
+        }
     }
 }

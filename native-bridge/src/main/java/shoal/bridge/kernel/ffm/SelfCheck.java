@@ -1,12 +1,25 @@
 package shoal.bridge.kernel.ffm;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.CacheShape;
+import shoal.bridge.kernel.CacheType;
+import shoal.bridge.kernel.CompiledStage;
+import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.PreparedWeights;
+import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.Slot;
+import shoal.bridge.kernel.StageBatch;
+import shoal.bridge.kernel.StageProgram;
 import shoal.bridge.kernel.host.ComputePool;
 import shoal.bridge.kernel.host.HostBuffer;
+import shoal.bridge.kernel.host.HostKernels;
 import shoal.bridge.kernel.host.HostOperations;
+import shoal.bridge.kernel.host.HostSequence;
 import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.kernel.scalar.ScalarOperations;
 import shoal.codec.gguf.GgmlType;
@@ -14,6 +27,7 @@ import shoal.codec.gguf.GgmlType;
 /** Holds kernels to the plain loops on a few random blocks before they are used: a compiler, or a CPU, may be wrong. */
 final class SelfCheck {
     private static final int ROWS = 5;
+    private static final int HEAD = 32;
 
     /** For one the row kernels run, for nine those that pack panels. */
     private static final int[] TOKENS = {1, 9};
@@ -45,7 +59,52 @@ final class SelfCheck {
                 }
             }
         }
+        return attentionFailure(operations, oracle, random);
+    }
+
+    /** Two heads over one KV head, more positions than a page has, in each type of cache. */
+    private static @Nullable String attentionFailure(HostOperations operations, HostOperations oracle, Random random) {
+        int tokens = HostSequence.PAGE_POSITIONS + 3;
+        float[] input = floats(tokens * 2 * HEAD, random);
+        for (CacheType type : CacheType.values()) {
+            float[] expected = attention(oracle, type, tokens, input);
+            float[] found = attention(operations, type, tokens, input);
+            int at = Arrays.mismatch(expected, found);
+            if (at >= 0) {
+                return "attention over a cache of type " + type + " gives " + found[at] + " where the plain loops give "
+                        + expected[at];
+            }
+        }
         return null;
+    }
+
+    /** Keys and values are what the first head asks for. */
+    private static float[] attention(HostOperations operations, CacheType type, int tokens, float[] input) {
+        var program = new StageProgram.Builder();
+        Slot queries = program.slot("queries", 2 * HEAD);
+        Slot keys = program.slot("keys", HEAD);
+        Slot out = program.slot("out", 2 * HEAD);
+        float[] first = new float[HEAD * 2 * HEAD];
+        for (int i = 0; i < HEAD; i++) {
+            first[i * 2 * HEAD + i] = 1;
+        }
+        float[] result = new float[input.length];
+        try (var kernels = new HostKernels("check", operations, 1)) {
+            PreparedWeights weights = kernels.prepare(GgmlType.F32, HEAD, 2 * HEAD, MemorySegment.ofArray(first));
+            program.add(new Op.MatMul(weights, null, queries, keys))
+                    .add(new Op.Store(0, keys, keys))
+                    .add(new Op.Attention(0, queries, 2, Op.Scores.scaled(0.2f), out));
+            try (CompiledStage stage = kernels.compile(program.build(queries, out, new CacheShape(1, 1, HEAD, type)));
+                    SequenceMemory sequence = stage.openSequence(tokens)) {
+                stage.run(new StageBatch(
+                        List.of(new StageBatch.Slice(sequence, 0, tokens)),
+                        null,
+                        MemorySegment.ofArray(input),
+                        new int[0],
+                        MemorySegment.ofArray(result)));
+            }
+        }
+        return result;
     }
 
     private static float[] product(

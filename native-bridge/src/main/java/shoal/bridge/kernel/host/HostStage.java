@@ -71,7 +71,10 @@ final class HostStage implements CompiledStage {
     @Override
     public synchronized void run(StageBatch batch) {
         int tokens = batch.tokenCount();
-        check(batch, tokens);
+        batch.check(
+                program,
+                sequence ->
+                        sequence instanceof HostSequence host && host.shape().equals(program.cache()));
         if (tokens == 0) {
             return;
         }
@@ -98,71 +101,6 @@ final class HostStage implements CompiledStage {
         }
         Slot output = program.output();
         MemorySegment.copy(buffer(output).values(), 0, batch.output(), FLOAT, 0, rows * output.width());
-    }
-
-    private void check(StageBatch batch, int tokens) {
-        for (int i = 0; i < batch.slices().size(); i++) {
-            StageBatch.Slice slice = batch.slices().get(i);
-            if (!(slice.sequence() instanceof HostSequence sequence)
-                    || !sequence.shape().equals(program.cache())) {
-                throw new IllegalArgumentException("slice " + i + " has a sequence that another stage opened");
-            }
-            if (slice.tokenCount() < 1 || slice.firstPosition() < 0 || slice.firstPosition() > sequence.length()) {
-                throw new IllegalArgumentException(
-                        "slice " + i + " has " + slice.tokenCount() + " tokens from position " + slice.firstPosition()
-                                + " on, its sequence holds " + sequence.length());
-            }
-            if ((long) slice.firstPosition() + slice.tokenCount() > sequence.capacity()) {
-                throw new IllegalArgumentException("slice " + i + " ends at position "
-                        + ((long) slice.firstPosition() + slice.tokenCount()) + ", its sequence has room for "
-                        + sequence.capacity());
-            }
-            for (int j = 0; j < i; j++) {
-                if (batch.slices().get(j).sequence() == sequence) {
-                    throw new IllegalArgumentException("slices " + j + " and " + i + " are of one sequence");
-                }
-            }
-        }
-        if (program.readsTokens()) {
-            int[] ids = batch.tokenIds();
-            if (ids == null || ids.length != tokens) {
-                throw new IllegalArgumentException("this stage takes " + tokens + " token ids");
-            }
-            Op.Embed embed = (Op.Embed) program.body().getFirst();
-            for (int id : ids) {
-                if (id < 0 || id >= embed.table().rows()) {
-                    throw new IllegalArgumentException("token id " + id + " is not in the vocabulary of "
-                            + embed.table().rows());
-                }
-            }
-        } else {
-            checkSize("input", batch.input(), tokens, program.input().width());
-        }
-        if (program.givesLogits()) {
-            for (int row : batch.logitRows()) {
-                if (row < 0 || row >= tokens) {
-                    throw new IllegalArgumentException("logits of token " + row + " of " + tokens + " are wanted");
-                }
-            }
-            checkSize(
-                    "output",
-                    batch.output(),
-                    batch.logitRows().length,
-                    program.output().width());
-        } else {
-            checkSize("output", batch.output(), tokens, program.output().width());
-        }
-    }
-
-    private static void checkSize(String name, @Nullable MemorySegment segment, int rows, int width) {
-        long expected = (long) rows * width * Float.BYTES;
-        if (segment == null || segment.byteSize() < expected) {
-            throw new IllegalArgumentException(name + " has " + (segment == null ? 0 : segment.byteSize()) + " bytes, "
-                    + rows + " rows of " + width + " values take " + expected);
-        }
-        if (expected > Integer.MAX_VALUE) {
-            throw new IllegalArgumentException(rows + " rows of " + width + " values in one batch are too many");
-        }
     }
 
     private void placeTokens(StageBatch batch, int tokens) {
@@ -295,20 +233,22 @@ final class HostStage implements CompiledStage {
         };
         int step = neighbours ? 2 : 1;
         int distance = neighbours ? 1 : pairs;
-        for (int t = 0; t < rows; t++) {
-            for (int head = 0; head < rope.heads(); head++) {
-                int base = t * rope.values().width() + head * rope.headSize();
-                for (int i = 0; i < pairs; i++) {
-                    float cos = turns[2 * (t * pairs + i)];
-                    float sin = turns[2 * (t * pairs + i) + 1];
-                    int first = base + i * step;
-                    float a = values[first];
-                    float b = values[first + distance];
-                    values[first] = a * cos - b * sin;
-                    values[first + distance] = a * sin + b * cos;
+        pool.ranges(rows, pieces(4L * rows * rope.heads() * pairs), (from, to) -> {
+            for (int t = from; t < to; t++) {
+                for (int head = 0; head < rope.heads(); head++) {
+                    int base = t * rope.values().width() + head * rope.headSize();
+                    for (int i = 0; i < pairs; i++) {
+                        float cos = turns[2 * (t * pairs + i)];
+                        float sin = turns[2 * (t * pairs + i) + 1];
+                        int first = base + i * step;
+                        float a = values[first];
+                        float b = values[first + distance];
+                        values[first] = a * cos - b * sin;
+                        values[first + distance] = a * sin + b * cos;
+                    }
                 }
             }
-        }
+        });
     }
 
     /** Per token and pair cosine and sine. StrictMath, since Math may differ in the last bit from machine to machine. */
@@ -328,9 +268,11 @@ final class HostStage implements CompiledStage {
     private void store(int layer, Slot keys, Slot values, int rows) {
         float[] k = buffer(keys).values();
         float[] v = buffer(values).values();
-        for (int t = 0; t < rows; t++) {
-            sequences[t].store(layer, positions[t], k, v, t * keys.width());
-        }
+        pool.ranges(rows, pieces(4L * rows * keys.width()), (from, to) -> {
+            for (int t = from; t < to; t++) {
+                sequences[t].store(layer, positions[t], k, v, t * keys.width());
+            }
+        });
     }
 
     private void attention(Op.Attention attention, int rows) {
@@ -407,10 +349,12 @@ final class HostStage implements CompiledStage {
         });
     }
 
-    private static void add(float[] term, float[] sum, int size) {
-        for (int i = 0; i < size; i++) {
-            sum[i] += term[i];
-        }
+    private void add(float[] term, float[] sum, int size) {
+        pool.ranges(size, pieces(size), (from, to) -> {
+            for (int i = from; i < to; i++) {
+                sum[i] += term[i];
+            }
+        });
     }
 
     private static void addGated(float[] term, float[] gate, float[] sum, int rows, int width) {

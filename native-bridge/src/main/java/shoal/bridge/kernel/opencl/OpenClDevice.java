@@ -7,20 +7,20 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.HashMap;
-import java.util.HashSet;
-import java.util.Map;
-import java.util.Set;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.DeviceInfo;
 import shoal.bridge.kernel.device.Argument;
-import shoal.bridge.kernel.device.Device;
 import shoal.bridge.kernel.device.DeviceBuffer;
 import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceFunction;
+import shoal.bridge.kernel.device.DeviceGraph;
+import shoal.bridge.kernel.device.DriverDevice;
 import shoal.bridge.kernel.device.KernelUnit;
 
 /** A device with a context and one queue in order. Owns all that it hands out. */
-final class OpenClDevice implements Device {
+final class OpenClDevice extends DriverDevice {
     /** Products are fused where the kernels say fma and nowhere else. */
     static final String OPTIONS = "-cl-std=CL1.2";
 
@@ -32,7 +32,6 @@ final class OpenClDevice implements Device {
 
     private final OpenCl calls;
     private final OpenCl.Id id;
-    private final DeviceInfo info;
     private final ProgramCache cache;
     private final Arena arena = Arena.ofShared();
     private final MemorySegment context;
@@ -40,20 +39,14 @@ final class OpenClDevice implements Device {
     private final MemorySegment staging = arena.allocate(STAGING_BYTES, 64);
     private final MemorySegment argument = arena.allocate(JAVA_LONG);
     private final MemorySegment sizes = arena.allocate(JAVA_LONG, 4);
-    private final Map<KernelUnit, MemorySegment> programs = new HashMap<>();
-    private final Map<FunctionKey, Function> functions = new HashMap<>();
-    private final Set<Buffer> buffers = new HashSet<>();
-    private long allocated;
-    private boolean closed;
 
-    private record FunctionKey(KernelUnit unit, String name) {}
-
-    private record Function(String name, MemorySegment kernel) implements DeviceFunction {}
+    /** What is noted now, null if launches are done at once. */
+    private @Nullable Noted noted;
 
     OpenClDevice(OpenCl calls, OpenCl.Id id, DeviceInfo info, ProgramCache cache) {
+        super(info);
         this.calls = calls;
         this.id = id;
-        this.info = info;
         this.cache = cache;
         context = calls.createContext(id);
         try {
@@ -66,93 +59,48 @@ final class OpenClDevice implements Device {
     }
 
     @Override
-    public DeviceInfo info() {
-        return info;
-    }
-
-    private final class Buffer implements DeviceBuffer {
-        private final MemorySegment handle;
-        private final long bytes;
-        private boolean released;
-
-        Buffer(MemorySegment handle, long bytes) {
-            this.handle = handle;
-            this.bytes = bytes;
-        }
-
-        @Override
-        public long bytes() {
-            return bytes;
-        }
-
-        @Override
-        public void close() {
-            if (!released) {
-                released = true;
-                buffers.remove(this);
-                allocated -= bytes;
-                calls.releaseBuffer(handle);
-            }
-        }
+    protected long create(long bytes) {
+        return calls.createBuffer(context, bytes).address();
     }
 
     @Override
-    public DeviceBuffer allocate(long bytes) {
-        if (bytes > info.largestBufferBytes()) {
-            throw new DeviceException(info.id() + " (" + info.name() + "): " + bytes
-                    + " bytes are asked for in one piece, allowed are " + info.largestBufferBytes());
-        }
-        if (bytes > freeBytes()) {
-            throw new DeviceException(info.id() + " (" + info.name() + "): " + bytes + " bytes are asked for, free are "
-                    + freeBytes() + " of " + info.memoryBytes());
-        }
-        Buffer buffer = new Buffer(calls.createBuffer(context, bytes), bytes);
-        buffers.add(buffer);
-        allocated += bytes;
-        return buffer;
+    protected void release(long handle) {
+        calls.releaseBuffer(MemorySegment.ofAddress(handle));
     }
 
     /** OpenCL does not tell what other programs hold: all but what is allocated here. */
     @Override
     public long freeBytes() {
-        return info.memoryBytes() - allocated;
+        return info().memoryBytes() - allocatedBytes();
     }
 
-    @Override
-    public long allocatedBytes() {
-        return allocated;
-    }
-
-    private static MemorySegment handle(DeviceBuffer buffer) {
-        if (buffer instanceof Buffer ours && !ours.released) {
-            return ours.handle;
-        }
-        throw new IllegalArgumentException("a buffer of another device, or one that is closed");
+    private MemorySegment memory(DeviceBuffer buffer) {
+        return MemorySegment.ofAddress(handle(buffer));
     }
 
     @Override
     public void write(DeviceBuffer to, long offset, MemorySegment from) {
         if (from.isNative()) {
-            calls.write(queue, handle(to), offset, from);
+            calls.write(queue, memory(to), offset, from);
             return;
         }
         for (long at = 0; at < from.byteSize(); at += STAGING_BYTES) {
             long bytes = Math.min(STAGING_BYTES, from.byteSize() - at);
             MemorySegment part = staging.asSlice(0, bytes).copyFrom(from.asSlice(at, bytes));
-            calls.write(queue, handle(to), offset + at, part);
+            calls.write(queue, memory(to), offset + at, part);
         }
     }
 
     @Override
     public void read(DeviceBuffer from, long offset, MemorySegment to) {
         if (to.isNative()) {
-            calls.read(queue, handle(from), offset, to);
+            calls.read(queue, memory(from), offset, to);
             return;
         }
         for (long at = 0; at < to.byteSize(); at += STAGING_BYTES) {
             long bytes = Math.min(STAGING_BYTES, to.byteSize() - at);
             MemorySegment part = staging.asSlice(0, bytes);
-            calls.read(queue, handle(from), offset + at, part);
+            calls.read(queue, memory(from), offset + at, part);
             to.asSlice(at, bytes).copyFrom(part);
         }
     }
@@ -160,34 +108,42 @@ final class OpenClDevice implements Device {
     @Override
     public void copy(DeviceBuffer from, long fromOffset, DeviceBuffer to, long toOffset, long bytes) {
         if (bytes > 0) {
-            calls.copy(queue, handle(from), fromOffset, handle(to), toOffset, bytes);
+            calls.copy(queue, memory(from), fromOffset, memory(to), toOffset, bytes);
         }
     }
 
     @Override
-    public DeviceFunction function(KernelUnit unit, String name) {
-        var key = new FunctionKey(unit, name);
-        Function function = functions.get(key);
-        if (function == null) {
-            MemorySegment program = programs.get(unit);
-            if (program == null) {
-                program = cache.program(calls, context, id, info, unit);
-                programs.put(unit, program);
-            }
-            function = new Function(name, calls.createKernel(program, name));
-            functions.put(key, function);
-        }
-        return function;
+    protected MemorySegment compile(KernelUnit unit) {
+        return cache.program(calls, context, id, info(), unit);
+    }
+
+    @Override
+    protected MemorySegment kernel(MemorySegment module, String name) {
+        return calls.createKernel(module, name);
+    }
+
+    @Override
+    protected void releaseKernel(MemorySegment kernel) {
+        calls.releaseKernel(kernel);
+    }
+
+    @Override
+    protected void releaseModule(MemorySegment module) {
+        calls.releaseProgram(module);
     }
 
     @Override
     public void launch(
             DeviceFunction function, int groups0, int groups1, int items0, int items1, Argument... arguments) {
-        MemorySegment kernel = ((Function) function).kernel();
+        if (noted != null) {
+            noted.launches().add(new Noted.Launch(function, groups0, groups1, items0, items1, arguments));
+            return;
+        }
+        MemorySegment kernel = kernel(function);
         for (int i = 0; i < arguments.length; i++) {
             long bytes = switch (arguments[i]) {
                 case Argument.Memory(DeviceBuffer buffer) -> {
-                    argument.set(ADDRESS, 0, handle(buffer));
+                    argument.set(ADDRESS, 0, memory(buffer));
                     yield ADDRESS.byteSize();
                 }
                 case Argument.Whole(int value) -> {
@@ -208,26 +164,54 @@ final class OpenClDevice implements Device {
         calls.enqueueKernel(queue, kernel, sizes, function.name());
     }
 
+    /** Launches that are asked for one after the other: OpenCL 1.2 knows nothing better. */
+    private record Noted(List<Launch> launches) implements DeviceGraph {
+        record Launch(
+                DeviceFunction function, int groups0, int groups1, int items0, int items1, Argument[] arguments) {}
+
+        @Override
+        public void close() {
+            launches.clear();
+        }
+    }
+
+    @Override
+    public void beginGraph() {
+        noted = new Noted(new ArrayList<>());
+    }
+
+    @Override
+    public DeviceGraph endGraph() {
+        Noted graph = noted;
+        if (graph == null) {
+            throw new IllegalStateException("no graph was begun");
+        }
+        noted = null;
+        return graph;
+    }
+
+    @Override
+    public void launch(DeviceGraph graph) {
+        for (Noted.Launch launch : ((Noted) graph).launches()) {
+            launch(
+                    launch.function(),
+                    launch.groups0(),
+                    launch.groups1(),
+                    launch.items0(),
+                    launch.items1(),
+                    launch.arguments());
+        }
+    }
+
     @Override
     public void finish() {
         calls.finish(queue);
     }
 
     @Override
-    public void close() {
-        if (closed) {
-            return;
-        }
-        closed = true;
-        try {
-            calls.finish(queue);
-        } finally {
-            Set.copyOf(buffers).forEach(Buffer::close);
-            functions.values().forEach(function -> calls.releaseKernel(function.kernel()));
-            programs.values().forEach(calls::releaseProgram);
-            calls.releaseQueue(queue);
-            calls.releaseContext(context);
-            arena.close();
-        }
+    protected void releaseDevice() {
+        calls.releaseQueue(queue);
+        calls.releaseContext(context);
+        arena.close();
     }
 }

@@ -8,6 +8,7 @@ import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceKernels;
+import shoal.bridge.kernel.device.KernelCache;
 
 /** Devices that an OpenCL driver offers. Taken by itself where one of them is no CPU. */
 public final class OpenClProvider implements KernelProvider {
@@ -115,6 +116,7 @@ public final class OpenClProvider implements KernelProvider {
                                             .toList())));
         }
         Entry entry = entries.get(index);
-        return new DeviceKernels(new OpenClDevice(calls, entry.id(), entry.info(), ProgramCache.ofUser()));
+        return new DeviceKernels(
+                new OpenClDevice(calls, entry.id(), entry.info(), new ProgramCache(KernelCache.ofUser())));
     }
 }

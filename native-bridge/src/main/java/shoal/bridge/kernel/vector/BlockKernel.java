@@ -7,28 +7,23 @@ import static shoal.bridge.kernel.vector.Lanes.WIDTH;
 
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
-import org.jspecify.annotations.Nullable;
+import jdk.incubator.vector.VectorOperators;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 import shoal.bridge.kernel.host.HostWeights;
 
 /**
- * Any type of blocks. With few tokens, a row's levels are unpacked to 16 bits in a scratch that stays in the first cache, and
- * multiplied there ({@link BlockSums}); with many, {@link PanelKernel} takes over.
+ * Any type of blocks. With few tokens, rows are gone over one by one, in steps that each stay in the first cache: the type's own
+ * {@link RowLoop}, then {@link BlockSums}, then the sums of blocks times their scales. With many, {@link PanelKernel} takes over.
  */
 final class BlockKernel implements MatrixKernel {
     private static final int LANES = SumOrder.LANES;
 
     private final Unpacker unpacker;
-    private final @Nullable RowLoop loop;
+    private final RowLoop loop;
     private final PanelKernel panels;
 
-    BlockKernel(Unpacker unpacker) {
-        this(unpacker, null);
-    }
-
-    /** @param loop for one token, if the type has a loop of its own */
-    BlockKernel(Unpacker unpacker, @Nullable RowLoop loop) {
+    BlockKernel(Unpacker unpacker, RowLoop loop) {
         this.unpacker = unpacker;
         this.loop = loop;
         panels = new PanelKernel(unpacker);
@@ -50,61 +45,60 @@ final class BlockKernel implements MatrixKernel {
         }
         int columns = w.columns();
         UnpackedRows row = new UnpackedRows(1, columns);
-        BlockSums sums = new BlockSums(columns / HostBuffer.BLOCK);
+        BlockSums sums = new BlockSums(columns / HostBuffer.BLOCK, loop.fold());
         float[] lanes = new float[LANES];
+        HalfSums halves =
+                unpacker.constants() == Unpacker.Constants.PER_HALF ? HalfSums.of(x, tokens * columns) : HalfSums.NONE;
         // Four streams, a quarter of the rows apart: one stream alone does not keep the memory busy.
         int quarter = (rowCount + 3) / 4;
         for (int r = 0; r < quarter; r++) {
             for (int index = r; index < rowCount; index += quarter) {
                 long offset = (firstRow + index) * w.rowBytes();
-                if (loop != null && tokens == 1) {
-                    loop.multiply(w.bytes(), offset, columns, x.levels16(), 0, sums, row);
-                    add(sums.ofPartials(), row, columns, x, 0, sums, lanes);
-                    out[outColumn + index] = SumOrder.tree(lanes, 0);
-                    continue;
-                }
-                unpacker.unpackScales(w.bytes(), offset, columns, row, 0);
-                unpacker.unpackLevels(w.bytes(), offset, columns, row, 0);
                 for (int t = 0; t < tokens; t++) {
-                    multiply(row, columns, x, t, sums, lanes);
+                    loop.multiply(w.bytes(), offset, columns, x.levels16(), t * columns, sums, row);
+                    add(row, columns / HostBuffer.BLOCK, x, t, halves, sums, lanes);
                     out[t * outStride + outColumn + index] = SumOrder.tree(lanes, 0);
                 }
             }
         }
     }
 
-    private void multiply(UnpackedRows row, int columns, HostBuffer x, int token, BlockSums sums, float[] lanes) {
-        int[] products = unpacker.scalesHalves()
-                ? sums.ofHalves(row.levels, row.halfScales, x.levels16(), token * columns)
-                : sums.of(row.levels, x.levels16(), token * columns);
-        add(products, row, columns, x, token, sums, lanes);
+    /** Sums of activation levels over the halves of blocks. */
+    private record HalfSums(int[] low, int[] high) {
+        static final HalfSums NONE = new HalfSums(new int[0], new int[0]);
+
+        /** Of the first columns of all rows together. */
+        static HalfSums of(HostBuffer x, int columns) {
+            int[] low = new int[columns / HostBuffer.BLOCK];
+            int[] high = new int[low.length];
+            for (int part = 0; part < low.length; part++) {
+                for (int i = 0; i < LANES; i++) {
+                    low[part] += x.levels8()[part * HostBuffer.BLOCK + i];
+                }
+                high[part] = x.levelSums()[part] - low[part];
+            }
+            return new HalfSums(low, high);
+        }
     }
 
     private void add(
-            int[] products, UnpackedRows row, int columns, HostBuffer x, int token, BlockSums sums, float[] lanes) {
-        int parts = columns / HostBuffer.BLOCK;
+            UnpackedRows row, int parts, HostBuffer x, int token, HalfSums halves, BlockSums sums, float[] lanes) {
+        int first = token * parts;
+        int[] products = sums.of(loop.bias(), x.levelSums(), first);
         switch (unpacker.constants()) {
-            case NONE -> add(products, row.scales, x.scales(), token * parts, parts, lanes);
+            case NONE -> add(products, row.scales, x.scales(), first, parts, lanes);
             case PER_PART ->
                 addWithConstants(
-                        products,
-                        row.scales,
-                        x.levelSums(),
-                        token * parts,
-                        row.constants,
-                        x.scales(),
-                        token * parts,
-                        parts,
-                        lanes);
+                        products, row.scales, x.levelSums(), first, row.constants, x.scales(), first, parts, lanes);
             case PER_HALF ->
                 addWithConstants(
                         products,
                         row.scales,
-                        sums.ofFactors(row.factors, x.levels8(), token * columns),
+                        sums.ofFactors(halves.low(), halves.high(), first),
                         0,
                         row.constants,
                         x.scales(),
-                        token * parts,
+                        first,
                         parts,
                         lanes);
         }
@@ -145,9 +139,12 @@ final class BlockKernel implements MatrixKernel {
                 FloatVector scale = FloatVector.fromArray(FLOATS, scales, part).mul(activation);
                 FloatVector constant =
                         FloatVector.fromArray(FLOATS, constants, part).mul(activation);
-                sum = Lanes.toFloats(IntVector.fromArray(INTS, products, part)).fma(scale, sum);
-                sum = Lanes.toFloats(IntVector.fromArray(INTS, levelSums, levelSum + part))
-                        .fma(constant, sum);
+                // no call to a method of ours here: see RowLoop
+                FloatVector product =
+                        (FloatVector) IntVector.fromArray(INTS, products, part).convert(VectorOperators.I2F, 0);
+                FloatVector levels = (FloatVector)
+                        IntVector.fromArray(INTS, levelSums, levelSum + part).convert(VectorOperators.I2F, 0);
+                sum = levels.fma(constant, product.fma(scale, sum));
             }
             sum.intoArray(lanes, group * WIDTH);
         }

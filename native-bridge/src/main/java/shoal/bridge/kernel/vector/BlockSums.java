@@ -10,19 +10,21 @@ import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShuffle;
-import shoal.bridge.kernel.SumOrder;
-import shoal.bridge.kernel.host.HostBuffer;
 
 /**
- * The exact integer products of one row's blocks with one token's. Two products of 8-bit levels fit 16 bits if one of them is
- * within -127..127 and the other within -128..128; neighbours are then added in 32 bits, and as many blocks as a vector has lanes
- * are folded into one vector of their sums. One thread's scratch.
+ * The exact integer products of one row's blocks with one token's. A block's products are left as 16 sums of 16 bits; as many blocks
+ * as a vector has lanes of 32 bits are then folded into one vector of their sums, in 16 bits as long as they fit: adding neighbours
+ * there is one operation where widening them first is four. One thread's scratch.
  */
 final class BlockSums {
-    private static final int LANES = SumOrder.LANES;
+    /** Sums of 16 bits that a {@link RowLoop} leaves per block or half. */
+    static final int PRODUCTS = 16;
 
-    /** Partial sums that a block leaves behind: 8, or 4 with 128 bits. */
-    static final int PARTIALS = SUMS.length();
+    /** Blocks whose low halves, and then high halves, lie one after another. */
+    static final int HALVES = 8;
+
+    /** Blocks folded at once: 8, or 4 with 128 bits. */
+    private static final int STEP = SUMS.length();
 
     private static final VectorShuffle<Integer> BY_4 = swap(4);
     private static final VectorShuffle<Integer> BY_2 = swap(2);
@@ -31,135 +33,175 @@ final class BlockSums {
     private static final VectorMask<Integer> BIT_2 = VectorMask.fromLong(SUMS, 0xcc);
     private static final VectorMask<Integer> BIT_1 = VectorMask.fromLong(SUMS, 0xaa);
 
-    private final int parts;
-    /** {@link #PARTIALS} per block. */
-    final int[] partials;
+    /** {@link #PRODUCTS} per block. With halves: of 8 low halves, then of 8 high halves, and so on. */
+    final short[] products;
 
+    /** Per block two signed bytes: the scale of its low half, and above it that of its high half. */
+    final int[] scalePairs;
+
+    /** Per block two bytes: the factor of its low half, and above it that of its high half. */
+    final int[] factorPairs;
+
+    private final int parts;
+    private final RowLoop.Fold fold;
+    private final int[] halfFolded;
+    private final int[] halfSums;
     private final int[] sums;
     private final int[] factored;
 
-    /** @param parts blocks of 32 columns */
-    BlockSums(int parts) {
+    /** @param parts blocks of 32 columns @param fold what the loop leaves */
+    BlockSums(int parts, RowLoop.Fold fold) {
         this.parts = parts;
-        int padded = (parts + PARTIALS - 1) / PARTIALS * PARTIALS;
-        partials = new int[padded * PARTIALS];
+        this.fold = fold;
+        int padded = (parts + HALVES - 1) / HALVES * HALVES;
+        int vectors = fold == RowLoop.Fold.HALVES ? 2 * padded : padded;
+        products = new short[vectors * PRODUCTS];
+        halfFolded = new int[2 * vectors];
+        halfSums = new int[vectors];
+        scalePairs = new int[padded];
+        factorPairs = new int[padded];
         sums = new int[padded];
-        factored = new int[parts];
+        factored = new int[padded];
     }
 
     private static VectorShuffle<Integer> swap(int distance) {
         return VectorShuffle.fromOp(SUMS, lane -> (lane ^ distance) % SUMS.length());
     }
 
-    /** Per block of 32 the sum of its products; the same array each time. */
-    int[] of(short[] levels, short[] others, int other) {
-        multiply(levels, others, other, parts, partials);
-        fold();
-        return sums;
-    }
-
-    /** The same of the partial sums that a {@link RowLoop} left. */
-    int[] ofPartials() {
-        fold();
-        return sums;
-    }
-
-    /** The same, but each half's products times its scale. */
-    int[] ofHalves(short[] levels, int[] scales, short[] others, int other) {
-        multiplyHalves(levels, scales, others, other, parts, partials);
-        fold();
-        return sums;
-    }
-
-    /** Per block the sum of its levels, each times the factor of its half. */
-    int[] ofFactors(int[] factors, byte[] levels, int at) {
-        for (int part = 0; part < parts; part++) {
-            int low = 0;
-            int high = 0;
-            for (int i = 0; i < LANES; i++) {
-                low += levels[at + part * HostBuffer.BLOCK + i];
-                high += levels[at + part * HostBuffer.BLOCK + LANES + i];
+    /** Per block of 32 the sum of its products; the same array each time. bias times levelSums is added, from index at on. */
+    int[] of(int bias, int[] levelSums, int at) {
+        switch (fold) {
+            case EARLY -> {
+                early(products, halfFolded);
+                finishEarly(halfFolded, sums);
             }
-            factored[part] = factors[2 * part] * low + factors[2 * part + 1] * high;
+            case LATE -> {
+                late(products, halfFolded);
+                finishLate(halfFolded, sums);
+            }
+            case HALVES -> {
+                late(products, halfFolded);
+                finishLate(halfFolded, halfSums);
+                addHalves(halfSums, scalePairs, sums);
+            }
+        }
+        if (bias != 0) {
+            addBias(sums, bias, levelSums, at, parts);
+        }
+        return sums;
+    }
+
+    private static void addBias(int[] sums, int bias, int[] levelSums, int at, int parts) {
+        for (int part = 0; part < parts; part++) {
+            sums[part] += bias * levelSums[at + part];
+        }
+    }
+
+    /** Per block the sum of its halves' activation levels, each times its factor. */
+    int[] ofFactors(int[] lowSums, int[] highSums, int at) {
+        for (int part = 0; part < parts; part++) {
+            int both = factorPairs[part];
+            factored[part] = (both & 255) * lowSums[at + part] + (both >> 8) * highSums[at + part];
         }
         return factored;
     }
 
-    private static void multiply(short[] levels, short[] others, int other, int parts, int[] to) {
-        for (int part = 0; part < parts; part++) {
-            int at = part * HostBuffer.BLOCK;
-            IntVector sum = pairs(product(levels, others, at, other + at)
-                    .add(product(levels, others, at + LANES, other + at + LANES)));
-            if (LEVEL_GROUPS == 2) {
-                sum = sum.add(pairs(product(levels, others, at + LEVEL_WIDTH, other + at + LEVEL_WIDTH)
-                        .add(product(levels, others, at + LANES + LEVEL_WIDTH, other + at + LANES + LEVEL_WIDTH))));
+    /** Of every {@link #STEP} blocks two vectors: of the even ones and of the odd ones, two lanes per block. */
+    private static void early(short[] products, int[] halfFolded) {
+        for (int i = 0; i < halfFolded.length / STEP; i++) {
+            int at = start(i);
+            if (STEP == 8) {
+                IntVector a = merge(wide(products, at), wide(products, at + 4 * PRODUCTS), BY_4, BIT_4);
+                IntVector b = merge(wide(products, at + 2 * PRODUCTS), wide(products, at + 6 * PRODUCTS), BY_4, BIT_4);
+                merge(a, b, BY_2, BIT_2).intoArray(halfFolded, i * STEP);
+            } else {
+                merge(wide(products, at), wide(products, at + 2 * PRODUCTS), BY_2, BIT_2)
+                        .intoArray(halfFolded, i * STEP);
             }
-            sum.intoArray(to, part * PARTIALS);
         }
     }
 
-    private static void multiplyHalves(short[] levels, int[] scales, short[] others, int other, int parts, int[] to) {
-        for (int part = 0; part < parts; part++) {
-            int at = part * HostBuffer.BLOCK;
-            IntVector low = pairs(product(levels, others, at, other + at));
-            IntVector high = pairs(product(levels, others, at + LANES, other + at + LANES));
-            if (LEVEL_GROUPS == 2) {
-                low = low.add(pairs(product(levels, others, at + LEVEL_WIDTH, other + at + LEVEL_WIDTH)));
-                high = high.add(
-                        pairs(product(levels, others, at + LANES + LEVEL_WIDTH, other + at + LANES + LEVEL_WIDTH)));
+    /** The same in 16 bits: four of them per block. */
+    private static void late(short[] products, int[] halfFolded) {
+        for (int i = 0; i < halfFolded.length / STEP; i++) {
+            int at = start(i);
+            if (STEP == 8) {
+                IntVector a = fold(narrow(products, at), narrow(products, at + 4 * PRODUCTS), BY_4, BIT_4);
+                IntVector b =
+                        fold(narrow(products, at + 2 * PRODUCTS), narrow(products, at + 6 * PRODUCTS), BY_4, BIT_4);
+                fold(a, b, BY_2, BIT_2).intoArray(halfFolded, i * STEP);
+            } else {
+                fold(narrow(products, at), narrow(products, at + 2 * PRODUCTS), BY_2, BIT_2)
+                        .intoArray(halfFolded, i * STEP);
             }
-            low.mul(scales[2 * part]).add(high.mul(scales[2 * part + 1])).intoArray(to, part * PARTIALS);
         }
     }
 
-    private static ShortVector product(short[] levels, short[] others, int at, int other) {
-        return ShortVector.fromArray(LEVELS, levels, at).mul(ShortVector.fromArray(LEVELS, others, other));
+    private static int start(int vector) {
+        return ((vector >> 1) * STEP + (vector & 1)) * PRODUCTS;
+    }
+
+    private static void finishEarly(int[] halfFolded, int[] sums) {
+        for (int part = 0; part < sums.length; part += STEP) {
+            IntVector even = IntVector.fromArray(SUMS, halfFolded, 2 * part);
+            merge(even, IntVector.fromArray(SUMS, halfFolded, 2 * part + STEP), BY_1, BIT_1)
+                    .intoArray(sums, part);
+        }
+    }
+
+    private static void finishLate(int[] halfFolded, int[] sums) {
+        for (int part = 0; part < sums.length; part += STEP) {
+            IntVector even = IntVector.fromArray(SUMS, halfFolded, 2 * part);
+            pairs(fold(even, IntVector.fromArray(SUMS, halfFolded, 2 * part + STEP), BY_1, BIT_1)
+                            .reinterpretAsShorts())
+                    .intoArray(sums, part);
+        }
+    }
+
+    private static void addHalves(int[] halfSums, int[] scalePairs, int[] sums) {
+        for (int part = 0; part < sums.length; part += STEP) {
+            int at = part / HALVES * 2 * HALVES + part % HALVES;
+            IntVector scales = IntVector.fromArray(SUMS, scalePairs, part);
+            IntVector low = scales.lanewise(VectorOperators.LSHL, 24).lanewise(VectorOperators.ASHR, 24);
+            IntVector high = scales.lanewise(VectorOperators.ASHR, 8);
+            IntVector.fromArray(SUMS, halfSums, at)
+                    .mul(low)
+                    .add(IntVector.fromArray(SUMS, halfSums, at + HALVES).mul(high))
+                    .intoArray(sums, part);
+        }
+    }
+
+    /** A block's sums, neighbours added in 32 bits. */
+    private static IntVector wide(short[] products, int at) {
+        IntVector sum = pairs(ShortVector.fromArray(LEVELS, products, at));
+        return LEVEL_GROUPS == 1 ? sum : sum.add(pairs(ShortVector.fromArray(LEVELS, products, at + LEVEL_WIDTH)));
+    }
+
+    /** A block's sums, in one vector. */
+    private static IntVector narrow(short[] products, int at) {
+        ShortVector sum = ShortVector.fromArray(LEVELS, products, at);
+        return (LEVEL_GROUPS == 1 ? sum : sum.add(ShortVector.fromArray(LEVELS, products, at + LEVEL_WIDTH)))
+                .reinterpretAsInts();
     }
 
     /** Lanes 2i and 2i + 1 added. */
-    static IntVector pairs(ShortVector products) {
+    private static IntVector pairs(ShortVector products) {
         IntVector both = products.reinterpretAsInts();
         return both.lanewise(VectorOperators.LSHL, 16)
                 .lanewise(VectorOperators.ASHR, 16)
                 .add(both.lanewise(VectorOperators.ASHR, 16));
     }
 
-    private void fold() {
-        if (PARTIALS == 8) {
-            foldEights(partials, sums);
-        } else {
-            foldFours(partials, sums);
-        }
-    }
-
-    private static void foldEights(int[] partials, int[] sums) {
-        for (int part = 0; part < sums.length; part += 8) {
-            int at = part * 8;
-            IntVector a = merge(load(partials, at), load(partials, at + 4 * 8), BY_4, BIT_4);
-            IntVector b = merge(load(partials, at + 2 * 8), load(partials, at + 6 * 8), BY_4, BIT_4);
-            IntVector c = merge(load(partials, at + 8), load(partials, at + 5 * 8), BY_4, BIT_4);
-            IntVector d = merge(load(partials, at + 3 * 8), load(partials, at + 7 * 8), BY_4, BIT_4);
-            IntVector e = merge(a, b, BY_2, BIT_2);
-            IntVector f = merge(c, d, BY_2, BIT_2);
-            merge(e, f, BY_1, BIT_1).intoArray(sums, part);
-        }
-    }
-
-    private static void foldFours(int[] partials, int[] sums) {
-        for (int part = 0; part < sums.length; part += 4) {
-            int at = part * 4;
-            IntVector a = merge(load(partials, at), load(partials, at + 2 * 4), BY_2, BIT_2);
-            IntVector b = merge(load(partials, at + 4), load(partials, at + 3 * 4), BY_2, BIT_2);
-            merge(a, b, BY_1, BIT_1).intoArray(sums, part);
-        }
-    }
-
-    private static IntVector load(int[] partials, int at) {
-        return IntVector.fromArray(SUMS, partials, at);
-    }
-
     /** Lanes of a without the bit, added to those with it; the same of b where the bit is set. */
     private static IntVector merge(IntVector a, IntVector b, VectorShuffle<Integer> swap, VectorMask<Integer> bit) {
         return a.blend(b, bit).add(b.blend(a, bit).rearrange(swap));
+    }
+
+    /** As merge, of pairs of 16 bits. */
+    private static IntVector fold(IntVector a, IntVector b, VectorShuffle<Integer> swap, VectorMask<Integer> bit) {
+        return a.blend(b, bit)
+                .reinterpretAsShorts()
+                .add(b.blend(a, bit).rearrange(swap).reinterpretAsShorts())
+                .reinterpretAsInts();
     }
 }

@@ -2,11 +2,33 @@ package shoal.bridge.kernel.vector;
 
 import java.lang.foreign.MemorySegment;
 
-/** A type's own loop over a row, for one token, without a scratch for levels. Stateless. */
+/**
+ * A type's own loop over a row, for one token, without a scratch for levels. Stateless.
+ *
+ * <p>One class per type and not one loop for all: the compiler bounds what it inlines, and vectors that pass through a call that it
+ * did not inline are objects.
+ */
 interface RowLoop {
+    /** How long sums of products fit in 16 bits, and so how they are to be folded. */
+    enum Fold {
+        /** Levels are -128..128: only the products of columns j and j + 16 fit, one sum per j. */
+        EARLY,
+        /** Levels are -16..16: half of a block's products fit. */
+        LATE,
+        /** Levels are -32..32 and halves have scales: 8 products fit, one product per column. */
+        HALVES
+    }
+
+    Fold fold();
+
+    /** What is to be added to each level. */
+    default int bias() {
+        return 0;
+    }
+
     /**
-     * The row that starts at a byte: partial sums of its blocks' products with a token's levels go to sums, and its scales,
-     * constants and factors to row, from index 0 on.
+     * The row that starts at a byte: products of its levels with a token's, partly summed, go to {@link BlockSums#products}; its
+     * scales, constants and factors to row or, where they are small integers, to sums; all from index 0 on.
      */
     void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row);

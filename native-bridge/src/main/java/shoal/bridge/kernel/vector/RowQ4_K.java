@@ -5,7 +5,6 @@ import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
 import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
-import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
 import shoal.bridge.kernel.SumOrder;
@@ -14,45 +13,39 @@ import shoal.bridge.kernel.host.HostBuffer;
 /** Of {@link shoal.bridge.kernel.scalar.Q4_K}. */
 final class RowQ4_K implements RowLoop {
     private static final int BLOCK_BYTES = 144;
-    private static final int HEADER = 16;
+    private static final int BYTES = 16;
+
+    @Override
+    public Fold fold() {
+        return Fold.LATE;
+    }
 
     @Override
     public void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row) {
         KScales.unpackRow(w, offset, BLOCK_BYTES, columns, row, 0);
-        multiply(w, offset, columns / HostBuffer.BLOCK, others, other, sums.partials);
+        multiply(w, offset, columns / HostBuffer.BLOCK, others, other, sums.products);
     }
 
     /** Two parts share 32 bytes. */
-    private static void multiply(MemorySegment w, long offset, int parts, short[] others, int other, int[] partials) {
+    private static void multiply(MemorySegment w, long offset, int parts, short[] others, int other, short[] products) {
         for (int part = 0; part < parts; part += 2) {
-            long bytes = offset + (long) (part >> 3) * BLOCK_BYTES + HEADER + ((part & 7) << 4);
-            int at = other + part * HostBuffer.BLOCK;
-            ShortVector first = Lanes.unsignedLevels(w, bytes, 0);
-            ShortVector second = Lanes.unsignedLevels(w, bytes + SumOrder.LANES, 0);
-            IntVector low = BlockSums.pairs(low(first, second, others, at));
-            IntVector high = BlockSums.pairs(high(first, second, others, at + HostBuffer.BLOCK));
-            if (LEVEL_GROUPS == 2) {
-                first = Lanes.unsignedLevels(w, bytes, 1);
-                second = Lanes.unsignedLevels(w, bytes + SumOrder.LANES, 1);
-                low = low.add(BlockSums.pairs(low(first, second, others, at + LEVEL_WIDTH)));
-                high = high.add(BlockSums.pairs(high(first, second, others, at + HostBuffer.BLOCK + LEVEL_WIDTH)));
+            long bytes = offset + (long) (part >> 3) * BLOCK_BYTES + BYTES + ((part & 7) << 4);
+            for (int group = 0; group < LEVEL_GROUPS; group++) {
+                int at = other + part * HostBuffer.BLOCK + group * LEVEL_WIDTH;
+                int to = part * BlockSums.PRODUCTS + group * LEVEL_WIDTH;
+                ShortVector first = Lanes.unsignedLevels(w, bytes, group);
+                ShortVector second = Lanes.unsignedLevels(w, bytes + SumOrder.LANES, group);
+                first.and((short) 15)
+                        .mul(ShortVector.fromArray(LEVELS, others, at))
+                        .add(second.and((short) 15).mul(ShortVector.fromArray(LEVELS, others, at + SumOrder.LANES)))
+                        .intoArray(products, to);
+                first.lanewise(VectorOperators.LSHR, 4)
+                        .mul(ShortVector.fromArray(LEVELS, others, at + HostBuffer.BLOCK))
+                        .add(second.lanewise(VectorOperators.LSHR, 4)
+                                .mul(ShortVector.fromArray(LEVELS, others, at + HostBuffer.BLOCK + SumOrder.LANES)))
+                        .intoArray(products, to + BlockSums.PRODUCTS);
             }
-            low.intoArray(partials, part * BlockSums.PARTIALS);
-            high.intoArray(partials, (part + 1) * BlockSums.PARTIALS);
         }
-    }
-
-    private static ShortVector low(ShortVector first, ShortVector second, short[] others, int at) {
-        return first.and((short) 15)
-                .mul(ShortVector.fromArray(LEVELS, others, at))
-                .add(second.and((short) 15).mul(ShortVector.fromArray(LEVELS, others, at + SumOrder.LANES)));
-    }
-
-    private static ShortVector high(ShortVector first, ShortVector second, short[] others, int at) {
-        return first.lanewise(VectorOperators.LSHR, 4)
-                .mul(ShortVector.fromArray(LEVELS, others, at))
-                .add(second.lanewise(VectorOperators.LSHR, 4)
-                        .mul(ShortVector.fromArray(LEVELS, others, at + SumOrder.LANES)));
     }
 }

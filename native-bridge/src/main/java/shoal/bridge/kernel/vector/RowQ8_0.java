@@ -5,7 +5,6 @@ import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
 import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 
 import java.lang.foreign.MemorySegment;
-import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
@@ -13,32 +12,33 @@ import shoal.bridge.kernel.host.HostBuffer;
 /** Of {@link shoal.bridge.kernel.scalar.Q8_0}. */
 final class RowQ8_0 implements RowLoop {
     private static final int BLOCK_BYTES = 34;
+    private static final int BYTES = 2;
+
+    @Override
+    public Fold fold() {
+        return Fold.EARLY;
+    }
 
     @Override
     public void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row) {
-        multiply(w, offset, columns / HostBuffer.BLOCK, others, other, sums.partials, row.scales);
+        multiply(w, offset, columns / HostBuffer.BLOCK, others, other, sums.products, row.scales);
     }
 
     private static void multiply(
-            MemorySegment w, long offset, int parts, short[] others, int other, int[] partials, float[] scales) {
+            MemorySegment w, long offset, int parts, short[] others, int other, short[] products, float[] scales) {
         for (int part = 0; part < parts; part++) {
             long block = offset + (long) part * BLOCK_BYTES;
-            int at = other + part * HostBuffer.BLOCK;
             scales[part] = Lanes.half(w, block);
-            IntVector sum = BlockSums.pairs(products(w, block, others, at, 0));
-            if (LEVEL_GROUPS == 2) {
-                sum = sum.add(BlockSums.pairs(products(w, block, others, at, 1)));
-            }
-            sum.intoArray(partials, part * BlockSums.PARTIALS);
-        }
-    }
+            for (int group = 0; group < LEVEL_GROUPS; group++) {
+                int at = other + part * HostBuffer.BLOCK + group * LEVEL_WIDTH;
 
-    private static ShortVector products(MemorySegment w, long block, short[] others, int at, int group) {
-        int low = at + group * LEVEL_WIDTH;
-        return Lanes.signedLevels(w, block + 2, group)
-                .mul(ShortVector.fromArray(LEVELS, others, low))
-                .add(Lanes.signedLevels(w, block + 18, group)
-                        .mul(ShortVector.fromArray(LEVELS, others, low + SumOrder.LANES)));
+                Lanes.signedLevels(w, block + BYTES, group)
+                        .mul(ShortVector.fromArray(LEVELS, others, at))
+                        .add(Lanes.signedLevels(w, block + BYTES + SumOrder.LANES, group)
+                                .mul(ShortVector.fromArray(LEVELS, others, at + SumOrder.LANES)))
+                        .intoArray(products, part * BlockSums.PRODUCTS + group * LEVEL_WIDTH);
+            }
+        }
     }
 }

@@ -31,17 +31,17 @@ public final class VectorOperations implements HostOperations {
         kernels.put(GgmlType.BF16, new VectorBF16());
         kernels.put(GgmlType.Q8_0, new BlockKernel(new UnpackQ8_0(), new RowQ8_0()));
         kernels.put(GgmlType.Q4_0, new BlockKernel(new UnpackQ4_0(), new RowQ4_0()));
-        kernels.put(GgmlType.Q4_1, new BlockKernel(new UnpackQ4_1()));
-        kernels.put(GgmlType.Q5_0, new BlockKernel(new UnpackQ5_0()));
-        kernels.put(GgmlType.Q5_1, new BlockKernel(new UnpackQ5_1()));
-        kernels.put(GgmlType.Q2_K, new BlockKernel(new UnpackQ2_K()));
-        kernels.put(GgmlType.Q3_K, new BlockKernel(new UnpackQ3_K()));
+        kernels.put(GgmlType.Q4_1, new BlockKernel(new UnpackQ4_1(), new RowQ4_1()));
+        kernels.put(GgmlType.Q5_0, new BlockKernel(new UnpackQ5_0(), new RowQ5_0()));
+        kernels.put(GgmlType.Q5_1, new BlockKernel(new UnpackQ5_1(), new RowQ5_1()));
+        kernels.put(GgmlType.Q2_K, new BlockKernel(new UnpackQ2_K(), new RowQ2_K()));
+        kernels.put(GgmlType.Q3_K, new BlockKernel(new UnpackQ3_K(), new RowQ3_K()));
         kernels.put(GgmlType.Q4_K, new BlockKernel(new UnpackQ4_K(), new RowQ4_K()));
-        kernels.put(GgmlType.Q5_K, new BlockKernel(new UnpackQ5_K()));
-        kernels.put(GgmlType.Q6_K, new BlockKernel(new UnpackQ6_K()));
-        kernels.put(GgmlType.IQ4_NL, new BlockKernel(new UnpackIQ4_NL()));
-        kernels.put(GgmlType.IQ4_XS, new BlockKernel(new UnpackIQ4_XS()));
-        kernels.put(GgmlType.MXFP4, new BlockKernel(new UnpackMXFP4()));
+        kernels.put(GgmlType.Q5_K, new BlockKernel(new UnpackQ5_K(), new RowQ5_K()));
+        kernels.put(GgmlType.Q6_K, new BlockKernel(new UnpackQ6_K(), new RowQ6_K()));
+        kernels.put(GgmlType.IQ4_NL, new BlockKernel(new UnpackIQ4_NL(), new RowIQ4_NL()));
+        kernels.put(GgmlType.IQ4_XS, new BlockKernel(new UnpackIQ4_XS(), new RowIQ4_XS()));
+        kernels.put(GgmlType.MXFP4, new BlockKernel(new UnpackMXFP4(), new RowMXFP4()));
     }
 
     /** Bits of the vectors that run here: 128, 256 or 512. */

@@ -1,12 +1,9 @@
 package shoal.bridge.kernel.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import java.io.InputStream;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -20,19 +17,18 @@ import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.kernel.Slot;
 import shoal.bridge.kernel.StageBatch;
+import shoal.bridge.kernel.StageLostException;
 import shoal.bridge.kernel.StageProgram;
-import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceKernels;
 
 /**
- * The calls of CUDA against a stand-in library in C that checks what it is given and knows two kernels: that every parameter arrives
+ * The calls of CUDA against a stand-in library that checks what it is given: that every parameter arrives
  * where cuda.h has it. It says nothing of a GPU.
  */
 class CudaBindingTest {
     @Test
     void everyParameterArrives(@TempDir Path directory) throws Exception {
-        compile("cuda.c", directory.resolve("libcuda.so.1"));
-        compile("nvrtc.c", directory.resolve("libnvrtc.so.13"));
+        CudaStandIn.make(directory);
         ProcessBuilder builder = new ProcessBuilder(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                         "--enable-native-access=ALL-UNNAMED",
@@ -41,6 +37,11 @@ class CudaBindingTest {
                         CudaBindingTest.class.getName())
                 .redirectErrorStream(true);
         builder.environment().put("LD_LIBRARY_PATH", directory.toString());
+        builder.environment().put("SHOAL_STAND_IN", directory.toString());
+        builder.environment().put("XDG_CACHE_HOME", directory.toString());
+        builder.environment().put("SHOAL_STAND_IN_CAPABILITY", "75");
+        builder.environment().put("SHOAL_STAND_IN_REFUSES", "add");
+        builder.environment().remove("SHOAL_NVRTC");
         Process process = builder.start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(0, process.waitFor(), output);
@@ -49,25 +50,8 @@ class CudaBindingTest {
                         "cuda:0 (Stand-in), CUDA 13.1",
                         "66.0 to 130.0, 264.0 to 328.0",
                         "held 0",
-                        "cuLaunchKernel of add: CUDA_ERROR_STAND_IN (700)"),
+                        "cuda:0 (Stand-in) is lost: cuLaunchKernel of add: CUDA_ERROR_STAND_IN (700)"),
                 output.lines().toList());
-    }
-
-    private static void compile(String source, Path library) throws Exception {
-        Path file = library.resolveSibling(source);
-        try (InputStream in = CudaBindingTest.class.getResourceAsStream("/cuda/" + source)) {
-            Files.write(file, in.readAllBytes());
-        }
-        int code;
-        try {
-            code = new ProcessBuilder("cc", "-shared", "-fPIC", "-o", library.toString(), file.toString())
-                    .inheritIO()
-                    .start()
-                    .waitFor();
-        } catch (java.io.IOException absent) {
-            code = -1;
-        }
-        assumeTrue(code == 0, "no C compiler here to make the stand-in library with");
     }
 
     public static void main(String[] arguments) {
@@ -86,7 +70,7 @@ class CudaBindingTest {
             System.out.println("held " + ((DeviceKernels) kernels).allocatedBytes());
             try {
                 run(kernels, in, out, true);
-            } catch (DeviceException failure) {
+            } catch (StageLostException failure) {
                 System.out.println(failure.getMessage());
             }
         }

@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -38,28 +39,34 @@ import shoal.bridge.kernel.scalar.ScalarOperations;
 import shoal.codec.gguf.GgmlType;
 
 /** Every operation on a device is close to the oracle's, and the same to the last bit whatever stands beside it. */
-class DeviceKernelsTest {
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+public class DeviceKernelsTest {
     private static final long SEED = Long.getLong("shoal.seed", 20_261);
     private static final int HIDDEN = 96;
 
-    private static Kernels device;
-    private static Kernels oracle;
+    private Kernels device;
+    private Kernels oracle;
+
+    /** What is tested. */
+    protected Kernels openDevice() throws Exception {
+        return Devices.open();
+    }
 
     @BeforeAll
-    static void open() {
-        device = Devices.open();
+    void open() throws Exception {
+        device = openDevice();
         oracle = new HostKernels("scalar", new ScalarOperations(), 1);
     }
 
     @AfterAll
-    static void close() {
+    void close() {
         if (device != null) {
             device.close();
             oracle.close();
         }
     }
 
-    static Set<GgmlType> types() {
+    public static Set<GgmlType> types() {
         return new ScalarOperations().types();
     }
 
@@ -389,6 +396,43 @@ class DeviceKernelsTest {
         }
     }
 
+    /** The first step of a shape is launched plainly, the second noted, the others replayed: all give the same. */
+    @Test
+    void stepsFromAGraphAreThoseWithout() {
+        int width = 6 * 32;
+        for (CacheType type : CacheType.values()) {
+            Program program = attention(32, SCORES.get(2), type);
+            float[] input = floats(200 * width, new Random(SEED));
+            try (Arena arena = Arena.ofShared();
+                    CompiledStage stage = device.compile(program.of(device, new Random(SEED), arena));
+                    CompiledStage plain = device.compile(program.of(device, new Random(SEED), arena));
+                    SequenceMemory first = stage.openSequence(200);
+                    SequenceMemory second = plain.openSequence(200)) {
+                float[] steps = new float[200 * width];
+                float[] whole = new float[200 * width];
+                for (int at = 0; at < 200; at++) {
+                    float[] out = poisoned(width);
+                    step(stage, first, Arrays.copyOfRange(input, at * width, (at + 1) * width), out);
+                    System.arraycopy(out, 0, steps, at * width, width);
+                }
+                step(plain, second, input, whole);
+                assertArrayEquals(whole, steps, type.name());
+                long replays = ((DeviceStage) stage).replays();
+                assertTrue(replays > 180, "only " + replays + " of 200 steps were replayed");
+                assertEquals(0, ((DeviceStage) plain).replays());
+            }
+        }
+    }
+
+    private static void step(CompiledStage stage, SequenceMemory sequence, float[] input, float[] out) {
+        stage.run(new StageBatch(
+                List.of(new StageBatch.Slice(sequence, sequence.length(), input.length / (6 * 32))),
+                null,
+                MemorySegment.ofArray(input),
+                new int[0],
+                MemorySegment.ofArray(out)));
+    }
+
     @Test
     void aThousandStagesLeaveNothing() {
         long before = ((DeviceKernels) device).allocatedBytes();
@@ -427,7 +471,7 @@ class DeviceKernelsTest {
         return values;
     }
 
-    private static void close(Program program, int tokens, double tolerance, String what) {
+    private void close(Program program, int tokens, double tolerance, String what) {
         int width;
         try (Arena arena = Arena.ofShared()) {
             width = program.of(oracle, new Random(SEED), arena).input().width();

@@ -1,14 +1,18 @@
 package shoal.bridge.kernel.device;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -39,6 +43,15 @@ class DeviceMemoryTest {
         private final int refused;
         private final Map<DeviceBuffer, Long> open = new HashMap<>();
         private int asked;
+        private final Set<DeviceGraph> graphs = new HashSet<>();
+        private List<DeviceBuffer> noted = new ArrayList<>();
+        private boolean noting;
+        private int replayed;
+        private String launched = "";
+
+        /** The kernel that multiplies otherwise than the common ones, null if none does. */
+        private String own;
+
         private long peak;
         private long uploaded;
 
@@ -72,6 +85,7 @@ class DeviceMemoryTest {
                 }
             };
             open.put(buffer, bytes);
+            assertFalse(noting, "a buffer is allocated while launches are noted");
             peak = Math.max(peak, allocatedBytes());
             return buffer;
         }
@@ -88,6 +102,7 @@ class DeviceMemoryTest {
 
         @Override
         public void write(DeviceBuffer to, long offset, MemorySegment from) {
+            assertFalse(noting, "written while launches are noted");
             assertTrue(open.containsKey(to), "written after it was closed");
             assertTrue(offset + from.byteSize() <= to.bytes());
             uploaded += from.byteSize();
@@ -96,7 +111,7 @@ class DeviceMemoryTest {
         @Override
         public void read(DeviceBuffer from, long offset, MemorySegment to) {
             assertTrue(open.containsKey(from), "read after it was closed");
-            to.fill((byte) 0);
+            to.fill((byte) (own != null && own.equals(launched) ? 0x41 : 0)); // 12.08 or 0 as F32
         }
 
         @Override
@@ -107,6 +122,7 @@ class DeviceMemoryTest {
 
         @Override
         public DeviceFunction function(KernelUnit unit, String name) {
+            launched = name;
             return new Book(name);
         }
 
@@ -117,8 +133,76 @@ class DeviceMemoryTest {
             for (Argument argument : arguments) {
                 if (argument instanceof Argument.Memory(DeviceBuffer buffer)) {
                     assertTrue(open.containsKey(buffer), function.name() + " is given a buffer that is closed");
+                    if (noting) {
+                        noted.add(buffer);
+                    }
                 }
             }
+        }
+
+        @Override
+        public long allocations() {
+            return asked;
+        }
+
+        @Override
+        public ProductKernels products() {
+            return own == null
+                    ? ProductKernels.COMMON
+                    : new ProductKernels() {
+                        @Override
+                        public String name() {
+                            return "own";
+                        }
+
+                        @Override
+                        public Launch dense(GgmlType type, int rows, int tokens) {
+                            return new Launch(tokens > 1 ? own : "right", 1, 1, 1, 1);
+                        }
+
+                        @Override
+                        public Launch experts(GgmlType type, int rows, boolean one, int tiles) {
+                            return COMMON.experts(type, rows, one, tiles);
+                        }
+                    };
+        }
+
+        @Override
+        public void beginGraph() {
+            assertFalse(noting);
+            noting = true;
+            noted = new ArrayList<>();
+        }
+
+        @Override
+        public DeviceGraph endGraph() {
+            assertTrue(noting);
+            noting = false;
+            var graph = new Noted(noted);
+            graphs.add(graph);
+            return graph;
+        }
+
+        private final class Noted implements DeviceGraph {
+            private final List<DeviceBuffer> buffers;
+
+            Noted(List<DeviceBuffer> buffers) {
+                this.buffers = buffers;
+            }
+
+            @Override
+            public void close() {
+                graphs.remove(this);
+            }
+        }
+
+        @Override
+        public void launch(DeviceGraph graph) {
+            assertTrue(graphs.contains(graph), "launched after it was closed");
+            for (DeviceBuffer buffer : ((Noted) graph).buffers) {
+                assertTrue(open.containsKey(buffer), "a graph names a buffer that is closed");
+            }
+            replayed++;
         }
 
         @Override
@@ -206,6 +290,20 @@ class DeviceMemoryTest {
         }
     }
 
+    /** Own kernels of a device that give something else than the common ones are not used; others are. */
+    @ParameterizedTest
+    @ValueSource(strings = {"wrong", "multiply_many"})
+    void kernelsThatDifferAreLeftAlone(String own) {
+        Accounts device = new Accounts(1 << 20, -1);
+        device.own = own;
+        DeviceKernels kernels = new DeviceKernels(device);
+        try (Arena arena = Arena.ofShared()) {
+            kernels.compile(program(kernels, arena)).close();
+        }
+        assertEquals(own.equals("wrong") ? "common" : "own", kernels.products(GgmlType.F32));
+        assertEquals(0, device.allocatedBytes());
+    }
+
     /** Pages of a closed sequence serve the next: ten thousand sequences take no more than one does. */
     @Test
     void sequencesGiveTheirPagesBack() {
@@ -225,6 +323,24 @@ class DeviceMemoryTest {
             }
             assertEquals(afterFirst, device.allocatedBytes());
         }
+    }
+
+    /** Steps are replayed while no buffer is replaced; nothing that a graph names is ever closed before it; none stays open. */
+    @Test
+    void graphsNameOpenBuffersAlone() {
+        Accounts device = new Accounts(1 << 24, -1);
+        DeviceKernels kernels = new DeviceKernels(device);
+        try (Arena arena = Arena.ofShared();
+                CompiledStage stage = kernels.compile(program(kernels, arena));
+                SequenceMemory one = stage.openSequence(3_000);
+                SequenceMemory other = stage.openSequence(3_000)) {
+            for (int i = 0; i < 2_000; i++) {
+                step(stage, i % 3 == 0 ? other : one, i % 100 == 99 ? 7 : 1);
+            }
+            assertTrue(device.replayed > 1_900, device.replayed + " replayed");
+        }
+        assertEquals(0, device.graphs.size());
+        assertEquals(0, device.allocatedBytes());
     }
 
     @ParameterizedTest

@@ -1,0 +1,332 @@
+package shoal.bridge.kernel.device;
+
+import java.util.Arrays;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.CacheType;
+import shoal.bridge.kernel.Op;
+import shoal.bridge.kernel.PreparedWeights;
+import shoal.bridge.kernel.RopeTable;
+import shoal.bridge.kernel.Slot;
+import shoal.bridge.kernel.StageProgram;
+
+/**
+ * Turns operations into launches. What is launched depends on how many tokens a batch has and how many rows are wanted, and on where
+ * buffers lie; all else is in the batch's description, which lies on the device.
+ */
+final class StageLaunches {
+    private static final int WIDE_LANES = 64;
+    private static final int PART = 32;
+
+    /** Work-items of a group of an operation that takes value by value. */
+    private static final int PLAIN_ITEMS = 128;
+
+    private static final KernelUnit LAYERS = new KernelUnit.Layers();
+
+    private final StageProgram program;
+    private final Device device;
+    private final StageResources room;
+    private final ProductChoice products;
+
+    /** Of the batch that runs now: how many tokens, and where in its description ids and wanted rows lie. */
+    private int batchTokens;
+
+    private int idsAt;
+    private int rowsAt;
+
+    StageLaunches(StageProgram program, Device device, StageResources room, ProductChoice products) {
+        this.program = program;
+        this.device = device;
+        this.room = room;
+        this.products = products;
+    }
+
+    /** Launches the program for a batch that was described. */
+    void run(BatchDescription batch) {
+        batchTokens = batch.tokens();
+        idsAt = batch.idsAt();
+        rowsAt = batch.rowsAt();
+        for (Op op : program.body()) {
+            execute(op, batch.tokens());
+        }
+        if (batch.rows() > 0) {
+            for (Op op : program.head()) {
+                execute(op, batch.rows());
+            }
+        }
+    }
+
+    private void execute(Op op, int rows) {
+        switch (op) {
+            case Op.Embed(PreparedWeights table, Slot out) -> embed((DeviceWeights) table, room.slot(out), rows);
+            case Op.RmsNorm(Slot in, float[] weight, float epsilon, Slot out) -> {
+                DeviceBuffer to = room.slot(out).overwrite(rows);
+                rmsNorm(room.slot(in).values(), rows, weight, epsilon, to);
+            }
+            case Op.RmsNormRuns(Slot values, float[] weight, float epsilon) -> {
+                DeviceBuffer changed = room.slot(values).change();
+                rmsNorm(changed, rows * (values.width() / weight.length), weight, epsilon, changed);
+            }
+            case Op.LayerNorm norm ->
+                groups(
+                        "layer_norm",
+                        rows,
+                        memory(room.slot(norm.in()).values()),
+                        vector(norm.weight()),
+                        vector(norm.bias()),
+                        memory(room.slot(norm.out()).overwrite(rows)),
+                        whole(norm.in().width()),
+                        real(norm.epsilon()),
+                        whole(norm.bias() == null ? 0 : 1));
+            case Op.MatMul(PreparedWeights weights, float @Nullable [] bias, Slot in, Slot out) ->
+                multiply(new Op.Linear(weights, bias), room.slot(in), room.slot(out), rows);
+            case Op.Rope rope -> rope(rope, rows);
+            case Op.Store(int layer, Slot keys, Slot values) ->
+                each(
+                        "store_" + cacheType(),
+                        rows * keys.width() / (program.cache().type() == CacheType.Q8_0 ? PART : 1),
+                        memory(room.slot(keys).values()),
+                        memory(room.slot(values).values()),
+                        memory(room.pool().layer(layer)),
+                        memory(room.description().buffer()),
+                        whole(batchTokens),
+                        whole(program.cache().kvHeads()),
+                        whole(program.cache().headSize()));
+            case Op.Attention attention -> attention(attention, rows);
+            case Op.Gate(Slot gate, Slot up, Op.Gating gating) ->
+                gate(room.slot(gate), room.slot(up), gating, rows * gate.width());
+            case Op.Gelu(Slot values) ->
+                each("gelu", rows * values.width(), memory(room.slot(values).change()));
+            case Op.Scale(Slot values, float factor) ->
+                each("scale", rows * values.width(), memory(room.slot(values).change()), real(factor));
+            case Op.SoftCap(Slot values, float cap) ->
+                each("soft_cap", rows * values.width(), memory(room.slot(values).change()), real(cap));
+            case Op.Add(Slot term, Slot sum) ->
+                each(
+                        "add",
+                        rows * sum.width(),
+                        memory(room.slot(term).values()),
+                        memory(room.slot(sum).change()));
+            case Op.AddGated(Slot term, Slot gate, Slot sum) ->
+                each(
+                        "add_gated",
+                        rows * sum.width(),
+                        memory(room.slot(term).values()),
+                        memory(room.slot(gate).values()),
+                        memory(room.slot(sum).change()),
+                        whole(sum.width()));
+            case Op.SelectRows(Slot in, Slot out) ->
+                each(
+                        "select_rows",
+                        rows * out.width(),
+                        memory(room.slot(in).values()),
+                        memory(room.description().buffer()),
+                        memory(room.slot(out).overwrite(rows)),
+                        whole(rowsAt),
+                        whole(out.width()));
+            case Op.Experts experts -> experts(experts, rows);
+        }
+    }
+
+    private void embed(DeviceWeights table, DeviceSlot out, int rows) {
+        device.launch(
+                device.function(new KernelUnit.Products(table.type()), "embed"),
+                rows,
+                1,
+                WIDE_LANES,
+                1,
+                memory(room.matrix(table)),
+                memory(room.description().buffer()),
+                memory(out.overwrite(rows)),
+                whole(idsAt),
+                whole(table.columns()));
+    }
+
+    private void rmsNorm(DeviceBuffer in, int rows, float[] weight, float epsilon, DeviceBuffer out) {
+        groups("rms_norm", rows, memory(in), vector(weight), memory(out), whole(weight.length), real(epsilon));
+    }
+
+    private void multiply(Op.Linear linear, DeviceSlot in, DeviceSlot out, int tokens) {
+        DeviceWeights weights = (DeviceWeights) linear.weights();
+        DeviceBuffer to = out.overwrite(tokens);
+        products.quantiseFor(weights, in, tokens);
+        products.launch(
+                products.of(weights.type()),
+                weights,
+                weights.rows(),
+                room.matrix(weights),
+                in,
+                room.vector(linear.bias()),
+                linear.bias() != null,
+                to,
+                tokens,
+                room.nothing());
+    }
+
+    private void rope(Op.Rope rope, int rows) {
+        RopeTable table = rope.table();
+        each(
+                "rope",
+                rows * rope.heads() * table.pairs(),
+                memory(room.slot(rope.values()).change()),
+                memory(room.description().buffer()),
+                memory(room.angles(table).buffer()),
+                whole(rope.values().width()),
+                whole(rope.heads()),
+                whole(rope.headSize()),
+                whole(table.pairs()),
+                whole(
+                        switch (table.pairing()) {
+                            case NEIGHBOURS -> 1;
+                            case HALVES -> 0;
+                        }));
+    }
+
+    private void attention(Op.Attention attention, int rows) {
+        Op.Scores scores = attention.scores();
+        device.launch(
+                device.function(LAYERS, "attention_" + cacheType()),
+                attention.heads(),
+                rows,
+                WIDE_LANES,
+                1,
+                memory(room.slot(attention.queries()).values()),
+                memory(room.pool().layer(attention.layer())),
+                memory(room.description().buffer()),
+                vector(scores.sinks()),
+                memory(room.slot(attention.out()).overwrite(rows)),
+                whole(batchTokens),
+                whole(attention.heads()),
+                whole(program.cache().kvHeads()),
+                whole(program.cache().headSize()),
+                real(scores.scale()),
+                whole(scores.window()),
+                real(scores.softCap()),
+                whole(scores.sinks() == null ? 0 : 1));
+    }
+
+    private void gate(DeviceSlot gate, DeviceSlot up, Op.Gating gating, int count) {
+        each(
+                "gate",
+                count,
+                memory(gate.change()),
+                memory(up.values()),
+                whole(
+                        switch (gating) {
+                            case SILU -> 0;
+                            case GELU -> 1;
+                            case CLAMPED_SILU -> 2;
+                        }));
+    }
+
+    private void experts(Op.Experts op, int rows) {
+        StageResources.ExpertSlots own = room.experts(op);
+        DeviceSlot in = room.slot(op.in());
+        int assignments = rows * op.used();
+        int tile = rows == 1 ? 1 : ProductKernels.TILE;
+        int tiles = Math.min(assignments, assignments / tile + op.experts());
+        multiply(op.router(), in, own.logits, rows);
+        groups(
+                "route",
+                rows,
+                memory(own.logits.change()),
+                memory(own.chosen.reserve((long) assignments * Integer.BYTES)),
+                memory(own.shares.reserve((long) assignments * Float.BYTES)),
+                memory(room.trouble()),
+                whole(op.experts()),
+                whole(op.used()),
+                whole(op.normalise() ? 1 : 0));
+        groups(
+                "group_by_expert",
+                1,
+                memory(own.chosen.buffer()),
+                memory(own.order.reserve((long) assignments * Integer.BYTES)),
+                memory(own.tiles.reserve(3L * tiles * Integer.BYTES)),
+                whole(assignments),
+                whole(op.experts()),
+                whole(tile),
+                whole(tiles));
+        multiplyExperts(op, own, op.gate(), in, op.used(), own.gate, rows, tiles);
+        multiplyExperts(op, own, op.up(), in, op.used(), own.up, rows, tiles);
+        gate(own.gate, own.up, op.gating(), assignments * own.gate.width());
+        multiplyExperts(op, own, op.down(), own.gate, 1, own.parts, rows, tiles);
+        each(
+                "combine",
+                rows * op.out().width(),
+                memory(own.parts.values()),
+                memory(own.shares.buffer()),
+                memory(room.slot(op.out()).overwrite(rows)),
+                whole(op.out().width()),
+                whole(op.used()));
+    }
+
+    /** @param share assignments that read one row of in */
+    private void multiplyExperts(
+            Op.Experts op,
+            StageResources.ExpertSlots own,
+            Op.Linear linear,
+            DeviceSlot in,
+            int share,
+            DeviceSlot out,
+            int rows,
+            int tiles) {
+        DeviceWeights weights = (DeviceWeights) linear.weights();
+        int assignments = rows * op.used();
+        int width = weights.rows() / op.experts();
+        DeviceBuffer to = out.overwrite(assignments);
+        products.quantiseFor(weights, in, assignments / share);
+        ProductKernels.Launch launch = products.of(weights.type()).experts(weights.type(), width, rows == 1, tiles);
+        device.launch(
+                device.function(new KernelUnit.Products(weights.type()), launch.kernel()),
+                launch.groups0(),
+                launch.groups1(),
+                launch.items0(),
+                launch.items1(),
+                memory(room.matrix(weights)),
+                memory(in.values()),
+                memory(weights.quantised() ? in.levels() : room.nothing()),
+                memory(weights.quantised() ? in.scales() : room.nothing()),
+                memory(weights.quantised() ? in.sums() : room.nothing()),
+                vector(linear.bias()),
+                memory(to),
+                memory(own.order.buffer()),
+                memory(own.tiles.buffer()),
+                whole(width),
+                whole(weights.columns()),
+                whole(share),
+                whole(linear.bias() == null ? 0 : 1));
+    }
+
+    /** One group per row. */
+    private void groups(String name, int rows, Argument... arguments) {
+        device.launch(device.function(LAYERS, name), rows, 1, WIDE_LANES, 1, arguments);
+    }
+
+    /** One work-item per value; how many is the kernel's last parameter. */
+    private void each(String name, int count, Argument... arguments) {
+        Argument[] all = Arrays.copyOf(arguments, arguments.length + 1);
+        all[arguments.length] = whole(count);
+        device.launch(device.function(LAYERS, name), Math.ceilDiv(count, PLAIN_ITEMS), 1, PLAIN_ITEMS, 1, all);
+    }
+
+    /** How kernels that touch keys and values are named. */
+    private String cacheType() {
+        return program.cache().type().name().toLowerCase(Locale.ROOT);
+    }
+
+    private Argument vector(float @Nullable [] values) {
+        return memory(room.vector(values));
+    }
+
+    private static Argument memory(DeviceBuffer buffer) {
+        return new Argument.Memory(buffer);
+    }
+
+    private static Argument whole(int value) {
+        return new Argument.Whole(value);
+    }
+
+    private static Argument real(float value) {
+        return new Argument.Real(value);
+    }
+}

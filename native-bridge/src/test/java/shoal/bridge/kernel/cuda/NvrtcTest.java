@@ -1,0 +1,51 @@
+package shoal.bridge.kernel.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import shoal.bridge.kernel.device.KernelUnit;
+import shoal.codec.gguf.GgmlType;
+
+/** NVIDIA's compiler takes all kernels; it needs no GPU for that. Skipped where there is no NVRTC. */
+class NvrtcTest {
+    private static Nvrtc compiler() {
+        Nvrtc found = Nvrtc.find();
+        assumeTrue(found != null, "no NVRTC here; SHOAL_NVRTC may name its file");
+        return found;
+    }
+
+    @Test
+    void compilesLayers() {
+        String ptx = compiler().ptx(new KernelUnit.Layers(), 90);
+        for (String kernel : List.of("rms_norm", "attention_f16", "store_q8_0", "route", "quantise")) {
+            assertTrue(ptx.contains(".entry " + kernel + "("), kernel);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"Q8_0", "Q4_K", "Q6_K", "Q5_1", "MXFP4", "F16"})
+    void compilesProducts(GgmlType type) {
+        for (int architecture : new int[] {75, 90}) {
+            String ptx = compiler().ptx(new KernelUnit.Products(type), architecture);
+            boolean own = type.blockValues() > 1 && architecture >= 80;
+            assertTrue(ptx.contains(".target sm_" + architecture), "target");
+            assertTrue(ptx.contains(".entry multiply_experts_many("));
+            assertEquals(own, ptx.contains(".entry nvidia_many("));
+            assertEquals(own, ptx.contains("mma.sync.aligned.m16n8k"));
+            assertEquals(own, ptx.contains("cp.async.cg.shared.global"));
+            assertEquals(type.blockValues() > 1, ptx.contains("dp4a.s32.s32"));
+        }
+    }
+
+    @Test
+    void knowsWhatItCompilesFor() {
+        Nvrtc nvrtc = compiler();
+        assertTrue(nvrtc.architectures().contains(90), nvrtc.architectures().toString());
+        assertTrue(nvrtc.version().matches("[0-9]+\\.[0-9]+"), nvrtc.version());
+    }
+}
