@@ -177,7 +177,7 @@ class HouseTest {
                 "codec.metainfo",
                 "codec.wire");
         may("verticles.launcher", "bridge.hash");
-        may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.wire");
+        may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.metainfo", "codec.wire");
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
         // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
         may("verticles.cli", "verticles.piecefetcher", "verticles.pieceserver", "verticles.inferencestage");
@@ -207,12 +207,23 @@ class HouseTest {
                 "bridge.model.text.jinja",
                 "bridge.model.text.grammar",
                 "bridge.model.sampling",
-                "codec.gguf");
+                "codec.dht",
+                "codec.gguf",
+                "codec.pipeline");
 
         // Benches measure the whole: the list of them, then each kind.
-        may("bench", "bench.gpu", "bench.micro", "bench.race", "bench.report", "bench.scale", "verticles.cli");
+        may(
+                "bench",
+                "bench.gpu",
+                "bench.micro",
+                "bench.race",
+                "bench.report",
+                "bench.scale",
+                "bench.serving",
+                "verticles.cli");
         may("bench.report");
         may("bench.scale", "bench.report", "codec.swarm.world");
+        may("bench.serving", "bench.race", "bench.report", "bridge.make", "verticles.cli");
         may("bench.micro", "bench.report", "bridge.hash", "bridge.kernel", "codec.gguf", "codec.metainfo");
         may(
                 "bench.gpu",

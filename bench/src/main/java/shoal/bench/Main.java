@@ -12,6 +12,7 @@ import shoal.bench.race.BandwidthCommand;
 import shoal.bench.race.EngineCommand;
 import shoal.bench.race.TransferCommand;
 import shoal.bench.scale.SwarmCommand;
+import shoal.bench.serving.ServingCommand;
 import shoal.verticles.cli.Relaunch;
 
 /** Where {@code ./shoal bench} begins. A bench is one class, a {@link shoal.bench.report.BenchCommand}, in the list below. */
@@ -27,7 +28,8 @@ import shoal.verticles.cli.Relaunch;
             HashCommand.class,
             MatVecCommand.class,
             MatMulCommand.class,
-            SwarmCommand.class
+            SwarmCommand.class,
+            ServingCommand.class
         })
 public final class Main implements Runnable {
     @Spec

@@ -11,7 +11,7 @@ import java.util.List;
 import shoal.verticles.cli.Relaunch;
 
 /** An {@link EngineWorker} and how one talks to it. */
-final class ShoalSide implements AutoCloseable {
+public final class ShoalSide implements AutoCloseable {
     private final Process process;
     private final PrintStream in;
     private final BufferedReader out;
@@ -31,7 +31,8 @@ final class ShoalSide implements AutoCloseable {
         kernels = first.substring(space + 1);
     }
 
-    static ShoalSide start(Path model, String kernels, int threads, int context) throws IOException {
+    /** Starts it, and waits until the model is open. */
+    public static ShoalSide start(Path model, String kernels, int threads, int context) throws IOException {
         var command = new ArrayList<String>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(Relaunch.FLAGS);
@@ -45,16 +46,18 @@ final class ShoalSide implements AutoCloseable {
         return new ShoalSide(new ProcessBuilder(command).start());
     }
 
-    double loadSeconds() {
+    /** How long opening the model took. */
+    public double loadSeconds() {
         return loadSeconds;
     }
 
     /** The kernels' own name, such as vector-512. */
-    String kernels() {
+    public String kernels() {
         return kernels;
     }
 
-    double ask(String question) throws IOException {
+    /** One question of {@link EngineWorker}'s, and its answer. */
+    public double ask(String question) throws IOException {
         in.println(question);
         String answer = out.readLine();
         if (answer == null) {

@@ -228,6 +228,41 @@ public sealed interface Command {
         }
     }
 
+    /** Ask a node how long packets take between it and others. */
+    record PingPeers(List<Contact> peers) implements Command {
+        public static final String NAME = "PING_PEERS";
+        public static final int MAX_PEERS = 64;
+
+        public PingPeers {
+            requireRange("peers", peers.size(), 0, MAX_PEERS);
+            peers = List.copyOf(peers);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
+    /**
+     * Ask a node to note, for some time, what goes in and out of its stages; and for the notes that it has.
+     *
+     * @param seconds for how long from now on; 0 to ask alone
+     */
+    record Trace(int seconds) implements Command {
+        public static final String NAME = "TRACE";
+        public static final int MAX_SECONDS = 600;
+
+        public Trace {
+            requireRange("seconds", seconds, 0, MAX_SECONDS);
+        }
+
+        @Override
+        public String name() {
+            return NAME;
+        }
+    }
+
     /** All names, for the error that an unknown one gets. */
     List<String> NAMES = List.of(
             LoadShard.NAME,
@@ -238,6 +273,8 @@ public sealed interface Command {
             ExecuteTask.NAME,
             StandBy.NAME,
             Generate.NAME,
+            PingPeers.NAME,
+            Trace.NAME,
             ShardLoaded.NAME,
             ShardProgress.NAME,
             NodeReady.NAME);

@@ -130,6 +130,11 @@ public final class EnvelopeCodec {
                 params.put("max_tokens", generate.maxTokens());
                 params.set("sampling", sampling(generate.sampling()));
             }
+            case Command.PingPeers ping -> {
+                ArrayNode peers = params.putArray("peers");
+                ping.peers().forEach(peer -> peers.add(contact(peer)));
+            }
+            case Command.Trace trace -> params.put("seconds", trace.seconds());
             case Command.ShardLoaded loaded -> {
                 params.put("shard_id", loaded.shardId());
                 params.set("layers", layers(loaded.layers()));
@@ -191,6 +196,7 @@ public final class EnvelopeCodec {
                     entry.put("shard_id", shard.shardId());
                     entry.set("layers", layers(shard.layers()));
                     entry.put("pieces_root", shard.piecesRoot().toHex());
+                    entry.put("memory_bytes", shard.memoryBytes());
                 }
                 ArrayNode onDisk = capabilities.putArray("on_disk");
                 has.onDisk().forEach(root -> onDisk.add(root.toHex()));
@@ -207,6 +213,29 @@ public final class EnvelopeCodec {
                             .put("driver", device.driver())
                             .put("memory_bytes", device.memoryBytes())
                             .put("bytes_per_second", device.bytesPerSecond());
+                }
+                ArrayNode speeds = capabilities.putArray("speeds");
+                for (Result.Speed speed : has.speeds()) {
+                    speeds.addObject().put("weights", speed.weights()).put("bytes_per_second", speed.bytesPerSecond());
+                }
+            }
+            case Result.RoundTrips trips -> {
+                ArrayNode peers = json.putArray("peers");
+                for (Result.RoundTrip trip : trips.peers()) {
+                    peers.addObject().put("node_id", trip.node().toHex()).put("micros", trip.micros());
+                }
+            }
+            case Result.Receipts traced -> {
+                ArrayNode receipts = json.putArray("receipts");
+                for (Result.Receipt receipt : traced.receipts()) {
+                    ObjectNode entry = receipts.addObject()
+                            .put("session", Long.toHexString(receipt.session()))
+                            .put("stage", receipt.stage());
+                    entry.set("layers", layers(receipt.layers()));
+                    entry.put("tokens_in", receipt.tokensIn())
+                            .put("hash_in", receipt.hashIn().toHex())
+                            .put("tokens_out", receipt.tokensOut())
+                            .put("hash_out", receipt.hashOut().toHex());
                 }
             }
             case Result.State state -> {
@@ -404,6 +433,8 @@ public final class EnvelopeCodec {
                         params.text("prompt"),
                         params.integerOr("max_tokens", 128),
                         sampling(params.objectOrEmpty("sampling")));
+            case Command.PingPeers.NAME -> new Command.PingPeers(params.contacts("peers", Command.PingPeers.MAX_PEERS));
+            case Command.Trace.NAME -> new Command.Trace(params.integer("seconds"));
             case Command.ShardLoaded.NAME -> {
                 LayerRange layers = params.layersOrNull("layers");
                 yield new Command.ShardLoaded(
@@ -519,6 +550,20 @@ public final class EnvelopeCodec {
                         json.integers("tokens"),
                         json.text("text"),
                         json.text("stopped"));
+            case Command.PingPeers.NAME ->
+                new Result.RoundTrips(json.list(
+                        "peers", peer -> new Result.RoundTrip(peer.node("node_id"), peer.longValue("micros"))));
+            case Command.Trace.NAME ->
+                new Result.Receipts(json.list(
+                        "receipts",
+                        receipt -> new Result.Receipt(
+                                receipt.number("session"),
+                                receipt.integer("stage"),
+                                receipt.layers("layers"),
+                                receipt.longValue("tokens_in"),
+                                receipt.hash("hash_in"),
+                                receipt.longValue("tokens_out"),
+                                receipt.hash("hash_out"))));
             default -> throw new MalformedException("there is no reply to " + command);
         };
     }
@@ -534,7 +579,10 @@ public final class EnvelopeCodec {
                 has.list(
                         "loaded_shards",
                         shard -> new Result.LoadedShard(
-                                shard.integer("shard_id"), shard.layers("layers"), shard.hash("pieces_root"))),
+                                shard.integer("shard_id"),
+                                shard.layers("layers"),
+                                shard.hash("pieces_root"),
+                                shard.longOr("memory_bytes", 0))),
                 has.hashes("on_disk"),
                 has.integer("cpu_cores"),
                 has.longValue("memory_bytes"),
@@ -550,6 +598,11 @@ public final class EnvelopeCodec {
                                         device.text("driver"),
                                         device.longValue("memory_bytes"),
                                         device.longOr("bytes_per_second", 0)))
+                        : List.of(),
+                has.has("speeds")
+                        ? has.list(
+                                "speeds",
+                                speed -> new Result.Speed(speed.text("weights"), speed.longValue("bytes_per_second")))
                         : List.of());
     }
 
@@ -710,6 +763,13 @@ public final class EnvelopeCodec {
                 endpoints.add(Endpoint.parse(text.asString()));
             }
             return new Contact(node("node_id"), endpoints);
+        }
+
+        List<Contact> contacts(String key, int most) {
+            if (json.get(key) instanceof ArrayNode array && array.size() > most) {
+                throw new MalformedException(key + " has " + array.size() + " elements, allowed 0.." + most);
+            }
+            return list(key, Fields::asContact);
         }
 
         @Nullable Contact contactOrNull(String key) {

@@ -2,6 +2,7 @@ package shoal.codec.command;
 
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Bounds;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
@@ -25,8 +26,12 @@ public sealed interface Result {
         }
     }
 
-    /** One shard that is loaded. */
-    record LoadedShard(int shardId, LayerRange layers, Hash256 piecesRoot) {}
+    /** One shard that is loaded. @param memoryBytes what it takes, with keys and values of one sequence; 0 if unknown */
+    record LoadedShard(int shardId, LayerRange layers, Hash256 piecesRoot, long memoryBytes) {
+        public LoadedShard {
+            Bounds.requireRange("memory_bytes", memoryBytes, 0, Long.MAX_VALUE);
+        }
+    }
 
     /**
      * To GET_CAPABILITIES.
@@ -37,6 +42,7 @@ public sealed interface Result {
      * @param onDisk pieces roots of whole files that are here
      * @param pid of the process, 0 if unknown
      * @param devices that layers could run on beside the CPU
+     * @param speeds how fast it was measured to be, for each type of weights that it has run
      */
     record Capabilities(
             @Nullable Integer shardId,
@@ -51,9 +57,11 @@ public sealed interface Result {
             String kernels,
             long pid,
             Contact contact,
-            List<ComputeDevice> devices)
+            List<ComputeDevice> devices,
+            List<Speed> speeds)
             implements Result {
         public Capabilities {
+            speeds = List.copyOf(speeds);
             devices = List.copyOf(devices);
             loaded = List.copyOf(loaded);
             onDisk = List.copyOf(onDisk);
@@ -69,6 +77,60 @@ public sealed interface Result {
      * @param bytesPerSecond that it copies within its memory, reads and writes counted; 0 where it was not measured
      */
     record ComputeDevice(String id, String name, String driver, long memoryBytes, long bytesPerSecond) {}
+
+    /**
+     * How fast a node computes one token.
+     *
+     * @param weights the type of most of a model's weights, such as Q8_0
+     * @param bytesPerSecond bytes of layers that a token passes in a second
+     */
+    record Speed(String weights, long bytesPerSecond) {
+        public static final int MAX_SPEEDS = 64;
+
+        public Speed {
+            Bounds.requireText("weights", weights, 32);
+            Bounds.requireRange("bytes_per_second", bytesPerSecond, 1, Long.MAX_VALUE / 1_000_000);
+        }
+    }
+
+    /** To PING_PEERS: those that answered. */
+    record RoundTrips(List<RoundTrip> peers) implements Result {
+        public RoundTrips {
+            peers = List.copyOf(peers);
+        }
+    }
+
+    /** From a node to another and back. */
+    record RoundTrip(NodeId node, long micros) {
+        public RoundTrip {
+            Bounds.requireRange("micros", micros, 0, 3_600_000_000L);
+        }
+    }
+
+    /** To TRACE. */
+    record Receipts(List<Receipt> receipts) implements Result {
+        public Receipts {
+            receipts = List.copyOf(receipts);
+        }
+    }
+
+    /**
+     * What went in and out of one stage for one session.
+     *
+     * @param tokensIn tokens whose ids or activations came in
+     * @param hashIn SHA-256 of the activations' bytes as they travelled, token after token; of token ids as u32 where these came in
+     * @param tokensOut tokens whose activations went on, or that were sampled, and hashOut likewise
+     */
+    record Receipt(
+            long session,
+            int stage,
+            LayerRange layers,
+            long tokensIn,
+            Hash256 hashIn,
+            long tokensOut,
+            Hash256 hashOut) {
+        public static final int MAX_RECEIPTS = 64;
+    }
 
     /** To STATUS. */
     record State(NodeId node, String role, String state, int sessions, long uptimeSeconds) implements Result {}

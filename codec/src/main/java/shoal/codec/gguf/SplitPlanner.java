@@ -29,6 +29,45 @@ public final class SplitPlanner {
      * @throws MalformedException if the model can't be split so, with the reason
      */
     public static SplitPlan plan(SplitSet model, Hash256 modelRoot, String modelName, long modelSize, int shardCount) {
+        Weighed weighed = weigh(model);
+        int layerCount = weighed.layerBytes.length;
+        if (shardCount < 1 || shardCount > layerCount) {
+            throw new MalformedException("shard count is " + shardCount + ", allowed 1.." + layerCount
+                    + ": the model has " + layerCount + " layers and a shard holds at least one");
+        }
+        var weights = weighed.layerBytes.clone();
+        weights[0] += weighed.firstBytes;
+        weights[layerCount - 1] += weighed.lastBytes;
+        return plan(model, modelRoot, modelName, modelSize, weighed.layerBytes, balance(weights, shardCount));
+    }
+
+    /**
+     * Plans shards with these layers.
+     *
+     * @param ranges in order, one behind the other, all layers
+     * @throws MalformedException if they don't cover the model's layers so
+     */
+    public static SplitPlan plan(
+            Gguf model, Hash256 modelRoot, String modelName, long modelSize, List<LayerRange> ranges) {
+        SplitSet set = SplitSet.of(List.of(model));
+        long[] layerBytes = weigh(set).layerBytes;
+        int next = 0;
+        for (LayerRange range : ranges) {
+            if (range.first() != next) {
+                throw new MalformedException("a shard begins with layer " + range.first() + ", expected " + next);
+            }
+            next = range.last() + 1;
+        }
+        if (next != layerBytes.length) {
+            throw new MalformedException("shards cover " + next + " layers of " + layerBytes.length);
+        }
+        return plan(set, modelRoot, modelName, modelSize, layerBytes, ranges);
+    }
+
+    /** Bytes of tensors: of each layer, and of those that only a first and a last shard need. */
+    private record Weighed(long[] layerBytes, long firstBytes, long lastBytes) {}
+
+    private static Weighed weigh(SplitSet model) {
         Gguf whole = model.whole();
         for (String key : whole.metadata().keySet()) {
             if (key.startsWith(ShardKeys.PREFIX)) {
@@ -37,10 +76,6 @@ public final class SplitPlanner {
             }
         }
         int layerCount = layerCount(whole);
-        if (shardCount < 1 || shardCount > layerCount) {
-            throw new MalformedException("shard count is " + shardCount + ", allowed 1.." + layerCount
-                    + ": the model has " + layerCount + " layers and a shard holds at least one");
-        }
         var layerBytes = new long[layerCount];
         long firstBytes = 0;
         long lastBytes = 0;
@@ -54,10 +89,20 @@ public final class SplitPlanner {
             firstBytes += belongs(tensor.name(), true, false, tied) ? tensor.sizeBytes() : 0;
             lastBytes += belongs(tensor.name(), false, true, tied) ? tensor.sizeBytes() : 0;
         }
-        var weights = layerBytes.clone();
-        weights[0] += firstBytes;
-        weights[layerCount - 1] += lastBytes;
-        List<LayerRange> ranges = balance(weights, shardCount);
+        return new Weighed(layerBytes, firstBytes, lastBytes);
+    }
+
+    private static SplitPlan plan(
+            SplitSet model,
+            Hash256 modelRoot,
+            String modelName,
+            long modelSize,
+            long[] layerBytes,
+            List<LayerRange> ranges) {
+        Gguf whole = model.whole();
+        int layerCount = layerBytes.length;
+        int shardCount = ranges.size();
+        boolean tied = whole.tensor("output.weight") == null;
         var shardOfLayer = new int[layerCount];
         var tensors = new ArrayList<List<Integer>>();
         for (int i = 0; i < shardCount; i++) {

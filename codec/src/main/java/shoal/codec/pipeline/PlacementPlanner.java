@@ -1,33 +1,88 @@
 package shoal.codec.pipeline;
 
+import static shoal.codec.base.Bounds.requireRange;
+
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.NodeId;
 
 /**
- * Gives shards to nodes. Neighbouring shards go to one node where there are fewer nodes than shards, cut so that the fullest node
- * has as little as can be (exactly, by dynamic programming); nodes that are left over repeat shards, each the one with the fewest
- * copies. What a node holds already it keeps where that costs nothing.
+ * Gives the parts of a model to nodes: which node computes which consecutive parts is searched exactly ({@link RouteSearch}) from what
+ * each part costs on each node and how far the nodes are from each other; nodes that compute nothing hold copies.
  */
 public final class PlacementPlanner {
+    /** So many sequences that the slowest node alone counts. */
+    public static final int MANY = 0;
+
+    /** How fast a node is taken to be whose speed nobody knows, when no other's is known either. */
+    private static final long ASSUMED_BYTES_PER_MICRO = 8_000;
+
     private PlacementPlanner() {}
 
     /**
-     * A node that could run shards.
+     * A node that could run parts.
      *
      * @param memoryBytes what it has for them
-     * @param held shards that it has loaded or on disk
-     * @param pinned the only shard that it wants to run, or null
+     * @param held parts that it has loaded or on disk
+     * @param pinned the only part that it wants to run, or null
+     * @param partNanos what one token takes on it, for each part; empty if it was not measured
      */
     public record Candidate(
             NodeId id,
             long memoryBytes,
             Set<Integer> held,
-            @Nullable Integer pinned) {}
+            @Nullable Integer pinned,
+            List<Long> partNanos) {
+        public Candidate {
+            held = Set.copyOf(held);
+            partNanos = List.copyOf(partNanos);
+            for (long nanos : partNanos) {
+                requireRange("nanoseconds of a part", nanos, 0, Long.MAX_VALUE / 1_000_000);
+            }
+        }
+
+        /** One that was not measured. */
+        public Candidate(NodeId id, long memoryBytes, Set<Integer> held, @Nullable Integer pinned) {
+            this(id, memoryBytes, held, pinned, List.of());
+        }
+    }
+
+    /**
+     * What is to be placed, and on what.
+     *
+     * @param partBytes memory that each part needs, in the model's order: shards of a split model, layers of one that is not
+     * @param coordinator from where tokens come and to where they go
+     * @param sequences how many are under way at once; {@link #MANY} to look at the slowest node alone
+     * @param keep whether what nodes hold comes before speed, as when a stage was lost and people wait
+     */
+    public record Question(
+            List<Long> partBytes,
+            List<Candidate> candidates,
+            NodeId coordinator,
+            LinkTimes links,
+            int sequences,
+            boolean keep) {
+        public Question {
+            partBytes = List.copyOf(partBytes);
+            candidates = candidates.stream()
+                    .sorted(Comparator.comparing(Candidate::id))
+                    .toList();
+            requireRange("parts", partBytes.size(), 1, Integer.MAX_VALUE);
+            requireRange("sequences", sequences, 0, Integer.MAX_VALUE);
+            for (Candidate node : candidates) {
+                if (!node.partNanos().isEmpty()) {
+                    requireRange(
+                            "measured parts of a node", node.partNanos().size(), partBytes.size(), partBytes.size());
+                }
+            }
+        }
+    }
 
     /** No placement exists; the message says why and what would help. */
     public static final class NoPlacementException extends RuntimeException {
@@ -38,174 +93,229 @@ public final class PlacementPlanner {
         }
     }
 
-    /**
-     * @param shardBytes memory that each shard needs, in the model's order
-     * @throws NoPlacementException if the nodes can't hold all shards
-     */
-    public static Placement plan(List<Long> shardBytes, List<Candidate> candidates) {
-        if (candidates.isEmpty()) {
-            throw new NoPlacementException(
-                    "no node is here to run layers. Start one with: shoal node --bootstrap HOST:PORT");
+    /** Where nothing was measured: as even as memory allows, on as many nodes as help. */
+    public static Placement plan(List<Long> partBytes, List<Candidate> candidates) {
+        return plan(partBytes, candidates, false);
+    }
+
+    /** As {@link #plan(List, List)}, but what nodes hold comes before everything else. */
+    public static Placement planKeeping(List<Long> partBytes, List<Candidate> candidates) {
+        return plan(partBytes, candidates, true);
+    }
+
+    private static Placement plan(List<Long> partBytes, List<Candidate> candidates, boolean keep) {
+        NodeId coordinator = candidates.isEmpty() ? null : candidates.getFirst().id();
+        if (coordinator == null) {
+            throw nobody();
         }
-        var nodes =
-                candidates.stream().sorted(Comparator.comparing(Candidate::id)).toList();
-        int shards = shardBytes.size();
+        return place(new Question(
+                        partBytes, candidates, coordinator, (from, to) -> from.equals(to) ? 0 : 1, MANY, keep))
+                .placement();
+    }
+
+    /**
+     * The placement alone, without what each node is worth.
+     *
+     * @throws NoPlacementException if the nodes can't hold all parts
+     */
+    public static PlacementPlan place(Question question) {
+        return solve(question, false);
+    }
+
+    /** The placement, with what the swarm would be with and without each node. @throws NoPlacementException as {@link #place} */
+    public static PlacementPlan explain(Question question) {
+        return solve(question, true);
+    }
+
+    /** What a placement that is there already would be under these costs; its nodes must be candidates. */
+    public static PlacementPlan predict(Question question, Placement placement) {
+        return predicted(question, placement, List.of(), false);
+    }
+
+    private static NoPlacementException nobody() {
+        return new NoPlacementException(
+                "no node is here to run layers. Start one with: shoal node --bootstrap HOST:PORT");
+    }
+
+    private static PlacementPlan solve(Question question, boolean withNotes) {
+        if (question.candidates().isEmpty()) {
+            throw nobody();
+        }
+        int parts = question.partBytes().size();
         var placed = new ArrayList<List<NodeId>>();
-        for (int shard = 0; shard < shards; shard++) {
+        for (int part = 0; part < parts; part++) {
             placed.add(new ArrayList<>());
         }
         var free = new ArrayList<Candidate>();
-        for (Candidate node : nodes) {
+        for (Candidate node : question.candidates()) {
             Integer pin = node.pinned();
             if (pin == null) {
                 free.add(node);
-            } else if (pin >= 0 && pin < shards && fits(node, shardBytes.get(pin))) {
+            } else if (pin >= 0 && pin < parts && question.partBytes().get(pin) <= node.memoryBytes()) {
                 placed.get(pin).add(node.id());
             }
         }
         var open = new ArrayList<Integer>();
-        for (int shard = 0; shard < shards; shard++) {
-            if (placed.get(shard).isEmpty()) {
-                open.add(shard);
+        for (int part = 0; part < parts; part++) {
+            if (placed.get(part).isEmpty()) {
+                open.add(part);
             }
         }
+        boolean exact = open.size() == parts;
+        List<PlacementPlan.Note> notes = List.of();
         if (!open.isEmpty()) {
             if (free.isEmpty()) {
                 throw new NoPlacementException("shard " + open.getFirst()
                         + " has no node: every node is pinned to another. Start a node without --shard-id.");
             }
-            placeOpen(shardBytes, open, free, placed);
-        }
-        for (Candidate node : free) {
-            repeat(shardBytes, node, placed);
-        }
-        return new Placement(placed);
-    }
-
-    private static boolean fits(Candidate node, long bytes) {
-        return bytes <= node.memoryBytes();
-    }
-
-    /** Cuts the open shards into groups for as many of the free nodes as can hold them, largest number of nodes first. */
-    private static void placeOpen(
-            List<Long> shardBytes, List<Integer> open, List<Candidate> free, List<List<NodeId>> placed) {
-        for (int groups = Math.min(open.size(), free.size()); groups >= 1; groups--) {
-            List<List<Integer>> cut = cut(shardBytes, open, groups);
-            Candidate[] owners = match(shardBytes, cut, free);
-            if (owners != null) {
-                for (int group = 0; group < cut.size(); group++) {
-                    Candidate owner = owners[group];
-                    cut.get(group).forEach(shard -> placed.get(shard).add(owner.id()));
-                    free.remove(owner);
-                }
-                return;
+            var costs = new Costs(question, open, free);
+            RouteSearch.Route route = costs.search().best(question.sequences(), question.keep());
+            if (route == null) {
+                throw tooLittleMemory(question.partBytes(), open, free);
             }
+            for (int i = 0; i < open.size(); i++) {
+                placed.get(open.get(i)).add(free.get(route.owners()[i]).id());
+            }
+            exact &= costs.search().isExact();
+            notes = withNotes ? notes(question, costs, route, free) : List.of();
         }
-        int largest = Collections.max(open, Comparator.comparing(shardBytes::get));
+        new Copies(question.partBytes(), placed)
+                .give(free.stream()
+                        .filter(node -> placed.stream().noneMatch(nodes -> nodes.contains(node.id())))
+                        .toList());
+        return predicted(question, new Placement(placed), notes, exact);
+    }
+
+    private static NoPlacementException tooLittleMemory(List<Long> bytes, List<Integer> open, List<Candidate> free) {
+        int largest = Collections.max(open, Comparator.comparing(bytes::get));
+        long needed = open.stream().mapToLong(bytes::get).sum();
+        long all = free.stream().mapToLong(Candidate::memoryBytes).sum();
         long most = free.stream().mapToLong(Candidate::memoryBytes).max().orElse(0);
-        throw new NoPlacementException(String.format(
-                "the nodes have too little memory: shard %d needs %,d bytes, the largest node has %,d. Add nodes, or split into more shards.",
-                largest, shardBytes.get(largest), most));
+        return new NoPlacementException(String.format(
+                java.util.Locale.ROOT,
+                "the nodes have too little memory: shard %d needs %,d bytes, the largest node has %,d; all shards need %,d, "
+                        + "all nodes have %,d. Add nodes, or split into more shards.",
+                largest,
+                bytes.get(largest),
+                most,
+                needed,
+                all));
     }
 
-    /** The cut into contiguous groups whose largest sum is smallest. */
-    static List<List<Integer>> cut(List<Long> shardBytes, List<Integer> open, int groups) {
-        int count = open.size();
-        long[] sums = new long[count + 1];
-        for (int i = 0; i < count; i++) {
-            sums[i + 1] = sums[i] + shardBytes.get(open.get(i));
+    private static List<PlacementPlan.Note> notes(
+            Question question, Costs costs, RouteSearch.Route chosen, List<Candidate> free) {
+        var notes = new ArrayList<PlacementPlan.Note>();
+        for (int node = 0; node < free.size(); node++) {
+            int number = node;
+            boolean computes = Arrays.stream(chosen.owners()).anyMatch(owner -> owner == number);
+            RouteSearch.Route with =
+                    computes ? chosen : costs.search().through(node).best(question.sequences(), question.keep());
+            RouteSearch.Route without =
+                    computes ? costs.search().without(node).best(question.sequences(), question.keep()) : chosen;
+            notes.add(new PlacementPlan.Note(
+                    free.get(node).id(),
+                    computes,
+                    with == null ? -1 : with.total(),
+                    with == null ? -1 : with.slowest(),
+                    without == null ? -1 : without.total(),
+                    without == null ? -1 : without.slowest()));
         }
-        long[][] best = new long[groups + 1][count + 1];
-        int[][] from = new int[groups + 1][count + 1];
-        for (long[] row : best) {
-            java.util.Arrays.fill(row, Long.MAX_VALUE);
-        }
-        best[0][0] = 0;
-        for (int group = 1; group <= groups; group++) {
-            for (int end = group; end <= count; end++) {
-                for (int start = group - 1; start < end; start++) {
-                    if (best[group - 1][start] == Long.MAX_VALUE) {
-                        continue;
-                    }
-                    long worst = Math.max(best[group - 1][start], sums[end] - sums[start]);
-                    if (worst < best[group][end]) {
-                        best[group][end] = worst;
-                        from[group][end] = start;
-                    }
+        return notes;
+    }
+
+    /** The costs of the open parts on the free nodes, as numbers. */
+    private static final class Costs {
+        private final long[][] nanos;
+        private final long[][] held;
+        private final long[] bytes;
+        private final long[] memory;
+        private final long[][] links;
+
+        Costs(Question question, List<Integer> open, List<Candidate> free) {
+            bytes = open.stream().mapToLong(question.partBytes()::get).toArray();
+            memory = free.stream().mapToLong(Candidate::memoryBytes).toArray();
+            nanos = new long[free.size()][];
+            held = new long[free.size()][open.size()];
+            for (int node = 0; node < free.size(); node++) {
+                Candidate candidate = free.get(node);
+                List<Long> all = nanosOf(question, candidate);
+                nanos[node] = open.stream().mapToLong(all::get).toArray();
+                for (int i = 0; i < open.size(); i++) {
+                    held[node][i] = candidate.held().contains(open.get(i)) ? bytes[i] : 0;
+                }
+            }
+            links = new long[free.size() + 1][free.size() + 1];
+            for (int from = 0; from <= free.size(); from++) {
+                for (int to = 0; to <= free.size(); to++) {
+                    links[from][to] = question.links().nanos(id(question, free, from), id(question, free, to));
                 }
             }
         }
-        var cut = new ArrayList<List<Integer>>();
-        int end = count;
-        for (int group = groups; group >= 1; group--) {
-            int start = from[group][end];
-            cut.addFirst(List.copyOf(open.subList(start, end)));
-            end = start;
+
+        private static NodeId id(Question question, List<Candidate> free, int number) {
+            return number == free.size()
+                    ? question.coordinator()
+                    : free.get(number).id();
         }
-        return cut;
+
+        RouteSearch search() {
+            return new RouteSearch(nanos, held, bytes, memory, links);
+        }
     }
 
-    /** A node for each group: who holds most of it already, largest groups first; null if some group fits nowhere. */
-    private static Candidate @Nullable [] match(
-            List<Long> shardBytes, List<List<Integer>> groups, List<Candidate> free) {
-        var owners = new Candidate[groups.size()];
-        var left = new ArrayList<>(free);
-        var order = new ArrayList<Integer>();
-        for (int group = 0; group < groups.size(); group++) {
-            order.add(group);
+    /** What each part takes on a node; of one that was not measured, what it takes on the one in the middle of those that were. */
+    static List<Long> nanosOf(Question question, Candidate node) {
+        if (!node.partNanos().isEmpty()) {
+            return node.partNanos();
         }
-        order.sort(Comparator.comparingLong((Integer group) -> -heldBytes(shardBytes, groups.get(group), left))
-                .thenComparingLong(group -> -bytes(shardBytes, groups.get(group)))
-                .thenComparingInt(group -> group));
-        for (int group : order) {
-            List<Integer> shards = groups.get(group);
-            long needed = bytes(shardBytes, shards);
-            Candidate owner = left.stream()
-                    .filter(node -> fits(node, needed))
-                    .max(Comparator.comparingLong((Candidate node) -> heldBytes(shardBytes, shards, List.of(node)))
-                            .thenComparing(Comparator.comparingInt((Candidate node) -> left.indexOf(node))
-                                    .reversed()))
-                    .orElse(null);
-            if (owner == null) {
-                return null;
+        var measured = question.candidates().stream()
+                .filter(other -> !other.partNanos().isEmpty())
+                .sorted(Comparator.comparingLong(other ->
+                        other.partNanos().stream().mapToLong(Long::longValue).sum()))
+                .toList();
+        return measured.isEmpty()
+                ? question.partBytes().stream()
+                        .map(bytes -> Math.max(1, bytes * 1000 / ASSUMED_BYTES_PER_MICRO))
+                        .toList()
+                : measured.get(measured.size() / 2).partNanos();
+    }
+
+    private static PlacementPlan predicted(
+            Question question, Placement placement, List<PlacementPlan.Note> notes, boolean exact) {
+        var runs = new ArrayList<PlacementPlan.Run>();
+        NodeId before = question.coordinator();
+        long total = 0;
+        for (int part = 0; part < question.partBytes().size(); ) {
+            NodeId node = placement.first(part);
+            Candidate candidate = question.candidates().stream()
+                    .filter(each -> each.id().equals(node))
+                    .findFirst()
+                    .orElseThrow();
+            int first = part;
+            long nanos = 0;
+            while (part < question.partBytes().size() && placement.first(part).equals(node)) {
+                nanos += nanosOf(question, candidate).get(part++);
             }
-            owners[group] = owner;
-            left.remove(owner);
+            long way = question.links().nanos(before, node);
+            runs.add(new PlacementPlan.Run(node, first, part - 1, nanos, way));
+            total += nanos + way;
+            before = node;
         }
-        return owners;
-    }
-
-    private static long bytes(List<Long> shardBytes, List<Integer> shards) {
-        return shards.stream().mapToLong(shardBytes::get).sum();
-    }
-
-    /** The most that any one of the nodes holds of these shards. */
-    private static long heldBytes(List<Long> shardBytes, List<Integer> shards, List<Candidate> nodes) {
-        return nodes.stream()
-                .mapToLong(node -> shards.stream()
-                        .filter(node.held()::contains)
-                        .mapToLong(shardBytes::get)
-                        .sum())
-                .max()
-                .orElse(0);
-    }
-
-    private static void repeat(List<Long> shardBytes, Candidate node, List<List<NodeId>> placed) {
-        int chosen = -1;
-        for (int shard = 0; shard < placed.size(); shard++) {
-            if (!fits(node, shardBytes.get(shard))) {
-                continue;
-            }
-            if (chosen < 0
-                    || placed.get(shard).size() < placed.get(chosen).size()
-                    || (placed.get(shard).size() == placed.get(chosen).size()
-                            && node.held().contains(shard)
-                            && !node.held().contains(chosen))) {
-                chosen = shard;
-            }
-        }
-        if (chosen >= 0) {
-            placed.get(chosen).add(node.id());
-        }
+        long slowest = new TreeSet<>(runs.stream().map(PlacementPlan.Run::node).toList())
+                .stream()
+                        .mapToLong(node -> runs.stream()
+                                .filter(run -> run.node().equals(node))
+                                .mapToLong(PlacementPlan.Run::nanos)
+                                .sum())
+                        .max()
+                        .orElse(0);
+        return new PlacementPlan(
+                placement,
+                runs,
+                total + question.links().nanos(before, question.coordinator()),
+                slowest,
+                question.sequences(),
+                notes,
+                exact);
     }
 }

@@ -116,6 +116,8 @@ class EnvelopeCodecTest {
                 new Command.ListFiles(),
                 new Command.GetCapabilities(),
                 new Command.Status(),
+                new Command.PingPeers(List.of(CONTACT, CONTACT)),
+                new Command.Trace(60),
                 new Command.ExecuteTask(
                         -5,
                         new Epoch(3),
@@ -179,14 +181,22 @@ class EnvelopeCodecTest {
                                 new NodeId(HASH),
                                 "node",
                                 "shoal 0.1.0",
-                                List.of(new Result.LoadedShard(2, new LayerRange(4, 5), HASH)),
+                                List.of(new Result.LoadedShard(2, new LayerRange(4, 5), HASH, 1L << 33)),
                                 List.of(HASH),
                                 2,
                                 1L << 34,
                                 "vector",
                                 4711,
                                 CONTACT,
-                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36, 1L << 42)))),
+                                List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36, 1L << 42)),
+                                List.of(new Result.Speed("Q8_0", 12_345_678_901L)))),
+                new Envelope.Success(
+                        "PING_PEERS", "r", new Result.RoundTrips(List.of(new Result.RoundTrip(new NodeId(HASH), 250)))),
+                new Envelope.Success(
+                        "TRACE",
+                        "r",
+                        new Result.Receipts(
+                                List.of(new Result.Receipt(-7, 1, new LayerRange(2, 3), 9, HASH, 4, HASH)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
                 new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1")),
                 new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),

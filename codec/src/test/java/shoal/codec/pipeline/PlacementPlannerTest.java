@@ -7,13 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Random;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
 import shoal.codec.base.NodeId;
 import shoal.codec.pipeline.PlacementPlanner.Candidate;
 import shoal.codec.pipeline.PlacementPlanner.NoPlacementException;
@@ -21,7 +19,7 @@ import shoal.codec.pipeline.PlacementPlanner.NoPlacementException;
 class PlacementPlannerTest {
     /** Pictures: shards separated by |, nodes by number, the computing one first. */
     @ParameterizedTest
-    @CsvSource({"4,4,0|1|2|3", "4,2,0|0|1|1", "4,1,0|0|0|0", "4,3,1|2|0|0", "2,5,02 4|13", "1,2,01"})
+    @CsvSource({"4,4,0|1|2|3", "4,2,0|0|1|1", "4,1,0|0|0|0", "4,3,02|02|12|12", "2,5,02 4|13", "1,2,01"})
     void equalShardsAndNodes(int shards, int nodes, String picture) {
         var bytes = new ArrayList<Long>();
         for (int i = 0; i < shards; i++) {
@@ -70,41 +68,106 @@ class PlacementPlannerTest {
                 failure.getMessage());
     }
 
-    /** Against trying every cut. */
-    @ParameterizedTest
-    @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8})
-    void theCutIsTheBestOne(long seed) {
-        var random = new Random(seed);
-        int count = 1 + random.nextInt(9);
-        var bytes = new ArrayList<Long>();
-        var open = new ArrayList<Integer>();
-        for (int i = 0; i < count; i++) {
-            bytes.add(1L + random.nextInt(1000));
-            open.add(i);
-        }
-        int groups = 1 + random.nextInt(count);
-        var cut = PlacementPlanner.cut(bytes, open, groups);
-        assertEquals(open, cut.stream().flatMap(List::stream).toList(), "seed " + seed);
-        long worst = cut.stream()
-                .mapToLong(group -> group.stream().mapToLong(bytes::get).sum())
-                .max()
-                .orElseThrow();
-        assertEquals(bestByTryingAll(bytes, 0, groups), worst, "seed " + seed);
+    @Test
+    void aFasterNodeGetsMoreAndASlowOneNothing() {
+        var question = question(
+                LinkTimes.LOCAL,
+                PlacementPlanner.MANY,
+                timed(0, List.of(10_000_000L, 10_000_000L, 10_000_000L, 10_000_000L)),
+                timed(1, List.of(30_000_000L, 30_000_000L, 30_000_000L, 30_000_000L)),
+                timed(2, List.of(99_000_000L, 99_000_000L, 99_000_000L, 99_000_000L)));
+        var plan = PlacementPlanner.explain(question);
+        assertEquals("02|02|02|12", draw(plan.placement()));
+        assertEquals(30_000_000, plan.slowestNanos());
+        assertEquals(60_000_000 + 3 * LinkTimes.LOCAL_NANOS, plan.tokenNanos());
+        assertTrue(plan.exact() && plan.slowestDecides());
+        var slow = plan.notes().get(2);
+        assertTrue(!slow.computes() && slow.withSlowestNanos() > slow.withoutSlowestNanos(), slow.toString());
+        var second = plan.notes().get(1);
+        assertTrue(second.computes() && second.withoutSlowestNanos() == 40_000_000, second.toString());
     }
 
-    private static long bestByTryingAll(List<Long> bytes, int from, int groups) {
-        if (groups == 1) {
-            return bytes.subList(from, bytes.size()).stream()
-                    .mapToLong(Long::longValue)
-                    .sum();
+    /** With one sequence a way costs more than it brings; with many the slowest node counts. */
+    @Test
+    void howManySequencesThereAreDecides() {
+        LinkTimes far = (from, to) -> from.equals(to) ? 0 : 50_000_000;
+        var nodes = new Candidate[] {
+            timed(0, List.of(10_000_000L, 10_000_000L, 10_000_000L, 10_000_000L)),
+            timed(1, List.of(10_000_000L, 10_000_000L, 10_000_000L, 10_000_000L))
+        };
+        var one = PlacementPlanner.place(question(far, 1, nodes));
+        assertEquals("01|01|01|01", draw(one.placement()));
+        assertTrue(!one.slowestDecides() && one.tokenNanos() == 140_000_000, one.toString());
+        var many = PlacementPlanner.place(question(far, 32, nodes));
+        assertEquals("0|0|1|1", draw(many.placement()));
+        assertTrue(many.slowestDecides() && many.tokenNanos() == 190_000_000, many.toString());
+    }
+
+    /** The last way is long for all but the first node, so the first computes the last part too. */
+    @Test
+    void theFirstNodeAlsoEndsWhereThatSavesTime() {
+        LinkTimes links = (from, to) -> from.equals(to) ? 0 : Set.of(from, to).equals(Set.of(id(1), id(9))) ? 500 : 1;
+        var nodes = List.of(node(0, 2, Set.of(), null), node(1, 2, Set.of(), null));
+        var plan = PlacementPlanner.place(new PlacementPlanner.Question(
+                List.of(1L, 1L, 1L),
+                nodes.stream()
+                        .map(each -> new Candidate(each.id(), 2, Set.of(), null, List.of(100L, 100L, 100L)))
+                        .toList(),
+                id(9),
+                links,
+                PlacementPlanner.MANY,
+                false));
+        assertTrue(plan.placement().first(2).equals(id(0)), draw(plan.placement()));
+        assertEquals(
+                2,
+                new HashSet<>(plan.runs().stream().map(PlacementPlan.Run::node).toList()).size());
+    }
+
+    @Test
+    void whatIsHeldStaysWhenPeopleWait() {
+        var fast = new Candidate(id(0), 1000, Set.of(), null, List.of(1L, 1L));
+        var slow = new Candidate(id(1), 1000, Set.of(0, 1), null, List.of(50L, 50L));
+        for (boolean keep : new boolean[] {false, true}) {
+            var plan = PlacementPlanner.place(new PlacementPlanner.Question(
+                    List.of(10L, 10L), List.of(fast, slow), id(9), LinkTimes.LOCAL, PlacementPlanner.MANY, keep));
+            assertEquals(keep ? id(1) : id(0), plan.placement().first(0));
         }
-        long best = Long.MAX_VALUE;
-        long sum = 0;
-        for (int end = from + 1; end <= bytes.size() - groups + 1; end++) {
-            sum += bytes.get(end - 1);
-            best = Math.min(best, Math.max(sum, bestByTryingAll(bytes, end, groups - 1)));
+    }
+
+    @Test
+    void copiesGoWhereNoneAre() {
+        var bytes = List.of(10L, 10L, 10L);
+        var placement = PlacementPlanner.plan(
+                bytes,
+                List.of(
+                        node(0, 10, Set.of(), null),
+                        node(1, 10, Set.of(), null),
+                        node(2, 10, Set.of(), null),
+                        node(3, 30, Set.of(), null),
+                        node(4, 10, Set.of(2), null)));
+        for (List<NodeId> nodes : placement.nodesByShard()) {
+            assertTrue(nodes.size() >= 2, draw(placement));
         }
-        return best;
+    }
+
+    @Test
+    void aNodeThatWasNotMeasuredIsTakenForOneInTheMiddle() {
+        var plan = PlacementPlanner.place(question(
+                LinkTimes.LOCAL,
+                PlacementPlanner.MANY,
+                timed(0, List.of(10_000_000L, 10_000_000L, 10_000_000L, 10_000_000L)),
+                node(1, 1000, Set.of(), null)));
+        assertEquals("0|0|1|1", draw(plan.placement()));
+        assertEquals(20_000_000, plan.slowestNanos());
+    }
+
+    private static PlacementPlanner.Question question(LinkTimes links, int sequences, Candidate... nodes) {
+        return new PlacementPlanner.Question(
+                List.of(100L, 100L, 100L, 100L), List.of(nodes), id(9), links, sequences, false);
+    }
+
+    private static Candidate timed(int number, List<Long> nanos) {
+        return new Candidate(id(number), 1000, Set.of(), null, nanos);
     }
 
     private static Candidate node(int number, long memory, Set<Integer> held, @Nullable Integer pinned) {

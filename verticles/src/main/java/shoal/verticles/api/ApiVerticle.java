@@ -87,6 +87,8 @@ public final class ApiVerticle extends VerticleBase {
         router.post("/v1/completions").handler(request -> complete(request, CompletionRequest::completion));
         router.get("/v1/models").handler(this::models);
         router.get("/v1/shoal/nodes").handler(this::nodes);
+        router.get("/v1/shoal/plan").handler(this::plan);
+        router.post("/v1/shoal/proof").handler(this::proof);
         router.get("/v1/shoal/streams/:id").handler(streams::resume);
         router.get("/health").handler(this::health);
         router.get("/metrics").handler(this::metrics);
@@ -94,7 +96,7 @@ public final class ApiVerticle extends VerticleBase {
             throw ApiException.notFound("there is no " + request.request().method() + " "
                     + request.request().path()
                     + "; there are POST /v1/chat/completions, POST /v1/completions, GET /v1/models, GET /v1/shoal/nodes, "
-                    + "GET /v1/shoal/streams/ID, GET /health, GET /metrics");
+                    + "GET /v1/shoal/streams/ID, GET /v1/shoal/plan, POST /v1/shoal/proof, GET /health, GET /metrics");
         });
         router.route().failureHandler(this::failed);
         return vertx.createHttpServer(
@@ -377,6 +379,18 @@ public final class ApiVerticle extends VerticleBase {
                     }
                     write(request, 200, all);
                 });
+    }
+
+    private void plan(RoutingContext request) {
+        bus.ask(Addresses.PLAN, SwarmPages.askPlan(request), Local.PlanTold.class)
+                .onFailure(request::fail)
+                .onSuccess(plan -> write(request, 200, SwarmPages.plan(plan)));
+    }
+
+    private void proof(RoutingContext request) {
+        bus.ask(Addresses.PROOF, SwarmPages.askProof(body(request)), Local.Proof.class)
+                .onFailure(request::fail)
+                .onSuccess(proof -> write(request, 200, SwarmPages.proof(proof)));
     }
 
     private void health(RoutingContext request) {

@@ -55,6 +55,15 @@ public final class Addresses {
     /** A {@code Command.ExecuteTask} → its result; answered by the inference stage. */
     public static final String EXECUTE_TASK = "local.execute-task";
 
+    /** A {@code Command.Trace} → its result; answered by the inference stage. */
+    public static final String TRACE = "local.trace";
+
+    /** {@link Local.AskPlan} → {@link Local.PlanTold}; answered by the coordinator. */
+    public static final String PLAN = "local.plan";
+
+    /** {@link Local.AskProof} → {@link Local.Proof}; answered by the coordinator. */
+    public static final String PROOF = "local.proof";
+
     /** A {@code Command.Generate} → its result; answered by the coordinator. */
     public static final String GENERATE = "local.generate";
 

@@ -298,4 +298,52 @@ public sealed interface Local {
             @Nullable Epoch epoch,
             String state,
             String kernels) {}
+
+    /** How would layers be placed now, and what is each node worth? @param sequences as the profile's, null for that */
+    record AskPlan(@Nullable Integer sequences) implements Local {}
+
+    /** The plan, as {@code shoal.codec.pipeline.PlanReport} tells it. */
+    record PlanTold(Map<String, Object> report) implements Local {}
+
+    /** Generate some tokens, and have every stage say what went in and out. */
+    record AskProof(String prompt, int tokens) implements Local {}
+
+    /**
+     * What the swarm consists of, and what its stages noted of one generation.
+     *
+     * @param modelRoot pieces root of the whole model
+     * @param unsplit whether all shards are cut from the one file of the whole model
+     * @param bootstrap addresses of those who know the DHT
+     * @param files what the model consists of
+     * @param stages in order; receipts of one that did not tell are missing
+     * @param tokens that were generated
+     * @param trouble why there is no generation, else empty
+     */
+    record Proof(
+            String model,
+            Hash256 modelRoot,
+            boolean unsplit,
+            String cluster,
+            List<String> bootstrap,
+            List<ProvenFile> files,
+            List<ProvenStage> stages,
+            List<Integer> promptTokens,
+            List<Integer> tokens,
+            String trouble)
+            implements Local {}
+
+    /** A file of the model, and who is to have its layers loaded. */
+    record ProvenFile(
+            String name, LayerRange layers, Hash256 piecesRoot, Hash256 infoHash, long size, List<NodeId> nodes) {}
+
+    /** One stage and its note. */
+    record ProvenStage(
+            NodeId node,
+            LayerRange layers,
+            boolean loaded,
+            long tokensIn,
+            @Nullable Hash256 hashIn,
+            long tokensOut,
+            @Nullable Hash256 hashOut,
+            String trouble) {}
 }

@@ -37,6 +37,8 @@ import picocli.CommandLine.Spec;
             LsCommand.class,
             RmCommand.class,
             PinCommand.class,
+            PlanCommand.class,
+            VerifyCommand.class,
             RestCommand.Pause.class,
             RestCommand.Resume.class,
             DoctorCommand.class

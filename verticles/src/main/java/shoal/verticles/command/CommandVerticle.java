@@ -7,6 +7,8 @@ import io.vertx.core.eventbus.ReplyFailure;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Hash256;
@@ -20,6 +22,7 @@ import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 import shoal.verticles.quic.QuicEndpoint;
+import shoal.verticles.quic.RoundTrips;
 import shoal.verticles.store.ShardStore;
 import shoal.verticles.store.StoredFile;
 
@@ -36,7 +39,11 @@ public final class CommandVerticle extends VerticleBase {
     private final String software;
 
     /** What this process may use, and with which kernels it computes; a role that computes nothing has none. */
-    public record Machine(long memoryBytes, String kernels, List<Result.ComputeDevice> devices) {}
+    public record Machine(
+            long memoryBytes,
+            String kernels,
+            List<Result.ComputeDevice> devices,
+            Supplier<List<Result.Speed>> speeds) {}
 
     public CommandVerticle(
             QuicEndpoint endpoint,
@@ -95,6 +102,13 @@ public final class CommandVerticle extends VerticleBase {
                         role == Role.NODE && loaded.isEmpty() ? "idle" : "ready",
                         0,
                         ManagementFactory.getRuntimeMXBean().getUptime() / 1000));
+            case Command.PingPeers(var peers) ->
+                RoundTrips.measure(endpoint, peers)
+                        .map(trips -> new Result.RoundTrips(trips.entrySet().stream()
+                                .map(trip -> new Result.RoundTrip(
+                                        trip.getKey(), TimeUnit.NANOSECONDS.toMicros(trip.getValue())))
+                                .toList()));
+            case Command.Trace trace -> bus.ask(Addresses.TRACE, trace, Result.Receipts.class);
             case Command.LoadShard load -> bus.ask(Addresses.LOAD_SHARD, load, Result.ShardReady.class);
             case Command.UnloadShard unload -> bus.ask(Addresses.UNLOAD_SHARD, unload, Result.ShardDropped.class);
             case Command.ExecuteTask task -> bus.ask(Addresses.EXECUTE_TASK, task, Result.TaskAccepted.class);
@@ -129,7 +143,10 @@ public final class CommandVerticle extends VerticleBase {
     private Result capabilities(List<Local.LoadedShard> loaded) {
         List<Result.LoadedShard> shards = loaded.stream()
                 .map(shard -> new Result.LoadedShard(
-                        shard.shardId() == null ? 0 : shard.shardId(), shard.layers(), shard.piecesRoot()))
+                        shard.shardId() == null ? 0 : shard.shardId(),
+                        shard.layers(),
+                        shard.piecesRoot(),
+                        shard.memoryBytes()))
                 .toList();
         List<Hash256> onDisk = store.list().stream()
                 .filter(StoredFile::isWhole)
@@ -153,6 +170,7 @@ public final class CommandVerticle extends VerticleBase {
                 machine.kernels(),
                 ProcessHandle.current().pid(),
                 endpoint.contact(),
-                machine.devices());
+                machine.devices(),
+                machine.speeds().get());
     }
 }

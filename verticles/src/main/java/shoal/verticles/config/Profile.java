@@ -165,7 +165,8 @@ public record Profile(
         }
     }
 
-    public record Coordinator(@Nullable String model, int nodes, String activations, int sequences, int queue) {
+    public record Coordinator(
+            @Nullable String model, int nodes, String activations, int sequences, int queue, int placedFor) {
         public ActivationType activationType() {
             return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));
         }

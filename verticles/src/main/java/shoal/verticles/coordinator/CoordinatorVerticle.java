@@ -41,6 +41,12 @@ public final class CoordinatorVerticle extends VerticleBase {
                 wish -> wish.machines()
                         ? status.machines().map(this::swarmState)
                         : Future.succeededFuture(swarmState(List.of())));
+        bus.answerLocally(Addresses.PLAN, Local.AskPlan.class, wish -> upkeep.plan(wish.sequences()));
+        bus.answerLocally(Addresses.PROOF, Local.AskProof.class, wish -> {
+            Requests.Serving serving = serving();
+            return new Proving(upkeep.generations(), commands, profile)
+                    .prove(serving.model(), serving.pipeline(), wish);
+        });
         upkeep.start();
         return Future.succeededFuture();
     }

@@ -19,6 +19,7 @@ import shoal.codec.command.Result;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.pipeline.Placement;
 import shoal.codec.pipeline.PlacementPlanner;
+import shoal.codec.pipeline.PlanReport;
 import shoal.codec.pipeline.Standing;
 import shoal.codec.wire.Availability;
 import shoal.verticles.bus.Addresses;
@@ -50,6 +51,7 @@ final class Upkeep implements Watch.Listener {
     private final Members members;
     private final Loading loading;
     private final Generations generations;
+    private final Placing placing;
     private final Set<Standing.Spare> making = new HashSet<>();
     private final Set<Standing.Spare> failedSpares = new HashSet<>();
     private @Nullable Model model;
@@ -79,6 +81,7 @@ final class Upkeep implements Watch.Listener {
         this.bus = bus;
         this.commands = commands;
         this.needed = profile.coordinator().nodes();
+        placing = new Placing(vertx, endpoint, commands, profile);
         finder = new ModelFinder(vertx, endpoint, bus, profile);
         watch = new Watch(vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
@@ -251,7 +254,7 @@ final class Upkeep implements Watch.Listener {
             if (now != null && now.isWhole() && failures == 0) {
                 return tryWays(known, now.ways(), 0);
             }
-            return gather(known, suspect()).compose(ways -> tryWays(known, ways, 0));
+            return gather(known, suspect()).compose(ways -> tryWays(Objects.requireNonNull(model), ways, 0));
         });
     }
 
@@ -284,68 +287,74 @@ final class Upkeep implements Watch.Listener {
                     waitingFor = waiting;
                 })
                 .compose(_ -> members.refresh())
-                .compose(_ -> {
-                    List<NodeId> computing = planWithout(known, without);
+                .compose(_ -> placed(known, without).recover(failure -> {
+                    boolean needsIt = without != null && failure instanceof PlacementPlanner.NoPlacementException;
+                    return needsIt ? placed(known, null) : Future.failedFuture(failure);
+                }))
+                .compose(planned -> {
+                    Model cut = cutAs(planned);
+                    List<NodeId> computing = planned.computing();
                     LOG.info(
-                            "placing {} shards on {} nodes",
+                            "placing {} shards on {} nodes, {} ms a token expected",
                             computing.size(),
-                            Set.copyOf(computing).size());
+                            Set.copyOf(computing).size(),
+                            String.format(
+                                    java.util.Locale.ROOT,
+                                    "%.2f",
+                                    planned.plan().tokenNanos() / 1e6));
                     bus.tell(Addresses.STEP, new Local.Step(4, "checked which nodes have their shards loaded"));
                     waitingFor = "nodes to load their shards";
-                    return load(known, computing, false).map(_ -> {
+                    return load(cut, computing, false).map(_ -> {
                         bus.tell(
                                 Addresses.STEP,
                                 new Local.Step(18, "every node has its shards; " + computing.size() + " are covered"));
-                        makeSpares(known);
+                        makeSpares(cut);
                         return Objects.requireNonNull(standing).ways();
                     });
                 });
     }
 
-    /** Who should compute each shard. @throws PlacementPlanner.NoPlacementException if nobody can */
+    private Future<Placing.Planned> placed(Model known, @Nullable NodeId without) {
+        return placing.plan(
+                known,
+                members.working().stream()
+                        .filter(node -> !node.node().equals(without))
+                        .toList(),
+                placing.sequences(),
+                Objects.requireNonNull(standing).holders().stream().anyMatch(nodes -> !nodes.isEmpty()),
+                false);
+    }
+
+    /** An unsplit model is cut as the plan says; what stood by for another cut does not any more. */
+    private Model cutAs(Placing.Planned planned) {
+        Model known = planned.model();
+        if (!known.shardRanges().equals(Objects.requireNonNull(model).shardRanges())) {
+            model = known;
+            standing = Standing.none(known.manifest().shards().size());
+        }
+        return Objects.requireNonNull(model);
+    }
+
+    /** How layers would be placed now, and what each node is worth. @throws CommandException if the model is not known yet */
+    Future<Local.PlanTold> plan(@Nullable Integer sequences) {
+        Model known = model;
+        if (known == null) {
+            throw new CommandException(notReady());
+        }
+        return members.refresh()
+                .compose(_ -> placing.plan(
+                        known, members.working(), sequences == null ? placing.sequences() : sequences, false, true))
+                .map(planned -> new Local.PlanTold(PlanReport.of(
+                        known.name(), planned.parts(), planned.question(), planned.plan(), NodeId::toHex)));
+    }
+
+    /** Who computes when one leaves; what others hold stays. @throws PlacementPlanner.NoPlacementException if nobody can */
     private List<NodeId> plan(Model known, @Nullable NodeId without) {
-        var candidates = candidates(known).stream()
+        var candidates = Placing.candidates(known, members.working()).stream()
                 .filter(candidate -> !candidate.id().equals(without))
                 .toList();
-        Placement placement = PlacementPlanner.plan(sizes(known), candidates);
+        Placement placement = PlacementPlanner.planKeeping(Placing.sizes(known), candidates);
         return placement.nodesByShard().stream().map(List::getFirst).toList();
-    }
-
-    /** The same with all, where it can't be done without the one. */
-    private List<NodeId> planWithout(Model known, @Nullable NodeId without) {
-        try {
-            return plan(known, without);
-        } catch (PlacementPlanner.NoPlacementException needed) {
-            if (without == null) {
-                throw needed;
-            }
-            return plan(known, null);
-        }
-    }
-
-    private List<PlacementPlanner.Candidate> candidates(Model known) {
-        List<ModelManifest.Shard> shards = known.manifest().shards();
-        return members.working().stream()
-                .map(node -> new PlacementPlanner.Candidate(
-                        node.node(), node.memoryBytes(), held(node, shards), node.pinnedShard()))
-                .toList();
-    }
-
-    private static List<Long> sizes(Model known) {
-        return known.manifest().shards().stream().map(ModelManifest.Shard::size).toList();
-    }
-
-    private static Set<Integer> held(Result.Capabilities node, List<ModelManifest.Shard> shards) {
-        var held = new HashSet<Integer>();
-        for (ModelManifest.Shard shard : shards) {
-            boolean loaded = node.loaded().stream()
-                    .anyMatch(has -> has.piecesRoot().equals(shard.piecesRoot())
-                            && has.layers().equals(shard.layers()));
-            if (loaded || node.onDisk().contains(shard.piecesRoot())) {
-                held.add(shard.index());
-            }
-        }
-        return held;
     }
 
     /** Completes when each shard is ready on its node. @param warm whether others compute meanwhile */
@@ -480,7 +489,7 @@ final class Upkeep implements Watch.Listener {
             heal();
         } else if (mayImprove && !busy && members.retiring().isEmpty()) {
             mayImprove = false;
-            improve(known, pipeline);
+            improve(pipeline);
         }
     }
 
@@ -548,23 +557,27 @@ final class Upkeep implements Watch.Listener {
         });
     }
 
-    /** A plan that spreads the layers over more nodes is taken when there is one. */
-    private void improve(Model known, Pipeline through) {
-        try {
-            List<NodeId> better = plan(known, null);
-            if (Set.copyOf(better).size() > through.nodes().size()) {
-                move(known, better, "more nodes share them");
-            }
-        } catch (PlacementPlanner.NoPlacementException stays) {
-            LOG.debug("no better placement: {}", stays.getMessage());
-        }
+    /** A plan that is expected to give clearly more is taken. */
+    private void improve(Pipeline through) {
+        members.refresh()
+                .compose(_ -> placing.plan(
+                        Objects.requireNonNull(model), members.working(), placing.sequences(), false, false))
+                .onSuccess(planned -> {
+                    if (pipeline == through
+                            && !busy
+                            && members.retiring().isEmpty()
+                            && planned.isWorthMoving(through)) {
+                        move(cutAs(planned), planned.computing(), "that is faster");
+                    }
+                })
+                .onFailure(stays -> LOG.debug("no better placement: {}", stays.getMessage()));
     }
 
     /** What will stand when all spares are made. */
     private Standing withSpares(Model known) {
         Standing planned = Objects.requireNonNull(standing);
-        List<Long> sizes = sizes(known);
-        List<PlacementPlanner.Candidate> candidates = candidates(known);
+        List<Long> sizes = Placing.sizes(known);
+        List<PlacementPlanner.Candidate> candidates = Placing.candidates(known, members.working());
         for (Standing.Spare spare : making) {
             planned = planned.with(spare.shard(), spare.node());
         }

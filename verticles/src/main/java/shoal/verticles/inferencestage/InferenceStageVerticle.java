@@ -48,6 +48,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final Profile profile;
     private final StageHost host;
     private final Map<Key, Member> members = new HashMap<>();
+    private final Receipts receipts = new Receipts();
     private WorkerExecutor compute;
 
     /** A place in a pipeline. */
@@ -81,11 +82,19 @@ public final class InferenceStageVerticle extends VerticleBase {
                 Addresses.OPEN_STAGE,
                 Local.OpenStage.class,
                 wish -> (wish.coming() == null ? compute.executeBlocking(() -> host.open(wish)) : openComing(wish))
+                        .compose(shard -> compute.executeBlocking(() -> {
+                            host.measure(shard);
+                            return shard;
+                        }))
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
         var standBy = new StandBy(endpoint, host, compute);
         bus.answerLocally(Addresses.STAND_BY, Command.StandBy.class, standBy::ready);
+        bus.answerLocally(Addresses.TRACE, Command.Trace.class, wish -> {
+            receipts.trace(wish.seconds(), System.nanoTime());
+            return Future.succeededFuture(new Result.Receipts(receipts.all()));
+        });
         bus.answerLocally(
                 Addresses.LOADED,
                 Local.AskLoaded.class,
@@ -264,13 +273,15 @@ public final class InferenceStageVerticle extends VerticleBase {
                         batch.head(),
                         batch.head().stage(),
                         done,
-                        member -> member.stage().run(member.task(), batch));
+                        member -> receipts.after(
+                                member.task(), batch, member.stage().run(member.task(), batch)));
             case Frame.Activation batch ->
                 work(
                         batch.head(),
                         batch.head().stage(),
                         done,
-                        member -> member.stage().run(member.task(), batch));
+                        member -> receipts.after(
+                                member.task(), batch, member.stage().run(member.task(), batch)));
             case Frame.Replay(BatchHead head) ->
                 work(head, head.stage(), done, member -> member.stage().replay(member.task(), head));
             case Frame.OpenSequence open ->

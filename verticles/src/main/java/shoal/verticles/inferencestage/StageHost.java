@@ -5,8 +5,11 @@ import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.WeakHashMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -28,6 +31,7 @@ import shoal.codec.base.ByteRange;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.command.Result;
+import shoal.codec.gguf.LayerWeights;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 
@@ -46,6 +50,11 @@ public final class StageHost implements AutoCloseable {
     private final int maxContext;
     private final CacheType cacheType;
     private final long memoryBytes;
+    private final @Nullable SpeedBook speeds;
+
+    /** Stages that were tried out; of the computing thread. */
+    private final Set<Stage> measured = Collections.newSetFromMap(new WeakHashMap<>());
+
     /** Of the memory, what weights and caches may fill; others live on a machine that was not told how much to give. */
     private final long fillBytes;
 
@@ -61,13 +70,20 @@ public final class StageHost implements AutoCloseable {
     /** A stage and the file that its tensors lie in. */
     record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
 
+    /** One that does not measure how fast it is. */
     public StageHost(Profile.Compute compute) {
+        this(compute, null);
+    }
+
+    /** @param notes directory in which it keeps how fast it was measured to be, null not to measure */
+    public StageHost(Profile.Compute compute, @Nullable Path notes) {
         var settings = new KernelSettings(
                 KernelSettings.providerFor(compute.kernels(), compute.device()),
                 compute.threadCount(),
                 KernelSettings.deviceLayers(compute.deviceLayers()));
         kernels = KernelChoice.open(settings);
         kernelsName = KernelChoice.name(settings);
+        speeds = notes == null ? null : new SpeedBook(notes, kernelsName + " " + compute.threadCount());
         order = kernels.keepsSumOrder() ? SUM_ORDER : kernels.name();
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();
         cacheType = CacheType.of(compute.cache());
@@ -208,6 +224,24 @@ public final class StageHost implements AutoCloseable {
         more.add(new Open(shard, file, stage));
         open = List.copyOf(more);
         return shard;
+    }
+
+    /** Tries out how fast an open stage is, once; on the computing thread. */
+    void measure(Local.LoadedShard shard) {
+        SpeedBook book = speeds;
+        for (Open known : open) {
+            if (book != null && known.shard() == shard && measured.add(known.stage())) {
+                double seconds = StageSpeed.tokenNanos(known.stage()) / 1e9;
+                book.measured(
+                        LayerWeights.kind(known.file().header()),
+                        Math.round(LayerWeights.tokenBytes(known.file().header(), shard.layers()) / seconds));
+            }
+        }
+    }
+
+    /** How fast stages ran here, for each kind of weights. */
+    public List<Result.Speed> speeds() {
+        return speeds == null ? List.of() : speeds.all();
     }
 
     private static ModelFile openFile(Local.OpenStage wish) throws IOException {

@@ -138,7 +138,7 @@ public final class RoleProcess {
         opened.limit(profile.store().quotaBytes());
         store = opened;
         if (role == Role.NODE) {
-            host = new StageHost(profile.compute());
+            host = new StageHost(profile.compute(), directory);
             loadPinnedShard(opened, host);
         }
         Frame.Welcome welcome = bootstrap.isEmpty()
@@ -307,7 +307,8 @@ public final class RoleProcess {
         var machine = new CommandVerticle.Machine(
                 stages == null ? StageHost.machineMemoryBytes() : stages.memoryBytes(),
                 stages == null ? "none" : stages.kernelsName(),
-                stages == null ? List.of() : StageHost.devices());
+                stages == null ? List.of() : StageHost.devices(),
+                stages == null ? List::of : stages::speeds);
         deploy(vertx, new DhtVerticle(quic, bus, bootstrap, name, role));
         if (role != Role.COORDINATOR) {
             deploy(vertx, new PieceServerVerticle(quic, files, bus, profile));

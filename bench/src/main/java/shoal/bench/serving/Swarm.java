@@ -1,0 +1,234 @@
+package shoal.bench.serving;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import shoal.verticles.cli.Relaunch;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+
+/** A rendezvous, some nodes and a coordinator, each in a process of its own on loopback; all end with {@link #close}. */
+final class Swarm implements AutoCloseable {
+    private static final JsonMapper JSON = JsonMapper.builder().build();
+    private static final long START_SECONDS = 120;
+
+    private final Path directory = Files.createTempDirectory("shoal-bench-serving-");
+    private final Map<String, Member> nodes = new LinkedHashMap<>();
+    private final List<Member> all = new ArrayList<>();
+    private final int threads;
+    private final String kernels;
+    private final Path model;
+    private String bootstrap = "";
+    private @Nullable Member coordinator;
+    private int started;
+
+    /** One process. */
+    final class Member {
+        private final Process process;
+        private final Path log;
+        private final Map<String, CompletableFuture<JsonNode>> events = new LinkedHashMap<>();
+
+        private Member(String name, List<String> arguments) throws IOException {
+            Path home = Files.createDirectories(directory.resolve(name));
+            log = home.resolve("log");
+            var command = new ArrayList<String>();
+            command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+            command.addAll(Relaunch.FLAGS);
+            command.addAll(List.of("-Dshoal.relaunched=true", "-Xmx1g", "-cp", System.getProperty("java.class.path")));
+            command.add("shoal.verticles.cli.Main");
+            command.addAll(arguments);
+            command.addAll(List.of("--events", "--exit-with-stdin", "--port", "0", "--cluster", "bench"));
+            process = new ProcessBuilder(command)
+                    .directory(home.toFile())
+                    .redirectError(log.toFile())
+                    .start();
+            all.add(this);
+            Thread.ofPlatform().daemon().name("events of " + name).start(this::read);
+        }
+
+        private void read() {
+            try (var lines =
+                    new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+                for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                    JsonNode event = JSON.readTree(line);
+                    event(event.path("event").asString()).complete(event);
+                }
+            } catch (IOException | JacksonException gone) {
+                // whoever waits for an event sees that the process ended
+            }
+        }
+
+        private CompletableFuture<JsonNode> event(String name) {
+            synchronized (events) {
+                return events.computeIfAbsent(name, _ -> new CompletableFuture<>());
+            }
+        }
+
+        /** Waits for the first event of that name. */
+        JsonNode await(String name) throws IOException, InterruptedException {
+            CompletableFuture<JsonNode> event = event(name);
+            try {
+                CompletableFuture.anyOf(event, process.onExit()).get(START_SECONDS, TimeUnit.SECONDS);
+            } catch (TimeoutException | ExecutionException late) {
+                throw new IOException("no '" + name + "' within " + START_SECONDS + " s: " + lastWords());
+            }
+            if (!event.isDone()) {
+                throw new IOException("a process ended before '" + name + "': " + lastWords());
+            }
+            return event.join();
+        }
+
+        private String lastWords() throws IOException {
+            List<String> lines = Files.readAllLines(log);
+            return lines.isEmpty() ? "it logged nothing" : lines.getLast();
+        }
+
+        String id() throws IOException, InterruptedException {
+            return await("ready").path("id").asString();
+        }
+
+        long pid() {
+            return process.pid();
+        }
+
+        /** As {@code kill -9}. */
+        void kill() {
+            process.destroyForcibly();
+            process.onExit().join();
+        }
+    }
+
+    /**
+     * Starts all and waits until a token has passed every stage.
+     *
+     * @param model unsplit; it is cut for the nodes that compute
+     * @param computing how many nodes are to share the layers; those that are left stand by
+     */
+    Swarm(Path model, int computing, int count, int threads, String kernels) throws IOException, InterruptedException {
+        this.model = model;
+        this.threads = threads;
+        this.kernels = kernels;
+        try {
+            Path seeds = Files.createDirectories(directory.resolve("seeds"));
+            if (computing == 1) {
+                Files.createSymbolicLink(seeds.resolve(model.getFileName()), model.toAbsolutePath());
+            } else {
+                split(model, computing, seeds);
+            }
+            Member rendezvous = new Member("rendezvous", List.of("rendezvous", "--seed-dir", seeds.toString()));
+            bootstrap = rendezvous.await("ready").path("quic").asString();
+            Member door = new Member(
+                    "coordinator",
+                    List.of(
+                            "coordinator",
+                            "--bootstrap",
+                            bootstrap,
+                            "--set",
+                            "coordinator.nodes=" + count,
+                            "--set",
+                            "api.port=0"));
+            coordinator = door;
+            for (int i = 0; i < count; i++) {
+                addNode();
+            }
+            door.await("swarm_ready");
+        } catch (IOException | InterruptedException | RuntimeException failure) {
+            close();
+            throw failure;
+        }
+    }
+
+    private void split(Path model, int shards, Path seeds) throws IOException, InterruptedException {
+        var command = new ArrayList<String>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(Relaunch.FLAGS);
+        command.addAll(List.of("-Dshoal.relaunched=true", "-cp", System.getProperty("java.class.path")));
+        command.addAll(List.of("shoal.verticles.cli.Main", "split", model.toString()));
+        command.addAll(List.of("--shards", String.valueOf(shards), "--out", seeds.toString()));
+        Path log = directory.resolve("split.log");
+        Process process = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
+        if (process.waitFor() != 0) {
+            throw new IOException(
+                    "the model was not split: " + Files.readString(log).strip());
+        }
+    }
+
+    /** Starts one more node; returns when it is up. */
+    Member addNode() throws IOException, InterruptedException {
+        Member node = new Member(
+                "node" + started++,
+                List.of(
+                        "node",
+                        "--bootstrap",
+                        bootstrap,
+                        "--enable-torrent",
+                        "--threads",
+                        String.valueOf(threads),
+                        "--set",
+                        "compute.kernels=" + kernels));
+        nodes.put(node.id(), node);
+        return node;
+    }
+
+    /** The node with this id. */
+    Member node(String id) throws IOException {
+        Member node = nodes.get(id);
+        if (node == null) {
+            throw new IOException("no node has the id " + id);
+        }
+        return node;
+    }
+
+    /** Kills a node; it is no member any more. */
+    void kill(String id) throws IOException {
+        node(id).kill();
+        nodes.remove(id);
+    }
+
+    List<Member> nodes() {
+        return List.copyOf(nodes.values());
+    }
+
+    Path model() {
+        return model;
+    }
+
+    /** Base URL of the API. */
+    String api() throws IOException, InterruptedException {
+        Member door = coordinator;
+        if (door == null) {
+            throw new IOException("the coordinator did not start");
+        }
+        return door.await("ready").path("api").asString();
+    }
+
+    @Override
+    public void close() {
+        all.forEach(member -> member.process.destroyForcibly());
+        all.forEach(member -> member.process.onExit().join());
+        try (Stream<Path> files = Files.walk(directory)) {
+            files.sorted(Comparator.reverseOrder())
+                    .forEach(file -> file.toFile().delete());
+        } catch (IOException gone) {
+            // nothing left to delete
+        }
+    }
+}
