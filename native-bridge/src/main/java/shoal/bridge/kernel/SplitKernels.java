@@ -90,7 +90,8 @@ public final class SplitKernels implements Kernels {
             parts.forEach(part -> part.stage().close());
             throw failure;
         }
-        boolean asWished = parts.size() == 1 && parts.getFirst().kernels() == shares.getFirst().kernels();
+        boolean asWished = parts.size() == 1
+                && parts.getFirst().kernels() == shares.getFirst().kernels();
         return asWished ? parts.getFirst().stage() : new SplitStage(parts);
     }
 
