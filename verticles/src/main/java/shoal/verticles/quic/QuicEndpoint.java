@@ -130,8 +130,8 @@ public final class QuicEndpoint {
         var endpoint = new QuicEndpoint(vertx, identity, settings, patience);
         Promise<QuicEndpoint> opened = endpoint.vertx.promise();
         endpoint.loop.runOnContext(_ -> endpoint.start()
-                .onSuccess(_ ->
-                        endpoint.pings = endpoint.vertx.setPeriodic(patience.ping().toMillis(), _ -> endpoint.ping()))
+                .onSuccess(_ -> endpoint.pings =
+                        endpoint.vertx.setPeriodic(patience.ping().toMillis(), _ -> endpoint.ping()))
                 .map(endpoint)
                 .onComplete(opened));
         return opened.future();

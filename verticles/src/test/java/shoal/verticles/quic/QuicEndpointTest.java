@@ -185,8 +185,7 @@ class QuicEndpointTest {
     /** Pings go as long as a stream is open, though nobody says a word on it; when nothing answers them, the peer is lost. */
     @Test
     void aSilentPeerIsKeptAndADeadOneIsNoticed() throws Exception {
-        var patience =
-                new QuicEndpoint.Patience(Duration.ofMillis(1500), Duration.ofMillis(150), Duration.ofMillis(1));
+        var patience = new QuicEndpoint.Patience(Duration.ofMillis(1500), Duration.ofMillis(150), Duration.ofMillis(1));
         QuicEndpoint server = open(patience);
         server.onStream(StreamKind.STAGE, stream -> stream.onFrame(_ -> {}));
         try (UdpPath path = new UdpPath(server.bound(), UdpPath.Conditions.of(0, 0), 1)) {
@@ -211,8 +210,8 @@ class QuicEndpointTest {
     }
 
     private QuicEndpoint open(String host, Role role, String cluster, @Nullable ClusterSecret secret, String protocol) {
-        QuicEndpoint endpoint = await(
-                QuicEndpoint.open(vertx, Identity.create(), settings(host, role, cluster, secret, protocol)));
+        QuicEndpoint endpoint =
+                await(QuicEndpoint.open(vertx, Identity.create(), settings(host, role, cluster, secret, protocol)));
         opened.add(endpoint);
         return endpoint;
     }
