@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything about this machine's first device in one call, and a report beside this file: whether it computes what the oracle does,
 # with and without graphs, run to run; leaks; then all measurements. From pack.sh's folder, or from a checkout that was built.
-#   first-run.sh [DEVICE] [--tiny] [--check] [--peer LLAMA_BENCH]
+#   first-run.sh [DEVICE] [--tiny] [--check] [--common] [--no-graphs] [--peer LLAMA_BENCH]
+# Where something is wrong, it runs again without the maker's own kernels, and then without graphs: the reports tell whose fault it is.
 # Environment: SHOAL_REPORT (a file), SHOAL_NVRTC, SHOAL_CUBLAS (paths of libraries that lie in unusual places).
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -37,6 +38,9 @@ export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
 
 "${run[@]}" --report "$report" "$@"
 code=$?
+if [ $code = 1 ]; then
+  "${run[@]}" --report "$report.common" "$@" --common || "${run[@]}" --report "$report.plain" "$@" --common --no-graphs --check
+fi
 {
   echo
   echo "nvidia-smi:"

@@ -20,6 +20,10 @@ mkdir -p "$folder"
 "$java/bin/jlink" --add-modules java.base,java.logging,jdk.incubator.vector --strip-debug --no-header-files --no-man-pages \
   --compress zip-9 --output "$folder/runtime" 2>/dev/null || fail "jlink of $java failed; it needs the folder jmods."
 
+if command -v strip >/dev/null 2>&1; then # names of functions that no one calls from outside
+  find "$folder/runtime/lib" -name '*.so' -exec strip --strip-unneeded {} +
+fi
+
 "$java/bin/jar" --create --file "$folder/shoal-gpu.jar" \
   -C "$home/codec/target/classes" . \
   -C "$home/native-bridge/target/classes" . \

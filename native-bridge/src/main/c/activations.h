@@ -20,15 +20,11 @@
 #define GROUP_COLUMNS (BLOCK * LANES)
 #define PANEL_TOKENS 8
 
-/* 1.5 * 2^23, whose bits plus an integer below 2^22 are those of LARGE plus that integer. */
-#define LARGE 12582912.0f
-#define LARGE_BITS 0x4b400000
-
 /* One token's block: its levels, and what the kernels need of them. 64 bytes. */
 struct cell {
     int8_t levels[BLOCK];
     float scale;
-    int32_t start;      /* LARGE_BITS - 128 * sum of the levels: what a sum of products with (level + 128) starts from */
+    int32_t start;      /* -128 * sum of the levels: what a sum of products with (level + 128) starts from */
     int32_t starts[2];  /* the same for the halves */
     float sum;          /* of the levels */
     float sums[2];      /* of the halves' levels */

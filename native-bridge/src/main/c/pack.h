@@ -63,9 +63,9 @@ static void pack_tiles(const float *x, int width, int tokens, int from, int to, 
                 struct cell *cell = of_tile + (size_t)(starts[b % LANES] + b / LANES) * size + i;
                 cell->scale = quantise_block(x + (size_t)(t + i) * width + b * BLOCK, cell->levels);
                 int first = sum_of_half(cell->levels), second = sum_of_half(cell->levels + BLOCK / 2);
-                cell->start = LARGE_BITS - 128 * (first + second);
-                cell->starts[0] = LARGE_BITS - 128 * first;
-                cell->starts[1] = LARGE_BITS - 128 * second;
+                cell->start = -128 * (first + second);
+                cell->starts[0] = -128 * first;
+                cell->starts[1] = -128 * second;
                 cell->sum = (float)(first + second);
                 cell->sums[0] = (float)first;
                 cell->sums[1] = (float)second;

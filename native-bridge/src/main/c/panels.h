@@ -43,20 +43,41 @@ INLINE void transpose_rows(__m256i a, __m256i b, __m256i c, __m256i d, uint8_t *
     }
 }
 
+/* The eight scales and constants of a block of Q4_K or Q5_K. */
+INLINE void scales_of_block(const uint8_t *p, float scales[8], float constants[8]) {
+    uint64_t of_scales, of_constants;
+    scales_of_k(p + 4, &of_scales, &of_constants);
+    __m256 scale = _mm256_set1_ps(half_at(p)), constant = _mm256_set1_ps(-half_at(p + 2));
+    _mm256_storeu_ps(scales, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)of_scales)))));
+    _mm256_storeu_ps(constants,
+        _mm256_mul_ps(constant, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)of_constants)))));
+}
+
 /* Packs count (up to 16) rows from w on; the rows that are missing repeat the last one. */
 INLINE void pack_panel(int type, const uint8_t *w, int count, int blocks, uint8_t *panel) {
     int parts = type_parts(type), bytes = type_bytes(type), starts[LANES];
     size_t row_bytes = (size_t)(blocks / parts) * bytes;
+    float scales[PANEL_ROWS][8], constants[PANEL_ROWS][8];
     walk_starts(blocks, starts);
     for (int b = 0; b < blocks; b++) {
         uint8_t *out = panel + (size_t)(starts[b % LANES] + b / LANES) * panel_block_bytes(type);
         const uint8_t *p = w + (size_t)(b / parts) * bytes;
+        if ((type == Q4_K || type == Q5_K) && b % parts == 0) {
+            for (int r = 0; r < PANEL_ROWS; r++) {
+                scales_of_block(p + (size_t)(r < count ? r : count - 1) * row_bytes, scales[r], constants[r]);
+            }
+        }
         for (int r = 0; r < PANEL_ROWS; r += 4) {
             const uint8_t *rows[4];
             for (int i = 0; i < 4; i++) {
                 rows[i] = p + (size_t)(r + i < count ? r + i : count - 1) * row_bytes;
-                struct scale s = scale_at(type, rows[i], b % parts);
                 float *numbers = (float *)(out + SCALES_AT) + r + i;
+                if (type == Q4_K || type == Q5_K) {
+                    numbers[0] = scales[r + i][b % parts];
+                    numbers[16] = constants[r + i][b % parts];
+                    continue;
+                }
+                struct scale s = scale_at(type, rows[i], b % parts);
                 numbers[0] = s.scale;
                 if (has_constant(type)) {
                     numbers[16] = s.constant;
@@ -90,9 +111,7 @@ INLINE i16s panel_dot(i16s sum, i16s weights, const int8_t *x) {
 #endif
 }
 
-/* Sums start from the bits of LARGE, so that LARGE + sum can be read as a float: subtracting costs less than converting. */
-INLINE i16s start_of(int32_t start) { return i_all(UNSIGNED_WEIGHTS ? start : LARGE_BITS); }
-INLINE f16s sum_of(i16s sum) { return f_sub(f_of_bits(sum), f_all(LARGE)); }
+INLINE i16s start_of(int32_t start) { return i_all(UNSIGNED_WEIGHTS ? start : 0); }
 
 /* The sums of products of registers from..from+steps-1 of a panel's block with count tokens' levels there. */
 INLINE void panel_sums(int count, int from, int steps, const uint8_t *panel, const struct cell *x, i16s sums[]) {
@@ -119,13 +138,13 @@ INLINE void panel_block(int type, int count, const uint8_t *panel, const struct 
         panel_sums(count, 0, 4, panel, x, sums);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
-            product[t] = f_mul(first, sum_of(sums[t]));
+            product[t] = f_mul(first, f_of(sums[t]));
             sums[t] = start_of(x[t].starts[1]);
         }
         panel_sums(count, 4, 4, panel, x, sums);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
-            product[t] = f_fma(second, sum_of(sums[t]), product[t]);
+            product[t] = f_fma(second, f_of(sums[t]), product[t]);
         }
     } else {
 #pragma GCC unroll 16
@@ -135,7 +154,7 @@ INLINE void panel_block(int type, int count, const uint8_t *panel, const struct 
         panel_sums(count, 0, 8, panel, x, sums);
 #pragma GCC unroll 16
         for (int t = 0; t < count; t++) {
-            product[t] = sum_of(sums[t]);
+            product[t] = f_of(sums[t]);
         }
     }
     f16s scale = f_load(panel + SCALES_AT);

@@ -1,27 +1,86 @@
 /*
  * The operations that do not look at weights' bytes. Rows are F32, row after row. Where a kernel says "one group per row", a group
- * has WIDE_LANES work-items; where it says "one work-item per value", the last group may reach beyond count.
+ * has WIDE_LANES work-items, "one group of TEAMS" has TEAMS * WIDE_LANES; where it says "one work-item per value", the last group may reach beyond count.
  *
  * batch describes the tokens that are computed: their positions; then as many places in batch where the page numbers of their
  * sequences begin; then what some operations want to know, at places that they are told.
  */
 
-/* out[row,c] = in[row,c] / sqrt(mean of squares + epsilon) * weight[c]. One group per row; in and out may be the same. */
-KERNEL void rms_norm(GLOBAL const float *in, GLOBAL const float *weight, GLOBAL float *out, int width, float epsilon) {
-    SHARED float scratch[WIDE_LANES];
+/* Of PART values that share a scale; all levels are 0 where it is. */
+FUNCTION float greatest_of(GLOBAL const float *values) {
+    float greatest = 0.0f;
+    for (int i = 0; i < PART; i++) {
+        greatest = fmax(greatest, fabs(values[i]));
+    }
+    return greatest < 1e-30f ? 0.0f : greatest;
+}
+
+FUNCTION int level_of(float value, float greatest) {
+    return greatest == 0.0f ? 0 : (int)((value * (127.0f / greatest) + 12582912.0f) - 12582912.0f);
+}
+
+/* Rounds PART values to 8 bits: scale = max / 127, all 0 if max is below 1e-30; sums: those of each half's levels. */
+FUNCTION void quantise_part(GLOBAL const float *values, GLOBAL int *levels, GLOBAL float *scales, GLOBAL int *sums, int part) {
+    float greatest;
+    values += (wide)part * PART;
+    levels += (wide)part * (PART / 4);
+    greatest = greatest_of(values);
+    scales[part] = greatest / 127.0f;
+    for (int side = 0; side < 2; side++) {
+        int sum = 0;
+        for (int k = 4 * side; k < 4 * side + 4; k++) {
+            uint word = 0;
+            for (int i = 0; i < 4; i++) {
+                int level = level_of(values[4 * k + i], greatest);
+                sum += level;
+                word |= ((uint)level & 255u) << (8 * i);
+            }
+            levels[k] = (int)word;
+        }
+        sums[2 * part + side] = sum;
+    }
+}
+
+FUNCTION void normalise(
+        GLOBAL const float *in, GLOBAL const float *weight, GLOBAL float *out, int width, float epsilon, LOCAL float *scratch) {
     wide base = (wide)GROUP(0) * width;
     float squares = 0.0f;
     float scale;
-    for (int c = ITEM(0); c < width; c += WIDE_LANES) {
+    for (int c = ITEM(0); c < width; c += TEAMS * WIDE_LANES) {
         squares = fma(in[base + c], in[base + c], squares);
     }
-    scale = 1.0f / SQRT(group_sum(squares, scratch) / (float)width + epsilon);
-    for (int c = ITEM(0); c < width; c += WIDE_LANES) {
+    scale = 1.0f / SQRT(all_sum(squares, scratch) / (float)width + epsilon);
+    for (int c = ITEM(0); c < width; c += TEAMS * WIDE_LANES) {
         out[base + c] = in[base + c] * scale * weight[c];
     }
 }
 
-/* d = in less its mean; out = d / sqrt(mean of d^2 + epsilon) * weight, plus bias if has_bias. One group per row. */
+/* out[row,c] = in[row,c] / sqrt(mean of squares + epsilon) * weight[c]. One group of TEAMS per row; in and out may be the same. */
+KERNEL void rms_norm(GLOBAL const float *in, GLOBAL const float *weight, GLOBAL float *out, int width, float epsilon) {
+    SHARED float scratch[TEAMS * WIDE_LANES];
+    normalise(in, weight, out, width, epsilon, scratch);
+}
+
+/* As rms_norm, then quantise of what came out. width: a multiple of PART. */
+KERNEL void rms_norm_rounded(
+        GLOBAL const float *in,
+        GLOBAL const float *weight,
+        GLOBAL float *out,
+        GLOBAL int *levels,
+        GLOBAL float *scales,
+        GLOBAL int *sums,
+        int width,
+        float epsilon) {
+    SHARED float scratch[TEAMS * WIDE_LANES];
+    int parts = width / PART;
+    normalise(in, weight, out, width, epsilon, scratch);
+    GLOBAL_BARRIER;
+    for (int part = ITEM(0); part < parts; part += TEAMS * WIDE_LANES) {
+        quantise_part(out, levels, scales, sums, GROUP(0) * parts + part);
+    }
+}
+
+/* d = in less its mean; out = d / sqrt(mean of d^2 + epsilon) * weight, plus bias if has_bias. One group of TEAMS per row. */
 KERNEL void layer_norm(
         GLOBAL const float *in,
         GLOBAL const float *weight,
@@ -30,57 +89,65 @@ KERNEL void layer_norm(
         int width,
         float epsilon,
         int has_bias) {
-    SHARED float scratch[WIDE_LANES];
+    SHARED float scratch[TEAMS * WIDE_LANES];
     wide base = (wide)GROUP(0) * width;
     float sum = 0.0f;
     float squares = 0.0f;
     float mean, scale;
-    for (int c = ITEM(0); c < width; c += WIDE_LANES) {
+    for (int c = ITEM(0); c < width; c += TEAMS * WIDE_LANES) {
         sum += in[base + c];
     }
-    mean = group_sum(sum, scratch) / (float)width;
-    for (int c = ITEM(0); c < width; c += WIDE_LANES) {
+    mean = all_sum(sum, scratch) / (float)width;
+    for (int c = ITEM(0); c < width; c += TEAMS * WIDE_LANES) {
         float d = in[base + c] - mean;
         squares = fma(d, d, squares);
     }
-    scale = 1.0f / SQRT(group_sum(squares, scratch) / (float)width + epsilon);
-    for (int c = ITEM(0); c < width; c += WIDE_LANES) {
+    scale = 1.0f / SQRT(all_sum(squares, scratch) / (float)width + epsilon);
+    for (int c = ITEM(0); c < width; c += TEAMS * WIDE_LANES) {
         float value = (in[base + c] - mean) * scale * weight[c];
         out[base + c] = has_bias ? value + bias[c] : value;
     }
 }
 
-/* Turns pairs of each head. angles: (position, pair, cosine and sine). One work-item per pair: count = tokens * heads * pairs. */
+/*
+ * Turns pairs of each head of two rows of values for each token, such as queries and keys; others may have 0 heads. angles: (position,
+ * pair, cosine and sine). One work-item per pair: count = tokens * (heads + other_heads) * pairs.
+ */
 KERNEL void rope(
         GLOBAL float *values,
+        GLOBAL float *others,
         GLOBAL const int *batch,
         GLOBAL const float *angles,
         int width,
+        int other_width,
         int heads,
+        int other_heads,
         int head_size,
         int pairs,
         int neighbours,
         int count) {
     int i = GROUP(0) * ITEMS(0) + ITEM(0);
     int pair, head, token, first, second;
-    wide base, at;
+    wide at;
     float a, b, c, s;
+    GLOBAL float *row;
     if (i >= count) {
         return;
     }
     pair = i % pairs;
-    head = i / pairs % heads;
-    token = i / pairs / heads;
-    base = (wide)token * width + head * head_size;
+    head = i / pairs % (heads + other_heads);
+    token = i / pairs / (heads + other_heads);
+    row = head < heads ? values + (wide)token * width + head * head_size
+                       : others + (wide)token * other_width + (head - heads) * head_size;
     first = neighbours ? 2 * pair : pair;
     second = neighbours ? first + 1 : pair + pairs;
     at = 2 * ((wide)batch[token] * pairs + pair);
     c = angles[at];
     s = angles[at + 1];
-    a = values[base + first];
-    b = values[base + second];
-    values[base + first] = a * c - b * s;
-    values[base + second] = a * s + b * c;
+    a = row[first];
+    b = row[second];
+    row[first] = a * c - b * s;
+    row[second] = a * s + b * c;
 }
 
 /*
@@ -166,19 +233,6 @@ KERNEL void store_f16(STORE_PARAMETERS) {
     store(keys, values, cache, batch, tokens, kv_heads, head_size, count, CACHE_F16);
 }
 
-/* Of PART values that share a scale; all levels are 0 where it is. */
-FUNCTION float greatest_of(GLOBAL const float *values) {
-    float greatest = 0.0f;
-    for (int i = 0; i < PART; i++) {
-        greatest = fmax(greatest, fabs(values[i]));
-    }
-    return greatest < 1e-30f ? 0.0f : greatest;
-}
-
-FUNCTION int level_of(float value, float greatest) {
-    return greatest == 0.0f ? 0 : (int)((value * (127.0f / greatest) + 12582912.0f) - 12582912.0f);
-}
-
 /* As store. One work-item per PART values: count = tokens * kv_heads * head_size / PART. */
 KERNEL void store_q8_0(STORE_PARAMETERS) {
     int i = GROUP(0) * ITEMS(0) + ITEM(0);
@@ -213,16 +267,19 @@ KERNEL void store_q8_0(STORE_PARAMETERS) {
 
 /*
  * One head of one token over the positions that it sees, in tiles of WIDE_LANES positions with a running maximum (Milakov and
- * Gimelshein 2018; Dao et al. 2022, algorithm 1): scores never go to memory. One group per head (dimension 0) and token (1).
+ * Gimelshein 2018; Dao et al. 2022, algorithm 1): scores never go to memory. The tiles go round TEAMS teams, whose results are put
+ * together at the end. If rounds, what came out is rounded as by quantise; heads are of whole parts then. One group of TEAMS per head
+ * (dimension 0) and token (1).
  */
 #define ATTENTION_PARAMETERS                                                                                                        \
     GLOBAL const float *queries, GLOBAL const uchar *cache, GLOBAL const int *batch, GLOBAL const float *sinks, GLOBAL float *out, \
-            int tokens, int heads, int kv_heads, int head_size, float scale, int window, float soft_cap, int has_sinks
+            GLOBAL int *levels, GLOBAL float *scales, GLOBAL int *level_sums, int tokens, int heads, int kv_heads, int head_size, \
+            float scale, int window, float soft_cap, int has_sinks, int rounds
 
-/* query: room for MAX_HEAD; weights, scratch: for WIDE_LANES. */
-FUNCTION void attend(
-        ATTENTION_PARAMETERS, const int type, LOCAL float *query, LOCAL float *weights, LOCAL float *scratch) {
-    int lane = ITEM(0);
+/* query: room for MAX_HEAD; scratch: for TEAMS * WIDE_LANES; parts: for TEAMS * MAX_HEAD, which begins with the weights. */
+FUNCTION void attend(ATTENTION_PARAMETERS, const int type, LOCAL float *query, LOCAL float *scratch, LOCAL float *parts) {
+    int lane = ITEM(0) % WIDE_LANES;
+    int team = ITEM(0) / WIDE_LANES;
     int head = GROUP(0);
     int token = GROUP(1);
     int kv_head = head / (heads / kv_heads);
@@ -230,21 +287,25 @@ FUNCTION void attend(
     int first = window > 0 && position - window + 1 > 0 ? position - window + 1 : 0;
     wide row = ((wide)token * heads + head) * head_size;
     GLOBAL const int *table = batch + batch[tokens + token];
-    float greatest = has_sinks ? sinks[head] : -INFINITY;
-    float total = has_sinks ? 1.0f : 0.0f;
+    LOCAL float *weights = parts + team * WIDE_LANES;
+    float greatest = has_sinks && team == 0 ? sinks[head] : -INFINITY;
+    float total = has_sinks && team == 0 ? 1.0f : 0.0f;
     float sums[MAX_HEAD / WIDE_LANES];
+    float all_greatest, all_total, factors[TEAMS];
     for (int k = 0; k < MAX_HEAD / WIDE_LANES; k++) {
         sums[k] = 0.0f;
     }
-    for (int c = lane; c < head_size; c += WIDE_LANES) {
+    for (int c = ITEM(0); c < head_size; c += TEAMS * WIDE_LANES) {
         query[c] = queries[row + c];
     }
     BARRIER;
-    for (int base = first; base <= position; base += WIDE_LANES) {
+    for (int round = first; round <= position; round += TEAMS * WIDE_LANES) {
+        int base = round + team * WIDE_LANES;
         int p = base + lane;
-        int count = position + 1 - base < WIDE_LANES ? position + 1 - base : WIDE_LANES;
+        int count = position + 1 - base < WIDE_LANES ? position + 1 - base : WIDE_LANES; /* below 1: no tile for this team */
         float score = -INFINITY;
-        float before, shrink;
+        float tile_greatest, tile_total;
+        float shrink = 1.0f;
         if (p <= position) {
             GLOBAL const uchar *keys = cache + head_at(table, p, kv_heads, kv_head, head_size, type);
             float product = 0.0f;
@@ -256,12 +317,16 @@ FUNCTION void attend(
                 score = soft_cap * hyperbolic_tangent(score / soft_cap);
             }
         }
-        before = greatest;
-        greatest = fmax(greatest, group_max(score, scratch));
-        shrink = exponential(before - greatest);
+        tile_greatest = group_max(score, scratch);
+        if (count > 0) {
+            float before = greatest;
+            greatest = fmax(greatest, tile_greatest);
+            shrink = exponential(before - greatest);
+        }
         score = p <= position ? exponential(score - greatest) : 0.0f;
         weights[lane] = score;
-        total = fma(total, shrink, group_sum(score, scratch));
+        tile_total = group_sum(score, scratch);
+        total = fma(total, shrink, tile_total);
         for (int k = 0; k < MAX_HEAD / WIDE_LANES; k++) {
             int c = lane + k * WIDE_LANES;
             if (c < head_size) {
@@ -276,24 +341,52 @@ FUNCTION void attend(
         }
         BARRIER;
     }
+    scratch[2 * team] = greatest;
+    scratch[2 * team + 1] = total;
     for (int k = 0; k < MAX_HEAD / WIDE_LANES; k++) {
         int c = lane + k * WIDE_LANES;
         if (c < head_size) {
-            out[row + c] = sums[k] / total;
+            parts[team * MAX_HEAD + c] = sums[k];
+        }
+    }
+    BARRIER;
+    all_greatest = scratch[0];
+    for (int i = 1; i < TEAMS; i++) {
+        all_greatest = fmax(all_greatest, scratch[2 * i]);
+    }
+    all_total = 0.0f;
+    for (int i = 0; i < TEAMS; i++) {
+        factors[i] = exponential(scratch[2 * i] - all_greatest); /* 0 for a team that had no tile */
+        all_total = fma(scratch[2 * i + 1], factors[i], all_total);
+    }
+    for (int c = ITEM(0); c < head_size; c += TEAMS * WIDE_LANES) {
+        float sum = 0.0f;
+        for (int i = 0; i < TEAMS; i++) {
+            sum = fma(parts[i * MAX_HEAD + c], factors[i], sum);
+        }
+        out[row + c] = sum / all_total;
+    }
+    if (rounds) {
+        GLOBAL_BARRIER;
+        for (int part = ITEM(0); part < head_size / PART; part += TEAMS * WIDE_LANES) {
+            quantise_part(out, levels, scales, level_sums, (int)(row / PART) + part);
         }
     }
 }
 
 KERNEL void attention_f32(ATTENTION_PARAMETERS) {
     SHARED float query[MAX_HEAD];
-    SHARED float weights[WIDE_LANES];
-    SHARED float scratch[WIDE_LANES];
+    SHARED float scratch[TEAMS * WIDE_LANES];
+    SHARED float parts[TEAMS * MAX_HEAD];
     attend(
             queries,
             cache,
             batch,
             sinks,
             out,
+            levels,
+            scales,
+            level_sums,
             tokens,
             heads,
             kv_heads,
@@ -302,22 +395,26 @@ KERNEL void attention_f32(ATTENTION_PARAMETERS) {
             window,
             soft_cap,
             has_sinks,
+            rounds,
             CACHE_F32,
             query,
-            weights,
-            scratch);
+            scratch,
+            parts);
 }
 
 KERNEL void attention_f16(ATTENTION_PARAMETERS) {
     SHARED float query[MAX_HEAD];
-    SHARED float weights[WIDE_LANES];
-    SHARED float scratch[WIDE_LANES];
+    SHARED float scratch[TEAMS * WIDE_LANES];
+    SHARED float parts[TEAMS * MAX_HEAD];
     attend(
             queries,
             cache,
             batch,
             sinks,
             out,
+            levels,
+            scales,
+            level_sums,
             tokens,
             heads,
             kv_heads,
@@ -326,22 +423,26 @@ KERNEL void attention_f16(ATTENTION_PARAMETERS) {
             window,
             soft_cap,
             has_sinks,
+            rounds,
             CACHE_F16,
             query,
-            weights,
-            scratch);
+            scratch,
+            parts);
 }
 
 KERNEL void attention_q8_0(ATTENTION_PARAMETERS) {
     SHARED float query[MAX_HEAD];
-    SHARED float weights[WIDE_LANES];
-    SHARED float scratch[WIDE_LANES];
+    SHARED float scratch[TEAMS * WIDE_LANES];
+    SHARED float parts[TEAMS * MAX_HEAD];
     attend(
             queries,
             cache,
             batch,
             sinks,
             out,
+            levels,
+            scales,
+            level_sums,
             tokens,
             heads,
             kv_heads,
@@ -350,29 +451,50 @@ KERNEL void attention_q8_0(ATTENTION_PARAMETERS) {
             window,
             soft_cap,
             has_sinks,
+            rounds,
             CACHE_Q8_0,
             query,
-            weights,
-            scratch);
+            scratch,
+            parts);
 }
 
-/* gate[i] = gating of gate[i] and up[i]; gating: 0 SILU, 1 GELU, 2 clamped SILU. One work-item per value. */
+/* gating: 0 SILU, 1 GELU, 2 clamped SILU. */
+FUNCTION float gated(float g, float u, int gating) {
+    if (gating == 0) {
+        return g / (1.0f + exponential(-g)) * u;
+    }
+    if (gating == 1) {
+        return gelu_of(g) * u;
+    }
+    g = fmin(g, 7.0f);
+    u = fmax(fmin(u, 7.0f), -7.0f);
+    return g / (1.0f + exponential(-1.702f * g)) * (u + 1.0f);
+}
+
+/* gates[i] = gated of gates[i] and up[i]. One work-item per value. */
 KERNEL void gate(GLOBAL float *gates, GLOBAL const float *up, int gating, int count) {
     int i = GROUP(0) * ITEMS(0) + ITEM(0);
-    float g, u;
-    if (i >= count) {
-        return;
+    if (i < count) {
+        gates[i] = gated(gates[i], up[i], gating);
     }
-    g = gates[i];
-    u = up[i];
-    if (gating == 0) {
-        gates[i] = g / (1.0f + exponential(-g)) * u;
-    } else if (gating == 1) {
-        gates[i] = gelu_of(g) * u;
-    } else {
-        g = fmin(g, 7.0f);
-        u = fmax(fmin(u, 7.0f), -7.0f);
-        gates[i] = g / (1.0f + exponential(-1.702f * g)) * (u + 1.0f);
+}
+
+/* As gate, then quantise of what came out. One work-item per part. */
+KERNEL void gate_rounded(
+        GLOBAL float *gates,
+        GLOBAL const float *up,
+        GLOBAL int *levels,
+        GLOBAL float *scales,
+        GLOBAL int *sums,
+        int gating,
+        int parts) {
+    int part = GROUP(0) * ITEMS(0) + ITEM(0);
+    if (part < parts) {
+        for (int k = 0; k < PART; k++) {
+            wide i = (wide)part * PART + k;
+            gates[i] = gated(gates[i], up[i], gating);
+        }
+        quantise_part(gates, levels, scales, sums, part);
     }
 }
 
@@ -425,33 +547,12 @@ KERNEL void select_rows(
     }
 }
 
-/*
- * Rounds PART values at a time to 8 bits: scale = max / 127, all 0 if max is below 1e-30; sums: those of each half's levels. One
- * work-item per part.
- */
+/* Rounds PART values at a time, as quantise_part. One work-item per part. */
 KERNEL void quantise(
         GLOBAL const float *values, GLOBAL int *levels, GLOBAL float *scales, GLOBAL int *sums, int parts) {
     int part = GROUP(0) * ITEMS(0) + ITEM(0);
-    float greatest;
-    if (part >= parts) {
-        return;
-    }
-    values += (wide)part * PART;
-    levels += (wide)part * (PART / 4);
-    greatest = greatest_of(values);
-    scales[part] = greatest / 127.0f;
-    for (int side = 0; side < 2; side++) {
-        int sum = 0;
-        for (int k = 4 * side; k < 4 * side + 4; k++) {
-            uint word = 0;
-            for (int i = 0; i < 4; i++) {
-                int level = level_of(values[4 * k + i], greatest);
-                sum += level;
-                word |= ((uint)level & 255u) << (8 * i);
-            }
-            levels[k] = (int)word;
-        }
-        sums[2 * part + side] = sum;
+    if (part < parts) {
+        quantise_part(values, levels, scales, sums, part);
     }
 }
 

@@ -1,15 +1,116 @@
 /*
- * Products as NVIDIA's GPUs do them best, for types whose weights come in blocks; compiled behind products.cl, from compute
- * capability 8.0 on. They take and give what the kernels there do.
+ * Products as NVIDIA's GPUs do them best; compiled behind products.cl, from compute capability 8.0 on. They take and give what the
+ * kernels there do.
  *
  * Weights pass through shared memory by asynchronous copies, so that global memory is read in whole lines, far ahead of its use. Each
- * warp works for itself. Sums are of another order than the common kernels', one for all kernels here: the values of SHEAF parts by a
- * tree, ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)), and then sheaf after sheaf.
+ * warp works for itself. Plain types are added as the common kernels do. For weights in blocks sums are of another order, one for all
+ * kernels here: the values of SHEAF parts by a tree, ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)), and then sheaf after sheaf.
  */
-#if defined(BLOCK_BYTES) && __CUDA_ARCH__ >= 800
+#if __CUDA_ARCH__ >= 800
 
 #define WARP 32
 #define ALL_LANES 0xffffffffu
+
+/* Begins to copy unit number unit of the 16-byte units that bytes touch. */
+FUNCTION void copy_unit(uchar *to, const uchar *from, int bytes, int unit) {
+    int shift = (int)((wide)from & 15);
+    if (16 * unit < shift + bytes) {
+        copy_async(to + 16 * unit, from - shift + 16 * unit);
+    }
+}
+
+/* Where the bytes are that were copied from there. */
+FUNCTION const uchar *copied(const uchar *room, const uchar *from) {
+    return room + ((wide)from & 15);
+}
+
+/* Which of up to three matrices a group works on, and with which of the groups that it has there. */
+FUNCTION int matrix_of(int group, int rows0, int rows1, int outputs, int *first) {
+    int before1 = (rows0 + outputs - 1) / outputs;
+    int before2 = before1 + (rows1 + outputs - 1) / outputs;
+    *first = group - (group < before1 ? 0 : group < before2 ? before1 : before2);
+    return group < before1 ? 0 : group < before2 ? 1 : 2;
+}
+
+#if !defined(BLOCK_BYTES)
+
+/* Warps of a group, each with two rows; columns of a step, and steps that are copied ahead. */
+#define PLAIN_WARPS 4
+#define PLAIN_COLUMNS 256
+#define PLAIN_STEPS (16 / VALUE_BYTES)
+#define PLAIN_ROOM ((PLAIN_COLUMNS * VALUE_BYTES + 30) / 16 * 16)
+
+/* One row with one token by half a warp, in the order of multiply_tile. room: PLAIN_STEPS * PLAIN_ROOM, of this half. */
+FUNCTION float multiply_plain(const uchar *weights, const float *values, int row, int rows, int columns, uchar *room) {
+    int lane = ITEM(0) % LANES;
+    int steps = (columns + PLAIN_COLUMNS - 1) / PLAIN_COLUMNS;
+    const uchar *bytes = weights + (wide)(row < rows ? row : rows - 1) * ROW_BYTES(columns);
+    float sum = 0.0f;
+    for (int step = 1 - PLAIN_STEPS; step < steps; step++) {
+        int ahead = step + PLAIN_STEPS - 1;
+        if (ahead < steps) {
+            int count = columns - ahead * PLAIN_COLUMNS < PLAIN_COLUMNS ? columns - ahead * PLAIN_COLUMNS : PLAIN_COLUMNS;
+            for (int unit = lane; unit < PLAIN_ROOM / 16; unit += LANES) {
+                copy_unit(
+                        room + ahead % PLAIN_STEPS * PLAIN_ROOM,
+                        bytes + (wide)ahead * PLAIN_COLUMNS * VALUE_BYTES,
+                        count * VALUE_BYTES,
+                        unit);
+            }
+        }
+        copy_batch();
+        if (step < 0) {
+            continue;
+        }
+        copy_wait<PLAIN_STEPS - 1>();
+        __syncwarp();
+        {
+            const uchar *here = copied(room + step % PLAIN_STEPS * PLAIN_ROOM, bytes + (wide)step * PLAIN_COLUMNS * VALUE_BYTES);
+            const float *x = values + step * PLAIN_COLUMNS;
+            int count = columns - step * PLAIN_COLUMNS < PLAIN_COLUMNS ? columns - step * PLAIN_COLUMNS : PLAIN_COLUMNS;
+#pragma unroll 8
+            for (int c = lane; c < count; c += LANES) {
+                sum = fma(VALUE_AT(here + c * VALUE_BYTES), x[c], sum);
+            }
+        }
+        __syncwarp();
+    }
+#pragma unroll
+    for (int distance = LANES / 2; distance > 0; distance /= 2) {
+        sum += __shfl_xor_sync(ALL_LANES, sum, distance);
+    }
+    return sum;
+}
+
+/* As multiply_one. A group makes 2 * PLAIN_WARPS outputs. */
+KERNEL void nvidia_one(DENSE_PARAMETERS) {
+    __shared__ __align__(16) uchar room[2 * PLAIN_WARPS][PLAIN_STEPS * PLAIN_ROOM];
+    int half_warp = ITEM(0) / LANES;
+    int row = GROUP(0) * 2 * PLAIN_WARPS + half_warp;
+    float sum = multiply_plain(weights, values, row, rows, columns, room[half_warp]);
+    if (row < rows && ITEM(0) % LANES == 0) {
+        out[row] = result(sum, bias, row, out + row, flags);
+    }
+}
+
+/* As multiply_three. */
+KERNEL void nvidia_three(THREE_PARAMETERS) {
+    __shared__ __align__(16) uchar room[2 * PLAIN_WARPS][PLAIN_STEPS * PLAIN_ROOM];
+    int half_warp = ITEM(0) / LANES;
+    int group;
+    int number = matrix_of(GROUP(0), rows0, rows1, 2 * PLAIN_WARPS, &group);
+    const uchar *weights = number == 0 ? weights0 : number == 1 ? weights1 : weights2;
+    const float *bias = number == 0 ? bias0 : number == 1 ? bias1 : bias2;
+    float *out = number == 0 ? out0 : number == 1 ? out1 : out2;
+    int rows = number == 0 ? rows0 : number == 1 ? rows1 : rows2;
+    int row = group * 2 * PLAIN_WARPS + half_warp;
+    float sum = multiply_plain(weights, values, row, rows, columns, room[half_warp]);
+    if (row < rows && ITEM(0) % LANES == 0) {
+        out[row] = result(sum, bias, row, out, flags >> number & HAS_BIAS);
+    }
+}
+
+#else
 
 /* Parts that are added as a tree: at least a block. */
 #define SHEAF 8
@@ -32,19 +133,6 @@ FUNCTION float part_value(float d, float m, int s0, int s1, int f0, int f1, int 
     value = fma((float)(f0 * low_sum + f1 * high_sum), m * scale, value);
 #endif
     return value;
-}
-
-/* Begins to copy unit number unit of the 16-byte units that bytes touch. */
-FUNCTION void copy_unit(uchar *to, const uchar *from, int bytes, int unit) {
-    int shift = (int)((wide)from & 15);
-    if (16 * unit < shift + bytes) {
-        copy_async(to + 16 * unit, from - shift + 16 * unit);
-    }
-}
-
-/* Where the bytes are that were copied from there. */
-FUNCTION const uchar *copied(const uchar *room, const uchar *from) {
-    return room + ((wide)from & 15);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- one token */
@@ -175,7 +263,31 @@ KERNEL void nvidia_one(DENSE_PARAMETERS) {
             weights, levels, scales, level_sums, first_row, rows, columns, 0, room + warp * (ONE_BYTES / ONE_WARPS), sums);
     if (ITEM(0) % WARP == 0) {
         for (int r = 0; r < ONE_ROWS && first_row + r < rows; r++) {
-            out[first_row + r] = has_bias ? sums[r] + bias[first_row + r] : sums[r];
+            out[first_row + r] = result(sums[r], bias, first_row + r, out + first_row + r, flags);
+        }
+    }
+}
+
+/* As multiply_three. */
+KERNEL void nvidia_three(THREE_PARAMETERS) {
+    __shared__ __align__(16) uchar room[ONE_BYTES];
+    int warp = ITEM(0) / WARP;
+    int group;
+    int number = matrix_of(GROUP(0), rows0, rows1, ONE_WARPS * ONE_ROWS, &group);
+    const uchar *weights = number == 0 ? weights0 : number == 1 ? weights1 : weights2;
+    const float *bias = number == 0 ? bias0 : number == 1 ? bias1 : bias2;
+    float *out = number == 0 ? out0 : number == 1 ? out1 : out2;
+    int rows = number == 0 ? rows0 : number == 1 ? rows1 : rows2;
+    int first_row = (group * ONE_WARPS + warp) * ONE_ROWS;
+    float sums[ONE_ROWS];
+    if (first_row >= rows) {
+        return;
+    }
+    multiply_rows(
+            weights, levels, scales, level_sums, first_row, rows, columns, 0, room + warp * (ONE_BYTES / ONE_WARPS), sums);
+    if (ITEM(0) % WARP == 0) {
+        for (int r = 0; r < ONE_ROWS && first_row + r < rows; r++) {
+            out[first_row + r] = result(sums[r], bias, first_row + r, out, flags >> number & HAS_BIAS);
         }
     }
 }
@@ -434,7 +546,8 @@ FUNCTION void multiply_dense_matrix(DENSE_PARAMETERS, ManyRoom *rooms) {
         int token = i / 4 * 8 + lane % 4 * 2 + i % 2;
         int row = first_row + lane / 4 + i % 4 / 2 * 8;
         if (token < in_rows.count && row < rows) {
-            out[(wide)in_rows(token) * rows + row] = has_bias ? sums[i] + bias[row] : sums[i];
+            float *to = out + (wide)in_rows(token) * rows + row;
+            *to = result(sums[i], bias, row, to, flags);
         }
     }
 }
@@ -442,13 +555,13 @@ FUNCTION void multiply_dense_matrix(DENSE_PARAMETERS, ManyRoom *rooms) {
 /* Up to 8 tokens. Groups: dimension 0 over MANY_WARPS * MANY_ROWS rows, 1 over tokens. */
 KERNEL void nvidia_few(DENSE_PARAMETERS) {
     __shared__ __align__(16) ManyRoom rooms[MANY_WARPS];
-    multiply_dense_matrix<1>(weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, has_bias, rooms);
+    multiply_dense_matrix<1>(weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, flags, rooms);
 }
 
 /* As nvidia_few, 32 tokens at a time. */
 KERNEL void nvidia_many(DENSE_PARAMETERS) {
     __shared__ __align__(16) ManyRoom rooms[MANY_WARPS];
-    multiply_dense_matrix<4>(weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, has_bias, rooms);
+    multiply_dense_matrix<4>(weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, flags, rooms);
 }
 
 /* As multiply_experts_many. */
@@ -487,4 +600,5 @@ KERNEL void nvidia_experts_many(GROUPED_PARAMETERS) {
     }
 }
 
+#endif
 #endif

@@ -18,6 +18,7 @@
 #define SHARED __local
 #define CONSTANT __constant
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
+#define GLOBAL_BARRIER barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define GROUP(dimension) ((int)get_group_id(dimension))
 #define ITEM(dimension) ((int)get_local_id(dimension))
 #define ITEMS(dimension) ((int)get_local_size(dimension))
@@ -44,6 +45,7 @@ FUNCTION int dot4(int a, int b, int sum) {
 #define SHARED __shared__
 #define CONSTANT static __device__ const
 #define BARRIER __syncthreads()
+#define GLOBAL_BARRIER __syncthreads()
 #define GROUP(dimension) ((int)((dimension) == 0 ? blockIdx.x : blockIdx.y))
 #define ITEM(dimension) ((int)((dimension) == 0 ? threadIdx.x : threadIdx.y))
 #define ITEMS(dimension) ((int)((dimension) == 0 ? blockDim.x : blockDim.y))
@@ -139,8 +141,11 @@ FUNCTION int dot4(int a, int b, int sum) {
 /* Tokens that a group multiplies with each weight that it has unpacked. */
 #define TILE 8
 
-/* Work-items of a group that adds up a whole row, or one head of attention. */
+/* Work-items of a group that looks at all of a row, and of a team: a group has one, but for norms and attention. */
 #define WIDE_LANES 64
+
+/* Teams of a group that makes one head of attention, or a norm. */
+#define TEAMS 4
 
 /* Most values of a head. */
 #define MAX_HEAD 512
@@ -202,10 +207,11 @@ FUNCTION float gelu_of(float x) {
     return x / (1.0f + exponential(-2.0f * y));
 }
 
-/* Adds the values that a group's WIDE_LANES work-items bring; all get the sum. scratch: room for WIDE_LANES. */
+/* Adds the values that a team's work-items bring; each gets its team's sum. scratch: room for WIDE_LANES for each team of the group. */
 FUNCTION float group_sum(float value, LOCAL float *scratch) {
-    int lane = ITEM(0);
+    int lane = ITEM(0) % WIDE_LANES;
     float sum;
+    scratch += ITEM(0) - lane;
     scratch[lane] = value;
     BARRIER;
     for (int half_size = WIDE_LANES / 2; half_size > 0; half_size /= 2) {
@@ -221,8 +227,9 @@ FUNCTION float group_sum(float value, LOCAL float *scratch) {
 
 /* As group_sum, the greatest. */
 FUNCTION float group_max(float value, LOCAL float *scratch) {
-    int lane = ITEM(0);
+    int lane = ITEM(0) % WIDE_LANES;
     float greatest;
+    scratch += ITEM(0) - lane;
     scratch[lane] = value;
     BARRIER;
     for (int half_size = WIDE_LANES / 2; half_size > 0; half_size /= 2) {
@@ -234,6 +241,19 @@ FUNCTION float group_max(float value, LOCAL float *scratch) {
     greatest = scratch[0];
     BARRIER;
     return greatest;
+}
+
+/* As group_sum, over all TEAMS of the group, one after another. */
+FUNCTION float all_sum(float value, LOCAL float *scratch) {
+    float sum = group_sum(value, scratch);
+    scratch[ITEM(0)] = sum;
+    BARRIER;
+    sum = 0.0f;
+    for (int team = 0; team < TEAMS; team++) {
+        sum += scratch[team * WIDE_LANES];
+    }
+    BARRIER;
+    return sum;
 }
 
 #endif

@@ -13,9 +13,14 @@ typedef struct {
     int s0, s1, f0, f1, offset;
 } Part;
 
+/* Four bytes, of blocks that begin at multiples of 4 in some types, of 2 in the others. */
 FUNCTION uint word2(GLOBAL const uchar *at) {
+#if defined(TYPE_Q4_1) || defined(TYPE_Q5_1) || defined(TYPE_Q2_K) || defined(TYPE_Q4_K) || defined(TYPE_Q5_K)
+    return *(GLOBAL const uint *)at;
+#else
     GLOBAL const ushort *pairs = (GLOBAL const ushort *)at;
     return (uint)pairs[0] | (uint)pairs[1] << 16;
+#endif
 }
 
 /* Four bits of a mask, from bit first on, to the lowest bits of four bytes. */
@@ -375,7 +380,18 @@ FUNCTION void multiply_tile(
 #define DENSE_PARAMETERS                                                                                                            \
     GLOBAL const uchar *weights, GLOBAL const float *values, GLOBAL const int *levels, GLOBAL const float *scales,                 \
             GLOBAL const int *level_sums, GLOBAL const float *bias, GLOBAL float *out, int rows, int columns, int tokens,           \
-            int has_bias
+            int flags
+
+#define HAS_BIAS 1
+#define ADDS 2
+
+/* What a product becomes: its row's bias comes to it, and it to what was there, if flags say so. */
+FUNCTION float result(float product, GLOBAL const float *bias, int row, GLOBAL const float *there, int flags) {
+    if ((flags & HAS_BIAS) != 0) {
+        product += bias[row];
+    }
+    return (flags & ADDS) != 0 ? *there + product : product;
+}
 
 /* out[t,o] = sum over c of in[t,c] * weights[o,c], plus bias[o]. Groups (LANES, ROWS): dimension 0 over rows, 1 over tokens. */
 FUNCTION void multiply_dense(DENSE_PARAMETERS, const int room, LOCAL float *scratch) {
@@ -390,8 +406,8 @@ FUNCTION void multiply_dense(DENSE_PARAMETERS, const int room, LOCAL float *scra
             weights, values, levels, scales, level_sums, GROUP(0) * ROWS, rows, columns, in_rows, count, room, scratch);
     if (row < rows) {
         for (int t = ITEM(0); t < count; t += LANES) {
-            float sum = scratch[t * ROWS * LANES + ITEM(1) * LANES];
-            out[(wide)(first_token + t) * rows + row] = has_bias ? sum + bias[row] : sum;
+            GLOBAL float *to = out + (wide)(first_token + t) * rows + row;
+            *to = result(scratch[t * ROWS * LANES + ITEM(1) * LANES], bias, row, to, flags);
         }
     }
 }
@@ -399,13 +415,43 @@ FUNCTION void multiply_dense(DENSE_PARAMETERS, const int room, LOCAL float *scra
 KERNEL void multiply_one(DENSE_PARAMETERS) {
     SHARED float scratch[ROWS * LANES];
     multiply_dense(
-            weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, has_bias, 1, scratch);
+            weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, flags, 1, scratch);
 }
 
 KERNEL void multiply_many(DENSE_PARAMETERS) {
     SHARED float scratch[TILE * ROWS * LANES];
     multiply_dense(
-            weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, has_bias, TILE, scratch);
+            weights, values, levels, scales, level_sums, bias, out, rows, columns, tokens, flags, TILE, scratch);
+}
+
+#define THREE_PARAMETERS                                                                                                            \
+    GLOBAL const uchar *weights0, GLOBAL const uchar *weights1, GLOBAL const uchar *weights2, GLOBAL const float *values,           \
+            GLOBAL const int *levels, GLOBAL const float *scales, GLOBAL const int *level_sums, GLOBAL const float *bias0,          \
+            GLOBAL const float *bias1, GLOBAL const float *bias2, GLOBAL float *out0, GLOBAL float *out1, GLOBAL float *out2,       \
+            int rows0, int rows1, int rows2, int columns, int flags
+
+/*
+ * As multiply_one with up to three matrices and the same token, one group after another; a matrix that is not there has 0 rows. Bit
+ * i of flags says whether matrix i has a bias.
+ */
+KERNEL void multiply_three(THREE_PARAMETERS) {
+    SHARED float scratch[ROWS * LANES];
+    int before1 = (rows0 + ROWS - 1) / ROWS;
+    int before2 = before1 + (rows1 + ROWS - 1) / ROWS;
+    int group = GROUP(0);
+    int number = group < before1 ? 0 : group < before2 ? 1 : 2;
+    GLOBAL const uchar *weights = number == 0 ? weights0 : number == 1 ? weights1 : weights2;
+    GLOBAL const float *bias = number == 0 ? bias0 : number == 1 ? bias1 : bias2;
+    GLOBAL float *out = number == 0 ? out0 : number == 1 ? out1 : out2;
+    int rows = number == 0 ? rows0 : number == 1 ? rows1 : rows2;
+    int first_row = (group - (number == 0 ? 0 : number == 1 ? before1 : before2)) * ROWS;
+    int row = first_row + ITEM(1);
+    int in_rows[1];
+    in_rows[0] = 0;
+    multiply_tile(weights, values, levels, scales, level_sums, first_row, rows, columns, in_rows, 1, 1, scratch);
+    if (row < rows && ITEM(0) == 0) {
+        out[row] = result(scratch[ITEM(1) * LANES], bias, row, out, flags >> number & HAS_BIAS);
+    }
 }
 
 #define GROUPED_PARAMETERS                                                                                                          \

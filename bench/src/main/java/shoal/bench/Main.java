@@ -6,6 +6,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 import shoal.bench.gpu.GpuCommand;
 import shoal.bench.micro.HashCommand;
+import shoal.bench.micro.MatMulCommand;
 import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
 import shoal.bench.race.EngineCommand;
@@ -25,6 +26,7 @@ import shoal.verticles.cli.Relaunch;
             GpuCommand.class,
             HashCommand.class,
             MatVecCommand.class,
+            MatMulCommand.class,
             SwarmCommand.class
         })
 public final class Main implements Runnable {

@@ -22,13 +22,21 @@ class MainTest {
     void listsWhatCanBeMeasured() {
         Run run = run();
         assertEquals(0, run.exitCode());
-        for (String name : List.of("memory", "matvec")) {
+        for (String name : List.of("memory", "matvec", "matmul")) {
             assertTrue(run.out().contains("  " + name + " "), run.out());
         }
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"nosuch", "matvec --rows many", "matvec --columns 33", "matvec --nosuch"})
+    @ValueSource(
+            strings = {
+                "nosuch",
+                "matvec --rows many",
+                "matvec --columns 33",
+                "matvec --nosuch",
+                "matmul --types F32",
+                "matmul --columns 64"
+            })
     void mistakesAreOneLine(String arguments) {
         Run run = run(arguments.split(" "));
         assertFalse(run.exitCode() == 0);

@@ -17,6 +17,7 @@ import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.kernel.Slot;
 import shoal.bridge.kernel.StageBatch;
 import shoal.bridge.kernel.StageProgram;
+import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceKernels;
 import shoal.bridge.make.FileType;
 import shoal.bridge.make.RandomSource;
@@ -40,8 +41,11 @@ final class GpuBench {
     private final GpuPlan plan;
     private final DeviceKernels kernels;
     private final GpuFindings findings;
+    private final boolean graphs;
 
-    GpuBench(GpuPlan plan, DeviceKernels kernels, GpuFindings findings) {
+    /** @param graphs whether launch graphs are tried */
+    GpuBench(GpuPlan plan, DeviceKernels kernels, boolean graphs, GpuFindings findings) {
+        this.graphs = graphs;
         this.plan = plan;
         this.kernels = kernels;
         this.findings = findings;
@@ -61,7 +65,7 @@ final class GpuBench {
         } else {
             findings.note("This driver has no pinned memory of its own: there is nothing to compare the upload with.");
         }
-        Map<String, Double> vendor = kernels.vendorRates(plan.matrix());
+        Map<String, Double> vendor = vendorRates();
         vendor.forEach((name, rate) -> findings.row("what", "the maker's library, " + name, "TFLOP/s", rate / 1e12));
         if (vendor.isEmpty()) {
             findings.note("There is no library of the maker's here (libcublas): prompts are not compared with it.");
@@ -69,8 +73,21 @@ final class GpuBench {
         for (FileType type : plan.types()) {
             measureLarge(type, copied, pinned, vendor);
         }
-        measureGraphs();
+        if (graphs) {
+            measureGraphs();
+        }
         measureHop();
+    }
+
+    /** Empty where there is no such library, or it does not work. */
+    private Map<String, Double> vendorRates() {
+        findings.progress("the maker's library");
+        try {
+            return kernels.vendorRates(plan.matrix());
+        } catch (DeviceException unusable) {
+            findings.note("The maker's library can't be measured: " + unusable.getMessage());
+            return Map.of();
+        }
     }
 
     /** Name and driver of a device; that a CPU's figures mean nothing. */

@@ -44,11 +44,14 @@ final class GpuCheck {
     private final DeviceKernels device;
     private final Kernels oracle = new HostKernels("scalar", new ScalarOperations(), 1);
     private final GpuFindings findings;
+    private final boolean graphs;
     private int done;
     private int wrong;
 
-    GpuCheck(DeviceKernels device, GpuFindings findings) {
+    /** @param graphs whether launch graphs are tried */
+    GpuCheck(DeviceKernels device, boolean graphs, GpuFindings findings) {
         this.device = device;
+        this.graphs = graphs;
         this.findings = findings;
     }
 
@@ -126,7 +129,7 @@ final class GpuCheck {
                 same(what + ", in steps from graphs", whole, logits(device, source, cache, ids, 1));
                 device.useGraphs(false);
                 same(what + ", in steps without", whole, logits(device, source, cache, ids, 1));
-                device.useGraphs(true);
+                device.useGraphs(graphs);
                 same(what + ", in chunks", whole, logits(device, source, cache, ids, 7));
             }
         }

@@ -11,6 +11,7 @@ import shoal.bench.report.BenchCommand;
 import shoal.bench.report.Machine;
 import shoal.bench.report.Report;
 import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelProvider;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.kernel.device.DeviceKernels;
@@ -22,12 +23,8 @@ import shoal.bridge.make.FileType;
         description =
                 "Models of random weights on a device, beside what its memory, its bus and its maker's library do.")
 public final class GpuCommand extends BenchCommand {
-    @Option(
-            names = "--device",
-            defaultValue = "opencl:0",
-            paramLabel = "NAME",
-            description = "One that doctor lists; default ${DEFAULT-VALUE}.")
-    private String device = "opencl:0";
+    @Option(names = "--device", paramLabel = "NAME", description = "One that doctor lists; default the first.")
+    private @Nullable String named;
 
     @Option(names = "--check", description = "Compare the device with the oracle before.")
     private boolean check;
@@ -58,6 +55,7 @@ public final class GpuCommand extends BenchCommand {
 
     @Override
     protected Report measure() throws IOException, InterruptedException {
+        String device = named == null ? first() : named;
         var settings = new KernelSettings(device, 1);
         try (Kernels opened = KernelChoice.of(settings).provider().open(settings)) {
             if (!(opened instanceof DeviceKernels kernels)) {
@@ -78,11 +76,20 @@ public final class GpuCommand extends BenchCommand {
             var report = new Report("gpu", Machine.described());
             var findings = new Findings(report);
             if (check) {
-                new GpuCheck(kernels, findings).run();
+                new GpuCheck(kernels, true, findings).run();
             }
-            new GpuBench(plan, kernels, findings).run();
+            new GpuBench(plan, kernels, true, findings).run();
             return report;
         }
+    }
+
+    private static String first() {
+        return KernelChoice.deviceProviders().stream()
+                .filter(provider -> provider.readiness() instanceof KernelProvider.Readiness.Ready)
+                .map(provider -> provider.devices().getFirst().id())
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException(
+                        "there is no device here; ./shoal doctor says what is missing."));
     }
 
     private static List<FileType> types(String names) {

@@ -16,7 +16,8 @@ import shoal.bridge.kernel.device.DeviceKernels;
 
 /**
  * All that one call can find out about a machine's first device, without the rest of Shoal: whether it computes rightly, then how fast.
- * {@code GpuMain [DEVICE] [--tiny] [--check] [--peer FILE] [--report FILE]}; exit code 1 if something is wrong.
+ * {@code GpuMain [DEVICE] [--tiny] [--check] [--common] [--no-graphs] [--peer FILE] [--report FILE]}; exit code 1 if something is wrong.
+ * {@code --common} leaves a maker's own kernels alone, {@code --no-graphs} launch graphs: to find out whose fault it is.
  */
 final class GpuMain {
     private final PrintStream out;
@@ -35,6 +36,8 @@ final class GpuMain {
         String device = null;
         boolean tiny = false;
         boolean checkAlone = false;
+        boolean common = false;
+        boolean graphs = true;
         Path peer = null;
         Path file = null;
         for (int i = 0; i < arguments.length; i++) {
@@ -47,23 +50,27 @@ final class GpuMain {
             switch (argument) {
                 case "--tiny" -> tiny = true;
                 case "--check" -> checkAlone = true;
+                case "--common" -> common = true;
+                case "--no-graphs" -> graphs = false;
                 case "--peer" -> peer = Path.of(arguments[++i]);
                 case "--report" -> file = Path.of(arguments[++i]);
                 default -> {
                     if (argument.startsWith("-") || device != null) {
                         out.println("shoal: '" + argument + "' is not known. Allowed are the name of a device, --tiny,"
-                                + " --check, --peer FILE and --report FILE.");
+                                + " --check, --common, --no-graphs, --peer FILE and --report FILE.");
                         return 2;
                     }
                     device = argument;
                 }
             }
         }
-        return new GpuMain(out).measure(device, tiny, checkAlone, peer, file);
+        return new GpuMain(out).measure(device, new Wishes(tiny, checkAlone, common, graphs), peer, file);
     }
 
-    private int measure(
-            @Nullable String device, boolean tiny, boolean checkAlone, @Nullable Path peer, @Nullable Path file)
+    /** What is measured, and with what. */
+    private record Wishes(boolean tiny, boolean checkAlone, boolean common, boolean graphs) {}
+
+    private int measure(@Nullable String device, Wishes wishes, @Nullable Path peer, @Nullable Path file)
             throws IOException {
         try {
             String name = device == null ? first() : device;
@@ -72,12 +79,18 @@ final class GpuMain {
                 if (!(opened instanceof DeviceKernels kernels)) {
                     throw new IllegalArgumentException(name + " is no device");
                 }
-                boolean small = tiny || kernels.info().processor();
+                boolean small = wishes.tiny() || kernels.info().processor();
                 GpuPlan plan = (small ? GpuPlan.tiny(name) : GpuPlan.usual(name)).withPeer(peer);
                 GpuBench.describe(kernels.info(), findings);
-                new GpuCheck(kernels, findings).run();
-                if (!checkAlone) {
-                    new GpuBench(plan, kernels, findings).run();
+                findings.setting("graphs", wishes.graphs());
+                findings.setting("own kernels", !wishes.common());
+                kernels.useGraphs(wishes.graphs());
+                if (wishes.common()) {
+                    kernels.useCommonProducts();
+                }
+                new GpuCheck(kernels, wishes.graphs(), findings).run();
+                if (!wishes.checkAlone()) {
+                    new GpuBench(plan, kernels, wishes.graphs(), findings).run();
                 }
             }
         } catch (RuntimeException failure) {

@@ -4,7 +4,10 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Collections;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -47,6 +50,21 @@ public class MatMulBenchmark {
     private static final ValueLayout.OfShort HALF = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final long SEED = 20_261;
 
+    /** Types of quantised weights whose scales are F16. */
+    static final Set<GgmlType> TYPES = Collections.unmodifiableSet(EnumSet.of(
+            GgmlType.Q8_0,
+            GgmlType.Q4_0,
+            GgmlType.Q4_1,
+            GgmlType.Q5_0,
+            GgmlType.Q5_1,
+            GgmlType.Q2_K,
+            GgmlType.Q3_K,
+            GgmlType.Q4_K,
+            GgmlType.Q5_K,
+            GgmlType.Q6_K,
+            GgmlType.IQ4_NL,
+            GgmlType.IQ4_XS));
+
     /** Rows that are checked; fewer than a panel, so that the rest of one is seen too. */
     private static final int CHECKED_ROWS = 3;
 
@@ -54,7 +72,7 @@ public class MatMulBenchmark {
     @Param("vector")
     public String kernels = "vector";
 
-    /** Types whose blocks begin with their F16 scale, and Q6_K. */
+    /** One of {@link #TYPES}. */
     @Param({"Q8_0", "Q4_0", "Q4_K", "Q6_K"})
     public String type = "Q8_0";
 
@@ -86,11 +104,9 @@ public class MatMulBenchmark {
         byte[] bytes = new byte[Math.toIntExact(ggml.sizeBytes((long) rows * columns))];
         random.nextBytes(bytes);
         MemorySegment blocks = MemorySegment.ofArray(bytes);
-        int scaleAt = ggml == GgmlType.Q6_K ? 208 : 0;
         for (long at = 0; at < bytes.length; at += ggml.blockBytes()) {
-            blocks.set(HALF, at + scaleAt, Float.floatToFloat16((float) random.nextDouble(0.001, 0.01)));
-            if (ggml == GgmlType.Q4_K) {
-                blocks.set(HALF, at + 2, Float.floatToFloat16((float) random.nextDouble(0.001, 0.01)));
+            for (int half : halves(ggml)) {
+                blocks.set(HALF, at + half, Float.floatToFloat16((float) random.nextDouble(0.001, 0.01)));
             }
         }
         arena = Arena.ofShared();
@@ -103,6 +119,18 @@ public class MatMulBenchmark {
         opened = open(kernels, rows, y);
         multiply();
         check(y);
+    }
+
+    /** Where a block's scale and constant lie, which random bytes would make infinite. */
+    private static int[] halves(GgmlType type) {
+        return switch (type) {
+            case Q8_0, Q4_0, Q5_0, IQ4_NL, IQ4_XS -> new int[] {0};
+            case Q4_1, Q5_1, Q4_K, Q5_K -> new int[] {0, 2};
+            case Q2_K -> new int[] {80, 82};
+            case Q3_K -> new int[] {108};
+            case Q6_K -> new int[] {208};
+            default -> throw new IllegalArgumentException(type + " is not measured; allowed are " + TYPES);
+        };
     }
 
     /** Makes {@link #run} multiply by the first rows. */

@@ -78,7 +78,7 @@ class GpuBenchTest {
         String device = provider.devices().getFirst().id();
         var heard = new Heard();
         try (var kernels = (DeviceKernels) provider.open(new KernelSettings(device, 1))) {
-            new GpuBench(GpuPlan.tiny(device), kernels, heard).run();
+            new GpuBench(GpuPlan.tiny(device), kernels, true, heard).run();
             assertEquals(0, kernels.allocatedBytes());
         }
         for (String type : List.of("Q8_0", "Q4_K_S", "F16")) {

@@ -30,7 +30,7 @@ final class Batching {
     private final Drafting drafting;
     private final List<Slice> slices = new ArrayList<>();
     private final List<Sequence> sequences = new ArrayList<>();
-    private Scheduler.@Nullable Group refill;
+    private @Nullable Group refill;
     private int stages = 1;
     private long turn;
 
@@ -52,7 +52,7 @@ final class Batching {
         return List.copyOf(sequences);
     }
 
-    Scheduler.@Nullable Group refill() {
+    @Nullable Group refill() {
         return refill;
     }
 
@@ -207,7 +207,7 @@ final class Batching {
             if (sequence.putBack || sequence.isRefilled() || sequence.refillDispatched == sequence.computed) {
                 continue;
             }
-            Scheduler.Group group = sequence.refill.getFirst();
+            Group group = sequence.refill.getFirst();
             if (refill != null && !refill.equals(group)) {
                 continue;
             }

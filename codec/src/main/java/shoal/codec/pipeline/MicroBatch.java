@@ -13,7 +13,7 @@ final class MicroBatch {
     final List<Sequence> sequences;
 
     /** Stages that it fills up; null for one that goes through all of them. */
-    final Scheduler.@Nullable Group refill;
+    final @Nullable Group refill;
 
     final long sentNanos;
     long deadlineNanos;
@@ -23,7 +23,7 @@ final class MicroBatch {
             int number,
             List<Slice> slices,
             List<Sequence> sequences,
-            Scheduler.@Nullable Group refill,
+            @Nullable Group refill,
             long sentNanos,
             long deadlineNanos) {
         this.number = number;

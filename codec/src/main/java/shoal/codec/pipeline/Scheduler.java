@@ -4,7 +4,6 @@ import static shoal.codec.base.Bounds.requireRange;
 
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -14,7 +13,6 @@ import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Epoch;
 import shoal.codec.base.Machine;
-import shoal.codec.wire.BatchHead;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Sampling;
@@ -82,9 +80,6 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
      */
     public record Settings(int canaryToken, int maxActive, int maxQueued, int maxKept, Duration stall) {}
 
-    /** Neighbouring stages, from first to last, that took over together. */
-    public record Group(int first, int last) {}
-
     /** What can happen. */
     public sealed interface Input {
         record Submit(Request request) implements Input {}
@@ -145,7 +140,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         RUNNING
     }
 
-    private final long pipeline;
+    private final Framing framing;
     private final Settings settings;
     private final Residents residents;
     private final CostModel cost = new CostModel();
@@ -166,7 +161,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
      * @param drafting guesses, where the way between stages is slow
      */
     public Scheduler(long pipeline, Settings settings, Drafting drafting) {
-        this.pipeline = pipeline;
+        this.framing = new Framing(pipeline);
         this.settings = settings;
         this.residents = new Residents(settings.maxActive(), settings.maxKept());
         this.batching = new Batching(residents, cost, drafting);
@@ -310,7 +305,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             return;
         }
         interrupt();
-        Set<Integer> fresh = new TreeSet<>(ready.fresh());
+        var fresh = new TreeSet<>(ready.fresh());
         if (ready.stages() != stages) {
             for (int stage = 0; stage < ready.stages(); stage++) {
                 fresh.add(stage);
@@ -321,13 +316,13 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         batching.setStages(stages);
         load.reset(stages, fresh);
         residents.pool.setCapacity(ready.pages());
-        List<Group> groups = groups(fresh);
+        List<Group> groups = Group.of(fresh);
         boolean all = fresh.size() == stages;
         for (Sequence sequence : List.copyOf(residents.active())) {
             if (all) {
                 residents.recompute(sequence);
             } else if (sequence.computed > 0) {
-                sequence.refill = append(sequence.refill, groups);
+                sequence.refill = Group.join(sequence.refill, groups);
                 sequence.refilled = 0;
                 sequence.refillDispatched = 0;
             }
@@ -335,54 +330,15 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         residents.shrink();
         state = State.TRYING;
         tellReleased(); // of earlier epochs: whoever is told now takes nothing of them any more
-        effects.add(new Effect.Send(
-                new Frame.OpenSequence(pipeline, ready.epoch(), 0, CANARY, 1, SamplingState.START, Sampling.GREEDY)));
-        send(
-                new Slice(CANARY, 0, 1, true),
-                List.of(settings.canaryToken()),
-                ready.epoch(),
-                nowNanos + settings.stall().toNanos(),
-                nowNanos);
-    }
-
-    /** What an earlier stand-in still lacks is not forgotten when another stage is lost meanwhile. */
-    private static List<Group> append(List<Group> lacking, List<Group> more) {
-        if (lacking.isEmpty()) {
-            return more;
-        }
-        var stages = new TreeSet<Integer>();
-        for (Group group : lacking) {
-            addStages(group, stages);
-        }
-        for (Group group : more) {
-            addStages(group, stages);
-        }
-        return groups(stages);
-    }
-
-    private static void addStages(Group group, Set<Integer> to) {
-        for (int stage = group.first(); stage <= group.last(); stage++) {
-            to.add(stage);
-        }
-    }
-
-    private static List<Group> groups(Set<Integer> sorted) {
-        var groups = new ArrayList<Group>();
-        for (int stage : sorted) {
-            if (!groups.isEmpty() && groups.getLast().last() == stage - 1) {
-                groups.add(new Group(groups.removeLast().first(), stage));
-            } else {
-                groups.add(new Group(stage, stage));
-            }
-        }
-        return List.copyOf(groups);
-    }
-
-    private void send(Slice canary, List<Integer> tokens, Epoch now, long deadlineNanos, long nowNanos) {
-        var batch = new MicroBatch(nextNumber++, List.of(canary), List.of(), null, nowNanos, deadlineNanos);
-        underWay.put(batch.number, batch);
-        effects.add(new Effect.Send(
-                new Frame.TokenBatch(new BatchHead(pipeline, now, batch.number, 0, stages - 1, batch.slices), tokens)));
+        var canary = new MicroBatch(
+                nextNumber++,
+                List.of(new Slice(CANARY, 0, 1, true)),
+                List.of(),
+                null,
+                nowNanos,
+                nowNanos + settings.stall().toNanos());
+        underWay.put(canary.number, canary);
+        framing.canary(canary, settings.canaryToken(), ready.epoch(), stages, effects);
     }
 
     private void tick(long nowNanos) {
@@ -416,7 +372,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         if (state == State.TRYING) {
             state = State.RUNNING;
             effects.add(new Effect.Proven(result.epoch()));
-            effects.add(new Effect.Release(new Frame.Release(pipeline, nextNumber, Collections.singletonList(CANARY))));
+            framing.release(List.of(CANARY), nextNumber, effects);
             return;
         }
         learn(batch, result, nowNanos);
@@ -622,27 +578,12 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             } else {
                 sequence.dispatched = slices.get(i).end();
                 if (slices.get(i).sample() && !sequence.told) {
-                    tell(sequence, now);
+                    sequence.told = true;
+                    framing.tell(sequence, now, effects);
                 }
             }
         }
-        if (group != null && group.first() > 0) {
-            effects.add(new Effect.SendAgain(new Frame.Replay(
-                    new BatchHead(pipeline, now, batch.number, group.first() - 1, group.last(), slices))));
-            return;
-        }
-        var ids = new ArrayList<Integer>(tokens);
-        for (int i = 0; i < slices.size(); i++) {
-            Slice slice = slices.get(i);
-            int known = slice.end() - slice.drafted().size();
-            for (int position = slice.firstPosition(); position < known; position++) {
-                ids.add(chosen.get(i).token(position));
-            }
-            ids.addAll(slice.drafted());
-        }
-        int last = group == null ? stages - 1 : group.last();
-        effects.add(new Effect.Send(
-                new Frame.TokenBatch(new BatchHead(pipeline, now, batch.number, 0, last, slices), ids)));
+        framing.work(batch, now, stages, effects);
     }
 
     private long deadline(int tokens, long nowNanos) {
@@ -653,25 +594,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         return nowNanos + LEAST_PATIENCE_NANOS + (long) (PATIENCE * 1000 * ahead);
     }
 
-    private void tell(Sequence sequence, Epoch now) {
-        sequence.told = true;
-        Request request = sequence.request;
-        effects.add(new Effect.Send(new Frame.OpenSequence(
-                pipeline, now, 0, sequence.id(), request.promptSize(), sequence.samplingState, request.sampling())));
-        if (request.sampling().needsHistory()) {
-            for (int from = 0; from < sequence.size(); from += BatchHead.MAX_TOKENS) {
-                int to = Math.min(sequence.size(), from + BatchHead.MAX_TOKENS);
-                effects.add(new Effect.Send(
-                        new Frame.SequenceTokens(pipeline, now, 0, sequence.id(), from, sequence.tokens(from, to))));
-            }
-        }
-    }
-
     private void tellReleased() {
-        List<Long> released = residents.takeReleased();
-        for (int from = 0; from < released.size(); from += Frame.Release.MAX_SESSIONS) {
-            int to = Math.min(released.size(), from + Frame.Release.MAX_SESSIONS);
-            effects.add(new Effect.Release(new Frame.Release(pipeline, nextNumber, released.subList(from, to))));
-        }
+        framing.release(residents.takeReleased(), nextNumber, effects);
     }
 }

@@ -27,7 +27,7 @@ final class Sequence {
     int inFlight;
 
     /** Stages that took over and are to be filled up to what is computed, group after group. */
-    List<Scheduler.Group> refill = List.of();
+    List<Group> refill = List.of();
 
     int refilled;
     int refillDispatched;

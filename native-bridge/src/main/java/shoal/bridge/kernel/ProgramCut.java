@@ -70,42 +70,12 @@ final class ProgramCut {
     }
 
     private static void passBack(Op op, BitSet live) {
-        switch (op) {
-            case Op.Embed(PreparedWeights _, Slot out) -> live.clear(out.index());
-            case Op.RmsNorm norm -> fromTo(live, norm.out(), norm.in());
-            case Op.LayerNorm norm -> fromTo(live, norm.out(), norm.in());
-            case Op.MatMul product -> fromTo(live, product.out(), product.in());
-            case Op.Attention attention -> fromTo(live, attention.out(), attention.queries());
-            case Op.SelectRows(Slot in, Slot out) -> fromTo(live, out, in);
-            case Op.Experts experts -> fromTo(live, experts.out(), experts.in());
-            case Op.RmsNormRuns norm -> live.set(norm.values().index());
-            case Op.Rope rope -> live.set(rope.values().index());
-            case Op.Gelu(Slot values) -> live.set(values.index());
-            case Op.Scale(Slot values, float _) -> live.set(values.index());
-            case Op.SoftCap(Slot values, float _) -> live.set(values.index());
-            case Op.Store(int _, Slot keys, Slot values) -> {
-                live.set(keys.index());
-                live.set(values.index());
-            }
-            case Op.Gate(Slot gate, Slot up, Op.Gating _) -> {
-                live.set(gate.index());
-                live.set(up.index());
-            }
-            case Op.Add(Slot term, Slot sum) -> {
-                live.set(term.index());
-                live.set(sum.index());
-            }
-            case Op.AddGated(Slot term, Slot gate, Slot sum) -> {
-                live.set(term.index());
-                live.set(gate.index());
-                live.set(sum.index());
-            }
+        OpUse use = OpUse.of(op);
+        Slot lost = use.overwritten();
+        if (lost != null) {
+            live.clear(lost.index());
         }
-    }
-
-    private static void fromTo(BitSet live, Slot overwritten, Slot read) {
-        live.clear(overwritten.index());
-        live.set(read.index());
+        use.reads().forEach(slot -> live.set(slot.index()));
     }
 
     /** The same program with other weights. */

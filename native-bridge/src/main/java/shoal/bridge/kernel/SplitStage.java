@@ -3,6 +3,7 @@ package shoal.bridge.kernel;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -19,7 +20,7 @@ final class SplitStage implements CompiledStage {
     SplitStage(List<Part> parts) {
         this.parts = List.copyOf(parts);
         between = new MemorySegment[parts.size() - 1];
-        java.util.Arrays.fill(between, MemorySegment.NULL);
+        Arrays.fill(between, MemorySegment.NULL);
     }
 
     @Override

@@ -11,6 +11,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import shoal.bridge.SharedData;
+import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
 import shoal.bridge.kernel.device.Devices;
 import shoal.bridge.model.ModelFile;
@@ -63,6 +65,26 @@ class DeviceModelsTest {
             try (ModelFile model = ModelFile.open(SharedData.file("models/" + name))) {
                 assertArrayEquals(logits(model, 1, 1000), logits(model, stages, chunk), name);
             }
+        }
+    }
+
+    /** A stage that is shared between a device and the CPU. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 3, 1_000})
+    void layersLeftToTheCpuGiveItsTokens(int layers) throws Exception {
+        KernelSettings device = Devices.settings();
+        JsonNode expected = SharedData.json("models/references.json")
+                .get("models")
+                .get("stories-q8_0.gguf")
+                .get(0);
+        List<Integer> tokens = SharedData.list(expected.get("tokens"));
+        try (ModelFile model = ModelFile.open(SharedData.file("models/stories-q8_0.gguf"));
+                Kernels shared = KernelChoice.open(new KernelSettings(device.provider(), 1, layers));
+                LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(shared))) {
+            Generation got =
+                    generator.generate(expected.get("prompt").asString(), tokens.size(), Sampling.GREEDY, _ -> {});
+            assertEquals(tokens, got.tokens());
+            assertEquals(layers == 1 || layers == 3, generator.placement().contains(" on " + device.provider()));
         }
     }
 

@@ -80,4 +80,30 @@ class KernelSettingsTest {
                 .getMessage();
         assertTrue(message.startsWith("a device is named as opencl:0"), message);
     }
+
+    @ParameterizedTest
+    @CsvSource({"auto,-1", "0,0", "24,24", "99999,99999"})
+    void saysHowManyLayersDevicesTake(String text, int layers) {
+        assertEquals(layers, KernelSettings.deviceLayers(text));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "-1", "all", "100000", "1.5"})
+    void refusesLayersThatAreNone(String text) {
+        String message = assertThrows(IllegalArgumentException.class, () -> KernelSettings.deviceLayers(text))
+                .getMessage();
+        assertEquals("layers on devices are auto or a number of at most five digits; given is " + text, message);
+    }
+
+    @Test
+    void takesSeveralDevicesEachOnce() {
+        List<KernelSettings> each = new KernelSettings("cuda:0,opencl:1", 3, 7).each();
+        assertEquals(List.of(new KernelSettings("cuda:0", 3, 7), new KernelSettings("opencl:1", 3, 7)), each);
+        for (String wrong : List.of("cuda:0,cuda:0", "cuda:0" + ",cuda:1".repeat(16))) {
+            assertThrows(IllegalArgumentException.class, () -> new KernelSettings(wrong, 1).each(), wrong);
+        }
+        assertEquals("cuda:0,cuda:1", KernelSettings.providerFor("cuda", "cuda:0,cuda:1"));
+        assertThrows(IllegalArgumentException.class, () -> KernelSettings.providerFor("cuda", "cuda:0,opencl:0"));
+        assertThrows(IllegalArgumentException.class, () -> KernelChoice.open(new KernelSettings("scalar,vector", 1)));
+    }
 }

@@ -54,7 +54,15 @@ class NativeAgreementTest {
     }
 
     private static HostOperations operations(InstructionSet level) {
-        return new NativeOperations(assertInstanceOf(NativeLibrary.Loaded.class, NativeLibrary.get()), level, SCALAR);
+        return new NativeOperations(library(), level, SCALAR);
+    }
+
+    private static HostOperations operations(InstructionSet level, long callProducts) {
+        return new NativeOperations(library(), level, SCALAR, callProducts);
+    }
+
+    private static NativeLibrary.Loaded library() {
+        return assertInstanceOf(NativeLibrary.Loaded.class, NativeLibrary.get());
     }
 
     @Test
@@ -102,7 +110,8 @@ class NativeAgreementTest {
     @MethodSource("levels")
     void attendsAsTheOracle(InstructionSet level) {
         try (Kernels oracle = new HostKernels("scalar", SCALAR, 1);
-                Kernels kernels = new HostKernels("native", operations(level), 2)) {
+                Kernels kernels = new HostKernels("native", operations(level), 2);
+                Kernels inParts = new HostKernels("native", operations(level, 1), 1)) {
             for (int headSize : new int[] {8, 16, 48, 64, 96, 128}) {
                 for (CacheType type : CacheType.values()) {
                     if (type == CacheType.Q8_0 && headSize % CacheType.BLOCK != 0) {
@@ -115,6 +124,10 @@ class NativeAgreementTest {
                                     KernelAgreementTest.attention(kernels, headSize, type, scores, tokens),
                                     type + " heads of " + headSize + ", " + scores + ", " + tokens + " tokens");
                         }
+                        assertEquals(
+                                KernelAgreementTest.attention(kernels, headSize, type, scores, 20),
+                                KernelAgreementTest.attention(inParts, headSize, type, scores, 20),
+                                type + " heads of " + headSize + ", " + scores + ", in many calls");
                     }
                 }
             }

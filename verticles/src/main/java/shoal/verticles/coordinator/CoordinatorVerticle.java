@@ -54,7 +54,7 @@ public final class CoordinatorVerticle extends VerticleBase {
     /** What requests may use. @throws CommandException if the swarm is not ready, with the reason */
     private Requests.Serving serving() {
         Model known = upkeep.model();
-        Pipeline through = upkeep.pipeline();
+        Pipeline through = upkeep.accepting();
         if (known == null || through == null) {
             throw new CommandException(upkeep.notReady());
         }

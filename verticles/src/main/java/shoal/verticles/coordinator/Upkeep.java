@@ -35,6 +35,8 @@ final class Upkeep implements Watch.Listener {
     private static final Logger LOG = LoggerFactory.getLogger(Upkeep.class);
     private static final long RETRY_MILLIS = 1000;
     private static final long LAST_ONE_MILLIS = 100;
+    /** So long requests may wait for others to take over; later they are refused with the reason. */
+    private static final long TAKE_OVER_MILLIS = 30_000;
     /** Through stages that may be cold. */
     private static final Duration PATIENCE = Duration.ofSeconds(60);
     /** Where there is another way to try. */
@@ -53,6 +55,8 @@ final class Upkeep implements Watch.Listener {
     private @Nullable Model model;
     private @Nullable Standing standing;
     private @Nullable Pipeline pipeline;
+    /** What was interrupted a moment ago: requests may wait for those who take over. */
+    private @Nullable Pipeline interrupted;
     /** The next that is given out: above all that were, here or by others. */
     private Epoch epoch = Epoch.FIRST;
 
@@ -109,6 +113,12 @@ final class Upkeep implements Watch.Listener {
         return closing ? null : pipeline;
     }
 
+    /** What requests may be given to: it is ready now, or others are about to take over. Null if neither. */
+    @Nullable Pipeline accepting() {
+        Pipeline ready = pipeline();
+        return ready != null || closing ? ready : interrupted;
+    }
+
     /** Why there is none, for a reader. */
     String notReady() {
         String failed = trouble;
@@ -142,6 +152,12 @@ final class Upkeep implements Watch.Listener {
     private void interrupt(Pipeline through, String message) {
         LOG.warn("{}", message);
         pipeline = null;
+        interrupted = through;
+        vertx.setTimer(TAKE_OVER_MILLIS, _ -> {
+            if (interrupted == through) {
+                interrupted = null;
+            }
+        });
         waitingFor = "others to take over; " + message;
         generations.suspend(through, message);
         heal();
@@ -269,7 +285,7 @@ final class Upkeep implements Watch.Listener {
                 })
                 .compose(_ -> members.refresh())
                 .compose(_ -> {
-                    List<NodeId> computing = plan(known, without);
+                    List<NodeId> computing = planWithout(known, without);
                     LOG.info(
                             "placing {} shards on {} nodes",
                             computing.size(),
@@ -293,6 +309,18 @@ final class Upkeep implements Watch.Listener {
                 .toList();
         Placement placement = PlacementPlanner.plan(sizes(known), candidates);
         return placement.nodesByShard().stream().map(List::getFirst).toList();
+    }
+
+    /** The same with all, where it can't be done without the one. */
+    private List<NodeId> planWithout(Model known, @Nullable NodeId without) {
+        try {
+            return plan(known, without);
+        } catch (PlacementPlanner.NoPlacementException needed) {
+            if (without == null) {
+                throw needed;
+            }
+            return plan(known, null);
+        }
     }
 
     private List<PlacementPlanner.Candidate> candidates(Model known) {
@@ -402,6 +430,7 @@ final class Upkeep implements Watch.Listener {
     private void begin(Model known, Pipeline planned, List<NodeId> way) {
         Pipeline before = pipeline;
         pipeline = planned;
+        interrupted = null;
         standing = Objects.requireNonNull(standing).computedBy(way);
         trouble = null;
         failures = 0;

@@ -54,11 +54,15 @@ public final class InferenceStageVerticle extends VerticleBase {
     private record Key(long pipeline, int stage) {}
 
     /** What this node is in a pipeline, and who is beside it in the present epoch. */
-    private record Member(
-            Command.ExecuteTask task,
-            PipelineStage stage,
-            @Nullable FrameStream next,
-            FrameStream coordinator) {}
+    private record Member(Command.ExecuteTask task, PipelineStage stage, Ways ways) {
+        @Nullable FrameStream next() {
+            return ways.next();
+        }
+
+        FrameStream coordinator() {
+            return ways.coordinator();
+        }
+    }
 
     @SuppressWarnings("NullAway.Init") // the executor is made when the verticle starts
     public InferenceStageVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, StageHost host) {
@@ -133,15 +137,21 @@ public final class InferenceStageVerticle extends VerticleBase {
     /** What the same stage held under an older epoch stays. */
     private Future<Result.TaskAccepted> join(Key key, Command.ExecuteTask task, Stage stage, Ways ways) {
         Member known = members.get(key);
+        if (known != null && known.task().epoch().compareTo(task.epoch()) > 0) {
+            ways.end();
+            return Future.failedFuture(new CommandException("stage " + task.stage() + " is in epoch "
+                    + known.task().epoch().number() + " already, the task is of epoch "
+                    + task.epoch().number()));
+        }
         if (known != null && known.stage().stage() != stage) {
             drop(key);
             known = null;
         }
         if (known != null) {
-            end(known);
+            known.ways().end();
         }
         PipelineStage runs = known != null ? known.stage() : pipelineStage(task, stage);
-        members.put(key, new Member(task, runs, ways.next(), ways.coordinator()));
+        members.put(key, new Member(task, runs, ways));
         return compute.executeBlocking(() -> runs.join(task.epoch()))
                 .map(fresh -> new Result.TaskAccepted(
                         task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order()));
@@ -172,7 +182,14 @@ public final class InferenceStageVerticle extends VerticleBase {
         });
     }
 
-    private record Ways(@Nullable FrameStream next, FrameStream coordinator) {}
+    private record Ways(@Nullable FrameStream next, FrameStream coordinator) {
+        void end() {
+            if (next != null) {
+                next.end();
+            }
+            coordinator.end();
+        }
+    }
 
     /** The way to the coordinator is opened by every stage, so that each can say why it failed. */
     private Future<Ways> connect(Command.ExecuteTask task) {
@@ -210,19 +227,12 @@ public final class InferenceStageVerticle extends VerticleBase {
     private void drop(Key key) {
         Member member = members.remove(key);
         if (member != null) {
-            end(member);
+            member.ways().end();
             compute.executeBlocking(() -> {
                 member.stage().close();
                 return null;
             });
         }
-    }
-
-    private static void end(Member member) {
-        if (member.next() != null) {
-            member.next().end();
-        }
-        member.coordinator().end();
     }
 
     // -------------------------------------------------------------------------------------------- frames

@@ -133,9 +133,13 @@ final class CudaDevice extends DriverDevice {
 
     @Override
     public void upload(SequencedMap<DeviceBuffer, MemorySegment> matrices) {
+        if (matrices.values().stream().mapToLong(MemorySegment::byteSize).sum() <= STAGING_BYTES) {
+            matrices.forEach((buffer, bytes) -> write(buffer, 0, bytes));
+            return;
+        }
         SequencedMap<Long, MemorySegment> targets = new LinkedHashMap<>();
         matrices.forEach((buffer, bytes) -> targets.put(handle(buffer), bytes));
-        CudaUpload.of(calls, context).run(targets);
+        new CudaUpload(calls, context).run(targets);
     }
 
     @Override
@@ -175,7 +179,14 @@ final class CudaDevice extends DriverDevice {
     @Override
     protected MemorySegment compile(KernelUnit unit) {
         calls.setContext(context);
-        return calls.loadModule(source.ptx(unit, capability), unit.name());
+        try {
+            return calls.loadModule(source.ptx(unit, capability), unit.name());
+        } catch (DeviceException refused) {
+            if (refused.lost() || source.compiler() == null) {
+                throw refused;
+            }
+            return calls.loadModule(source.compiledHere(unit, capability), unit.name());
+        }
     }
 
     @Override

@@ -21,13 +21,9 @@ final class CudaUpload {
     private final Cuda calls;
     private final MemorySegment context;
 
-    private CudaUpload(Cuda calls, MemorySegment context) {
+    CudaUpload(Cuda calls, MemorySegment context) {
         this.calls = calls;
         this.context = context;
-    }
-
-    static CudaUpload of(Cuda calls, MemorySegment context) {
-        return new CudaUpload(calls, context);
     }
 
     /** A stretch that is copied at once. */

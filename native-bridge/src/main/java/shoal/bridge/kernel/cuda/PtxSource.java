@@ -31,9 +31,11 @@ record PtxSource(@Nullable Nvrtc compiler, KernelCache kept, boolean builtFirst)
      */
     String ptx(KernelUnit unit, int capability) {
         String built = builtFirst && capability >= BUILT_FOR ? built(unit) : null;
-        if (built != null) {
-            return built;
-        }
+        return built != null ? built : compiledHere(unit, capability);
+    }
+
+    /** As {@link #ptx}, made by the NVRTC that is here: a driver may be older than the nvcc that this was built with. */
+    String compiledHere(KernelUnit unit, int capability) {
         Nvrtc nvrtc = compiler;
         if (nvrtc == null) {
             throw new DeviceException("the kernels of " + unit.name()

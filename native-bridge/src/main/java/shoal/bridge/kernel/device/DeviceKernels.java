@@ -139,6 +139,13 @@ public final class DeviceKernels implements Kernels {
         }
     }
 
+    /** Leaves the device's own kernels alone, in stages that are compiled from now on. */
+    public void useCommonProducts() {
+        synchronized (device) {
+            products.useCommonAlone();
+        }
+    }
+
     /** Bytes of the device that its open stages hold. */
     public long allocatedBytes() {
         synchronized (device) {

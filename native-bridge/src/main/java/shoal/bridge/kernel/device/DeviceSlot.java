@@ -52,6 +52,20 @@ final class DeviceSlot implements DeviceResource {
         return true;
     }
 
+    /** As {@link #overwrite}, by a kernel that makes the rounded form too. */
+    DeviceBuffer overwriteRounded(int rows) {
+        DeviceBuffer to = overwrite(rows);
+        wantsQuantising(rows);
+        return to;
+    }
+
+    /** As {@link #change}, of so many rows, by a kernel that makes the rounded form too. */
+    DeviceBuffer changeRounded(int rows) {
+        DeviceBuffer to = change();
+        wantsQuantising(rows);
+        return to;
+    }
+
     /** Signed bytes, laid out as {@link #values}. */
     DeviceBuffer levels() {
         return levels.buffer();

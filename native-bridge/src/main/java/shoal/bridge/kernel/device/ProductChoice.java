@@ -1,6 +1,7 @@
 package shoal.bridge.kernel.device;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -24,6 +25,7 @@ final class ProductChoice {
     private static final double TOLERANCE = 1e-4;
 
     private final Device device;
+    private boolean commonAlone;
     private final Map<GgmlType, ProductKernels> chosen = new EnumMap<>(GgmlType.class);
 
     ProductChoice(Device device) {
@@ -34,9 +36,15 @@ final class ProductChoice {
         return chosen.getOrDefault(type, ProductKernels.COMMON);
     }
 
+    /** From now on the common kernels multiply, whatever a device has of its own. */
+    void useCommonAlone() {
+        commonAlone = true;
+        chosen.clear();
+    }
+
     /** Decides about types that a program is the first to have. Its weights were uploaded. */
     void check(StageProgram program, StageResources room) {
-        ProductKernels own = device.products();
+        ProductKernels own = commonAlone ? ProductKernels.COMMON : device.products();
         for (Op op : StagePlan.allOperations(program)) {
             if (op instanceof Op.Embed) {
                 continue;
@@ -92,13 +100,13 @@ final class ProductChoice {
             values[i] = (float) random.nextDouble(-1, 1);
         }
         float[] results = new float[tokens * rows];
-        java.util.Arrays.fill(results, Float.NaN);
+        Arrays.fill(results, Float.NaN);
         var in = new DeviceSlot(device, matrix.columns());
         try (DeviceBuffer out = device.allocate((long) results.length * Float.BYTES)) {
             device.write(in.overwrite(tokens), 0, MemorySegment.ofArray(values));
             device.write(out, 0, MemorySegment.ofArray(results));
             quantiseFor(matrix, in, tokens);
-            launch(kernels, matrix, rows, room.matrix(matrix), in, room.nothing(), false, out, tokens, room.nothing());
+            launch(kernels, matrix, rows, room.matrix(matrix), in, room.nothing(), 0, out, tokens, room.nothing());
             device.read(out, 0, MemorySegment.ofArray(results));
         } finally {
             in.close();
@@ -125,7 +133,16 @@ final class ProductChoice {
         }
     }
 
-    /** Multiplies the first rows of a matrix with activations that were rounded if they have to be. */
+    /** As products.cl has them. */
+    static final int HAS_BIAS = 1;
+
+    static final int ADDS = 2;
+
+    /**
+     * Multiplies the first rows of a matrix with activations that were rounded if they have to be.
+     *
+     * @param flags {@link #HAS_BIAS}, and {@link #ADDS} if the result is to be added to what stands in out
+     */
     void launch(
             ProductKernels kernels,
             DeviceWeights weights,
@@ -133,7 +150,7 @@ final class ProductChoice {
             DeviceBuffer matrix,
             DeviceSlot in,
             DeviceBuffer bias,
-            boolean hasBias,
+            int flags,
             DeviceBuffer out,
             int tokens,
             DeviceBuffer nothing) {
@@ -154,6 +171,6 @@ final class ProductChoice {
                 new Argument.Whole(rows),
                 new Argument.Whole(weights.columns()),
                 new Argument.Whole(tokens),
-                new Argument.Whole(hasBias ? 1 : 0));
+                new Argument.Whole(flags));
     }
 }

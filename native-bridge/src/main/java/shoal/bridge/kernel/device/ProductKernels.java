@@ -20,6 +20,9 @@ public interface ProductKernels {
     /** Of so many tokens with all rows. */
     Launch dense(GgmlType type, int rows, int tokens);
 
+    /** Of one token with up to three matrices at once, by the parameters of {@code multiply_three}; a row count may be 0. */
+    Launch three(GgmlType type, int rows0, int rows1, int rows2);
+
     /**
      * Of tiles, as {@code group_by_expert} makes them, with the rows of one expert each.
      *
@@ -42,6 +45,12 @@ public interface ProductKernels {
             return tokens == 1
                     ? new Launch("multiply_one", Math.ceilDiv(rows, ROWS), 1, LANES, ROWS)
                     : new Launch("multiply_many", Math.ceilDiv(rows, ROWS), Math.ceilDiv(tokens, TILE), LANES, ROWS);
+        }
+
+        @Override
+        public Launch three(GgmlType type, int rows0, int rows1, int rows2) {
+            int groups = Math.ceilDiv(rows0, ROWS) + Math.ceilDiv(rows1, ROWS) + Math.ceilDiv(rows2, ROWS);
+            return new Launch("multiply_three", groups, 1, LANES, ROWS);
         }
 
         @Override

@@ -1,6 +1,8 @@
 package shoal.bridge.kernel.device;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.CacheType;
@@ -16,6 +18,7 @@ import shoal.bridge.kernel.StageProgram;
  */
 final class StageLaunches {
     private static final int WIDE_LANES = 64;
+    private static final int TEAMS = 4;
     private static final int PART = 32;
 
     /** Work-items of a group of an operation that takes value by value. */
@@ -27,6 +30,8 @@ final class StageLaunches {
     private final Device device;
     private final StageResources room;
     private final ProductChoice products;
+    private final List<StageStep> body;
+    private final List<StageStep> head;
 
     /** Of the batch that runs now: how many tokens, and where in its description ids and wanted rows lie. */
     private int batchTokens;
@@ -39,6 +44,8 @@ final class StageLaunches {
         this.device = device;
         this.room = room;
         this.products = products;
+        body = StageStep.body(program);
+        head = StageStep.head(program);
     }
 
     /** Launches the program for a batch that was described. */
@@ -46,14 +53,71 @@ final class StageLaunches {
         batchTokens = batch.tokens();
         idsAt = batch.idsAt();
         rowsAt = batch.rowsAt();
-        for (Op op : program.body()) {
-            execute(op, batch.tokens());
+        for (StageStep step : body) {
+            execute(step, batch.tokens());
         }
         if (batch.rows() > 0) {
-            for (Op op : program.head()) {
-                execute(op, batch.rows());
+            for (StageStep step : head) {
+                execute(step, batch.rows());
             }
         }
+    }
+
+    private void execute(StageStep step, int rows) {
+        switch (step) {
+            case StageStep.Single(Op op) -> execute(op, rows);
+            case StageStep.MultiplyAndAdd(Op.MatMul product, Slot sum) ->
+                multiply(linear(product), room.slot(product.in()), room.slot(sum), rows, true);
+            case StageStep.Together(List<Op.MatMul> products) -> {
+                if (rows == 1) {
+                    multiplyThree(products);
+                } else {
+                    products.forEach(product -> execute(product, rows));
+                }
+            }
+            case StageStep.AttendAndRound(Op.Attention attention) -> attention(attention, rows, true);
+            case StageStep.RopeBoth(Op.Rope first, Op.Rope second) -> rope(first, second, rows);
+            case StageStep.NormAndRound(Op.RmsNorm norm) -> {
+                DeviceSlot out = room.slot(norm.out());
+                DeviceBuffer to = out.overwriteRounded(rows);
+                teams(
+                        "rms_norm_rounded",
+                        rows,
+                        memory(room.slot(norm.in()).values()),
+                        vector(norm.weight()),
+                        memory(to),
+                        memory(out.levels()),
+                        memory(out.scales()),
+                        memory(out.sums()),
+                        whole(norm.weight().length),
+                        real(norm.epsilon()));
+            }
+            case StageStep.GateAndRound(Op.Gate(Slot gate, Slot up, Op.Gating gating)) -> {
+                DeviceSlot gates = room.slot(gate);
+                DeviceBuffer to = gates.changeRounded(rows);
+                each(
+                        "gate_rounded",
+                        rows * (gate.width() / PART),
+                        memory(to),
+                        memory(room.slot(up).values()),
+                        memory(gates.levels()),
+                        memory(gates.scales()),
+                        memory(gates.sums()),
+                        whole(number(gating)));
+            }
+        }
+    }
+
+    private static Op.Linear linear(Op.MatMul product) {
+        return new Op.Linear(product.weights(), product.bias());
+    }
+
+    private static int number(Op.Gating gating) {
+        return switch (gating) {
+            case SILU -> 0;
+            case GELU -> 1;
+            case CLAMPED_SILU -> 2;
+        };
     }
 
     private void execute(Op op, int rows) {
@@ -68,7 +132,7 @@ final class StageLaunches {
                 rmsNorm(changed, rows * (values.width() / weight.length), weight, epsilon, changed);
             }
             case Op.LayerNorm norm ->
-                groups(
+                teams(
                         "layer_norm",
                         rows,
                         memory(room.slot(norm.in()).values()),
@@ -79,8 +143,8 @@ final class StageLaunches {
                         real(norm.epsilon()),
                         whole(norm.bias() == null ? 0 : 1));
             case Op.MatMul(PreparedWeights weights, float @Nullable [] bias, Slot in, Slot out) ->
-                multiply(new Op.Linear(weights, bias), room.slot(in), room.slot(out), rows);
-            case Op.Rope rope -> rope(rope, rows);
+                multiply(new Op.Linear(weights, bias), room.slot(in), room.slot(out), rows, false);
+            case Op.Rope rope -> rope(rope, null, rows);
             case Op.Store(int layer, Slot keys, Slot values) ->
                 each(
                         "store_" + cacheType(),
@@ -92,7 +156,7 @@ final class StageLaunches {
                         whole(batchTokens),
                         whole(program.cache().kvHeads()),
                         whole(program.cache().headSize()));
-            case Op.Attention attention -> attention(attention, rows);
+            case Op.Attention attention -> attention(attention, rows, false);
             case Op.Gate(Slot gate, Slot up, Op.Gating gating) ->
                 gate(room.slot(gate), room.slot(up), gating, rows * gate.width());
             case Op.Gelu(Slot values) ->
@@ -143,12 +207,13 @@ final class StageLaunches {
     }
 
     private void rmsNorm(DeviceBuffer in, int rows, float[] weight, float epsilon, DeviceBuffer out) {
-        groups("rms_norm", rows, memory(in), vector(weight), memory(out), whole(weight.length), real(epsilon));
+        teams("rms_norm", rows, memory(in), vector(weight), memory(out), whole(weight.length), real(epsilon));
     }
 
-    private void multiply(Op.Linear linear, DeviceSlot in, DeviceSlot out, int tokens) {
+    /** @param adds to what stands in out, whose rows are as many already; else they are overwritten */
+    private void multiply(Op.Linear linear, DeviceSlot in, DeviceSlot out, int tokens, boolean adds) {
         DeviceWeights weights = (DeviceWeights) linear.weights();
-        DeviceBuffer to = out.overwrite(tokens);
+        DeviceBuffer to = adds ? out.change() : out.overwrite(tokens);
         products.quantiseFor(weights, in, tokens);
         products.launch(
                 products.of(weights.type()),
@@ -157,22 +222,71 @@ final class StageLaunches {
                 room.matrix(weights),
                 in,
                 room.vector(linear.bias()),
-                linear.bias() != null,
+                (linear.bias() == null ? 0 : ProductChoice.HAS_BIAS) | (adds ? ProductChoice.ADDS : 0),
                 to,
                 tokens,
                 room.nothing());
     }
 
-    private void rope(Op.Rope rope, int rows) {
+    /** Two or three products of one token. */
+    private void multiplyThree(List<Op.MatMul> all) {
+        DeviceWeights first = (DeviceWeights) all.getFirst().weights();
+        DeviceSlot in = room.slot(all.getFirst().in());
+        var weights = new ArrayList<Argument>();
+        var biases = new ArrayList<Argument>();
+        var outs = new ArrayList<Argument>();
+        int[] rows = new int[StageStep.Together.MOST];
+        int flags = 0;
+        for (int i = 0; i < StageStep.Together.MOST; i++) {
+            Op.MatMul product = i < all.size() ? all.get(i) : null;
+            weights.add(memory(product == null ? room.nothing() : room.matrix((DeviceWeights) product.weights())));
+            biases.add(vector(product == null ? null : product.bias()));
+            outs.add(memory(
+                    product == null ? room.nothing() : room.slot(product.out()).overwrite(1)));
+            rows[i] = product == null ? 0 : product.weights().rows();
+            flags |= product == null || product.bias() == null ? 0 : 1 << i;
+        }
+        products.quantiseFor(first, in, 1);
+        var arguments = new ArrayList<Argument>(weights);
+        arguments.add(memory(in.values()));
+        arguments.add(memory(first.quantised() ? in.levels() : room.nothing()));
+        arguments.add(memory(first.quantised() ? in.scales() : room.nothing()));
+        arguments.add(memory(first.quantised() ? in.sums() : room.nothing()));
+        arguments.addAll(biases);
+        arguments.addAll(outs);
+        for (int count : rows) {
+            arguments.add(whole(count));
+        }
+        arguments.add(whole(first.columns()));
+        arguments.add(whole(flags));
+        ProductKernels.Launch launch = products.of(first.type()).three(first.type(), rows[0], rows[1], rows[2]);
+        device.launch(
+                device.function(new KernelUnit.Products(first.type()), launch.kernel()),
+                launch.groups0(),
+                launch.groups1(),
+                launch.items0(),
+                launch.items1(),
+                arguments.toArray(Argument[]::new));
+    }
+
+    /** @param other turned alike, null if there is none */
+    private void rope(Op.Rope rope, Op.@Nullable Rope other, int rows) {
         RopeTable table = rope.table();
+        int heads = rope.heads() + (other == null ? 0 : other.heads());
         each(
                 "rope",
-                rows * rope.heads() * table.pairs(),
+                rows * heads * table.pairs(),
                 memory(room.slot(rope.values()).change()),
+                memory(
+                        other == null
+                                ? room.nothing()
+                                : room.slot(other.values()).change()),
                 memory(room.description().buffer()),
                 memory(room.angles(table).buffer()),
                 whole(rope.values().width()),
+                whole(other == null ? 0 : other.values().width()),
                 whole(rope.heads()),
+                whole(heads - rope.heads()),
                 whole(rope.headSize()),
                 whole(table.pairs()),
                 whole(
@@ -182,19 +296,25 @@ final class StageLaunches {
                         }));
     }
 
-    private void attention(Op.Attention attention, int rows) {
+    /** @param rounds whether the result is rounded to 8 bits besides */
+    private void attention(Op.Attention attention, int rows, boolean rounds) {
         Op.Scores scores = attention.scores();
+        DeviceSlot out = room.slot(attention.out());
+        DeviceBuffer to = rounds ? out.overwriteRounded(rows) : out.overwrite(rows);
         device.launch(
                 device.function(LAYERS, "attention_" + cacheType()),
                 attention.heads(),
                 rows,
-                WIDE_LANES,
+                TEAMS * WIDE_LANES,
                 1,
                 memory(room.slot(attention.queries()).values()),
                 memory(room.pool().layer(attention.layer())),
                 memory(room.description().buffer()),
                 vector(scores.sinks()),
-                memory(room.slot(attention.out()).overwrite(rows)),
+                memory(to),
+                memory(rounds ? out.levels() : room.nothing()),
+                memory(rounds ? out.scales() : room.nothing()),
+                memory(rounds ? out.sums() : room.nothing()),
                 whole(batchTokens),
                 whole(attention.heads()),
                 whole(program.cache().kvHeads()),
@@ -202,21 +322,12 @@ final class StageLaunches {
                 real(scores.scale()),
                 whole(scores.window()),
                 real(scores.softCap()),
-                whole(scores.sinks() == null ? 0 : 1));
+                whole(scores.sinks() == null ? 0 : 1),
+                whole(rounds ? 1 : 0));
     }
 
     private void gate(DeviceSlot gate, DeviceSlot up, Op.Gating gating, int count) {
-        each(
-                "gate",
-                count,
-                memory(gate.change()),
-                memory(up.values()),
-                whole(
-                        switch (gating) {
-                            case SILU -> 0;
-                            case GELU -> 1;
-                            case CLAMPED_SILU -> 2;
-                        }));
+        each("gate", count, memory(gate.change()), memory(up.values()), whole(number(gating)));
     }
 
     private void experts(Op.Experts op, int rows) {
@@ -225,7 +336,7 @@ final class StageLaunches {
         int assignments = rows * op.used();
         int tile = rows == 1 ? 1 : ProductKernels.TILE;
         int tiles = Math.min(assignments, assignments / tile + op.experts());
-        multiply(op.router(), in, own.logits, rows);
+        multiply(op.router(), in, own.logits, rows, false);
         groups(
                 "route",
                 rows,
@@ -300,6 +411,11 @@ final class StageLaunches {
     /** One group per row. */
     private void groups(String name, int rows, Argument... arguments) {
         device.launch(device.function(LAYERS, name), rows, 1, WIDE_LANES, 1, arguments);
+    }
+
+    /** One group of teams per row. */
+    private void teams(String name, int rows, Argument... arguments) {
+        device.launch(device.function(LAYERS, name), rows, 1, TEAMS * WIDE_LANES, 1, arguments);
     }
 
     /** One work-item per value; how many is the kernel's last parameter. */

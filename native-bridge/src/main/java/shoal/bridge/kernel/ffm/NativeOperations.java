@@ -53,13 +53,21 @@ public final class NativeOperations implements HostOperations {
     private final KernelSymbols symbols;
     private final InstructionSet level;
     private final HostOperations others;
+    private final long callProducts;
     private final ThreadLocal<Scratch> scratch = ThreadLocal.withInitial(Scratch::new);
 
     /** @param level one of {@link #levels} of that library @param others do what C has no function for */
     public NativeOperations(NativeLibrary.Loaded library, InstructionSet level, HostOperations others) {
+        this(library, level, others, CALL_PRODUCTS);
+    }
+
+    /** @param callProducts how many products a call does at most, if its smallest part does not take more */
+    public NativeOperations(
+            NativeLibrary.Loaded library, InstructionSet level, HostOperations others, long callProducts) {
         symbols = new KernelSymbols(library);
         this.level = level;
         this.others = others;
+        this.callProducts = callProducts;
     }
 
     /** What runs on this CPU, slowest first. */
@@ -133,8 +141,8 @@ public final class NativeOperations implements HostOperations {
         }
     }
 
-    private static int rowsPerCall(HostWeights w, int tokens) {
-        long rows = Math.min(CALL_BYTES / w.rowBytes(), CALL_PRODUCTS / ((long) w.columns() * tokens));
+    private int rowsPerCall(HostWeights w, int tokens) {
+        long rows = Math.min(CALL_BYTES / w.rowBytes(), callProducts / ((long) w.columns() * tokens));
         return (int) Math.max(PANEL_ROWS, rows / PANEL_ROWS * PANEL_ROWS);
     }
 
@@ -164,6 +172,12 @@ public final class NativeOperations implements HostOperations {
         Scratch own = scratch.get();
         int first = block.first(0) / HostSequence.PAGE_POSITIONS;
         int pages = (block.end(block.count() - 1) - 1) / HostSequence.PAGE_POSITIONS + 1 - first;
+        int rows = block.rows();
+        if (rows > 1 && 2L * size * pages * HostSequence.PAGE_POSITIONS * block.count() > callProducts) {
+            attend(block.part(0, rows / 2));
+            attend(block.part(rows / 2, rows));
+            return;
+        }
         float[] sinks = block.rule().sinks();
         symbols.attend(
                 level,

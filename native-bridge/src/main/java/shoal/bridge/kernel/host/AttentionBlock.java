@@ -24,6 +24,23 @@ public record AttentionBlock(
         Op.Scores rule,
         float[] out) {
 
+    /** Its rows from..to-1 as a block of their own. */
+    public AttentionBlock part(int from, int to) {
+        return new AttentionBlock(
+                sequence,
+                layer,
+                kvHead,
+                firstPosition + from,
+                to - from,
+                firstHead,
+                heads,
+                queries,
+                start + from * stride,
+                stride,
+                rule,
+                out);
+    }
+
     /** Queries in it, row after row. */
     public int count() {
         return rows * heads;

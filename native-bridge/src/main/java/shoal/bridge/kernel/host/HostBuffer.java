@@ -12,7 +12,7 @@ public final class HostBuffer {
     /** Values that share a scale. */
     public static final int BLOCK = 32;
 
-    /** From so many rows on, levels are there in F32 too. */
+    /** From so many rows on, levels are there in F32 and as pairs too. */
     public static final int MANY = 4;
 
     static final float TINY = 1e-30f;
@@ -22,6 +22,7 @@ public final class HostBuffer {
     private byte[] levels8 = new byte[0];
     private short[] levels16 = new short[0];
     private float[] levels = new float[0];
+    private int[] pairs = new int[0];
     private float[] scales = new float[0];
     private int[] levelSums = new int[0];
     private int quantisedRows;
@@ -81,6 +82,11 @@ public final class HostBuffer {
         return levels;
     }
 
+    /** Those of columns 2i and 2i + 1 in the lower and the upper 16 bits; only if there are {@link #MANY} rows or more. */
+    public int[] pairs() {
+        return pairs;
+    }
+
     /** One per 32 values, row after row. Valid after {@link #quantise}. */
     public float[] scales() {
         return scales;
@@ -127,6 +133,7 @@ public final class HostBuffer {
         }
         if (rows >= MANY && levels.length < size) {
             levels = new float[size];
+            pairs = new int[size / 2];
         }
         boolean many = rows >= MANY;
         pool.ranges(size / BLOCK, pieces, (from, to) -> quantiseBlocks(from, to, many));
@@ -146,6 +153,9 @@ public final class HostBuffer {
             if (many) {
                 for (int i = start; i < start + BLOCK; i++) {
                     levels[i] = levels8[i];
+                }
+                for (int i = start / 2; i < (start + BLOCK) / 2; i++) {
+                    pairs[i] = levels8[2 * i] & 0xffff | levels8[2 * i + 1] << 16;
                 }
             }
         }

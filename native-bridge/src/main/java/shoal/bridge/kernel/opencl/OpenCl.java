@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import shoal.bridge.kernel.device.DeviceException;
 
 /**
@@ -36,6 +37,9 @@ final class OpenCl {
     static final int DEVICE_NAME = 0x102B;
     static final int DRIVER_VERSION = 0x102D;
     static final int DEVICE_VERSION = 0x102F;
+
+    /** Codes behind which nothing on that device can go on: not available, a failed event, an invalid context or queue (cl.h). */
+    private static final Set<Integer> LOST = Set.of(-2, -14, -34, -36);
 
     private static final int PROGRAM_BUILD_LOG = 0x1183;
     private static final int PROGRAM_BINARY_SIZES = 0x1165;
@@ -486,7 +490,7 @@ final class OpenCl {
 
     private static void check(int code, String call) {
         if (code != 0) {
-            throw new DeviceException(call + ": " + name(code));
+            throw new DeviceException(call + ": " + name(code), LOST.contains(code));
         }
     }
 

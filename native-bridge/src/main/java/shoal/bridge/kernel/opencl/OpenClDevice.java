@@ -25,7 +25,7 @@ final class OpenClDevice extends DriverDevice {
     static final String OPTIONS = "-cl-std=CL1.2";
 
     /** Work-items of the largest group that a kernel asks for. */
-    static final int LARGEST_GROUP = 128;
+    static final int LARGEST_GROUP = 256;
 
     /** Memory through which arrays of the heap pass. */
     private static final long STAGING_BYTES = 1 << 20;

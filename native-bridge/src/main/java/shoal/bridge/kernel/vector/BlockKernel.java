@@ -49,16 +49,12 @@ final class BlockKernel implements MatrixKernel {
         float[] lanes = new float[LANES];
         HalfSums halves =
                 unpacker.constants() == Unpacker.Constants.PER_HALF ? HalfSums.of(x, tokens * columns) : HalfSums.NONE;
-        // Four streams, a quarter of the rows apart: one stream alone does not keep the memory busy.
-        int quarter = (rowCount + 3) / 4;
-        for (int r = 0; r < quarter; r++) {
-            for (int index = r; index < rowCount; index += quarter) {
-                long offset = (firstRow + index) * w.rowBytes();
-                for (int t = 0; t < tokens; t++) {
-                    loop.multiply(w.bytes(), offset, columns, x.levels16(), t * columns, sums, row);
-                    add(row, columns / HostBuffer.BLOCK, x, t, halves, sums, lanes);
-                    out[t * outStride + outColumn + index] = SumOrder.tree(lanes, 0);
-                }
+        for (int r = 0; r < rowCount; r++) {
+            long offset = (firstRow + r) * w.rowBytes();
+            for (int t = 0; t < tokens; t++) {
+                loop.multiply(w.bytes(), offset, columns, x.levels16(), t * columns, sums, row);
+                add(row, columns / HostBuffer.BLOCK, x, t, halves, sums, lanes);
+                out[t * outStride + outColumn + r] = SumOrder.tree(lanes, 0);
             }
         }
     }
@@ -111,7 +107,9 @@ final class BlockKernel implements MatrixKernel {
             for (int part = group * WIDTH; part < whole; part += LANES) {
                 FloatVector scale = FloatVector.fromArray(FLOATS, scales, part)
                         .mul(FloatVector.fromArray(FLOATS, others, other + part));
-                sum = Lanes.toFloats(IntVector.fromArray(INTS, products, part)).fma(scale, sum);
+                FloatVector product =
+                        (FloatVector) IntVector.fromArray(INTS, products, part).convert(VectorOperators.I2F, 0);
+                sum = product.fma(scale, sum);
             }
             sum.intoArray(lanes, group * WIDTH);
         }

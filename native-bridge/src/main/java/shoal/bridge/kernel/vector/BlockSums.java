@@ -1,20 +1,22 @@
 package shoal.bridge.kernel.vector;
 
+import static jdk.incubator.vector.VectorOperators.ASHR;
+import static jdk.incubator.vector.VectorOperators.LSHL;
 import static shoal.bridge.kernel.vector.Lanes.LEVELS;
-import static shoal.bridge.kernel.vector.Lanes.LEVEL_GROUPS;
 import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 import static shoal.bridge.kernel.vector.Lanes.SUMS;
 
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorMask;
-import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShuffle;
 
 /**
  * The exact integer products of one row's blocks with one token's. A block's products are left as 16 sums of 16 bits; as many blocks
  * as a vector has lanes of 32 bits are then folded into one vector of their sums, in 16 bits as long as they fit: adding neighbours
  * there is one operation where widening them first is four. One thread's scratch.
+ *
+ * <p>The loops call no method of ours between vectors: see {@link RowLoop}.
  */
 final class BlockSums {
     /** Sums of 16 bits that a {@link RowLoop} leaves per block or half. */
@@ -72,15 +74,19 @@ final class BlockSums {
     int[] of(int bias, int[] levelSums, int at) {
         switch (fold) {
             case EARLY -> {
-                early(products, halfFolded);
+                if (STEP == 8) {
+                    early(products, halfFolded);
+                } else {
+                    earlyInFours(products, halfFolded);
+                }
                 finishEarly(halfFolded, sums);
             }
             case LATE -> {
-                late(products, halfFolded);
+                foldLate();
                 finishLate(halfFolded, sums);
             }
             case HALVES -> {
-                late(products, halfFolded);
+                foldLate();
                 finishLate(halfFolded, halfSums);
                 addHalves(halfSums, scalePairs, sums);
             }
@@ -89,6 +95,14 @@ final class BlockSums {
             addBias(sums, bias, levelSums, at, parts);
         }
         return sums;
+    }
+
+    private void foldLate() {
+        if (STEP == 8) {
+            late(products, halfFolded);
+        } else {
+            lateInFours(products, halfFolded);
+        }
     }
 
     private static void addBias(int[] sums, int bias, int[] levelSums, int at, int parts) {
@@ -109,51 +123,108 @@ final class BlockSums {
     /** Of every {@link #STEP} blocks two vectors: of the even ones and of the odd ones, two lanes per block. */
     private static void early(short[] products, int[] halfFolded) {
         for (int i = 0; i < halfFolded.length / STEP; i++) {
-            int at = start(i);
-            if (STEP == 8) {
-                IntVector a = merge(wide(products, at), wide(products, at + 4 * PRODUCTS), BY_4, BIT_4);
-                IntVector b = merge(wide(products, at + 2 * PRODUCTS), wide(products, at + 6 * PRODUCTS), BY_4, BIT_4);
-                merge(a, b, BY_2, BIT_2).intoArray(halfFolded, i * STEP);
-            } else {
-                merge(wide(products, at), wide(products, at + 2 * PRODUCTS), BY_2, BIT_2)
-                        .intoArray(halfFolded, i * STEP);
-            }
+            int at = ((i >> 1) * STEP + (i & 1)) * PRODUCTS;
+            IntVector a = ShortVector.fromArray(LEVELS, products, at).reinterpretAsInts();
+            IntVector b =
+                    ShortVector.fromArray(LEVELS, products, at + 4 * PRODUCTS).reinterpretAsInts();
+            IntVector c =
+                    ShortVector.fromArray(LEVELS, products, at + 2 * PRODUCTS).reinterpretAsInts();
+            IntVector d =
+                    ShortVector.fromArray(LEVELS, products, at + 6 * PRODUCTS).reinterpretAsInts();
+            a = a.lanewise(LSHL, 16).lanewise(ASHR, 16).add(a.lanewise(ASHR, 16));
+            b = b.lanewise(LSHL, 16).lanewise(ASHR, 16).add(b.lanewise(ASHR, 16));
+            c = c.lanewise(LSHL, 16).lanewise(ASHR, 16).add(c.lanewise(ASHR, 16));
+            d = d.lanewise(LSHL, 16).lanewise(ASHR, 16).add(d.lanewise(ASHR, 16));
+            IntVector e = a.blend(b, BIT_4).add(b.blend(a, BIT_4).rearrange(BY_4));
+            IntVector f = c.blend(d, BIT_4).add(d.blend(c, BIT_4).rearrange(BY_4));
+            e.blend(f, BIT_2).add(f.blend(e, BIT_2).rearrange(BY_2)).intoArray(halfFolded, i * STEP);
         }
     }
 
     /** The same in 16 bits: four of them per block. */
     private static void late(short[] products, int[] halfFolded) {
         for (int i = 0; i < halfFolded.length / STEP; i++) {
-            int at = start(i);
-            if (STEP == 8) {
-                IntVector a = fold(narrow(products, at), narrow(products, at + 4 * PRODUCTS), BY_4, BIT_4);
-                IntVector b =
-                        fold(narrow(products, at + 2 * PRODUCTS), narrow(products, at + 6 * PRODUCTS), BY_4, BIT_4);
-                fold(a, b, BY_2, BIT_2).intoArray(halfFolded, i * STEP);
-            } else {
-                fold(narrow(products, at), narrow(products, at + 2 * PRODUCTS), BY_2, BIT_2)
-                        .intoArray(halfFolded, i * STEP);
-            }
+            int at = ((i >> 1) * STEP + (i & 1)) * PRODUCTS;
+            IntVector a = ShortVector.fromArray(LEVELS, products, at).reinterpretAsInts();
+            IntVector b =
+                    ShortVector.fromArray(LEVELS, products, at + 4 * PRODUCTS).reinterpretAsInts();
+            IntVector c =
+                    ShortVector.fromArray(LEVELS, products, at + 2 * PRODUCTS).reinterpretAsInts();
+            IntVector d =
+                    ShortVector.fromArray(LEVELS, products, at + 6 * PRODUCTS).reinterpretAsInts();
+            ShortVector e = a.blend(b, BIT_4).reinterpretAsShorts();
+            ShortVector f = c.blend(d, BIT_4).reinterpretAsShorts();
+            IntVector g = e.add(b.blend(a, BIT_4).rearrange(BY_4).reinterpretAsShorts())
+                    .reinterpretAsInts();
+            IntVector h = f.add(d.blend(c, BIT_4).rearrange(BY_4).reinterpretAsShorts())
+                    .reinterpretAsInts();
+            g.blend(h, BIT_2)
+                    .reinterpretAsShorts()
+                    .add(h.blend(g, BIT_2).rearrange(BY_2).reinterpretAsShorts())
+                    .reinterpretAsInts()
+                    .intoArray(halfFolded, i * STEP);
         }
     }
 
-    private static int start(int vector) {
-        return ((vector >> 1) * STEP + (vector & 1)) * PRODUCTS;
+    /** As early, with 128 bits: four blocks at a time. */
+    private static void earlyInFours(short[] products, int[] halfFolded) {
+        for (int i = 0; i < halfFolded.length / STEP; i++) {
+            int at = ((i >> 1) * STEP + (i & 1)) * PRODUCTS;
+            IntVector a = ShortVector.fromArray(LEVELS, products, at).reinterpretAsInts();
+            IntVector b =
+                    ShortVector.fromArray(LEVELS, products, at + LEVEL_WIDTH).reinterpretAsInts();
+            IntVector c =
+                    ShortVector.fromArray(LEVELS, products, at + 2 * PRODUCTS).reinterpretAsInts();
+            IntVector d = ShortVector.fromArray(LEVELS, products, at + 2 * PRODUCTS + LEVEL_WIDTH)
+                    .reinterpretAsInts();
+            a = a.lanewise(LSHL, 16).lanewise(ASHR, 16).add(a.lanewise(ASHR, 16));
+            b = b.lanewise(LSHL, 16).lanewise(ASHR, 16).add(b.lanewise(ASHR, 16));
+            c = c.lanewise(LSHL, 16).lanewise(ASHR, 16).add(c.lanewise(ASHR, 16));
+            d = d.lanewise(LSHL, 16).lanewise(ASHR, 16).add(d.lanewise(ASHR, 16));
+            IntVector e = a.add(b);
+            IntVector f = c.add(d);
+            e.blend(f, BIT_2).add(f.blend(e, BIT_2).rearrange(BY_2)).intoArray(halfFolded, i * STEP);
+        }
+    }
+
+    /** As late, with 128 bits: four blocks at a time. */
+    private static void lateInFours(short[] products, int[] halfFolded) {
+        for (int i = 0; i < halfFolded.length / STEP; i++) {
+            int at = ((i >> 1) * STEP + (i & 1)) * PRODUCTS;
+            int next = at + 2 * PRODUCTS;
+            IntVector e = ShortVector.fromArray(LEVELS, products, at)
+                    .add(ShortVector.fromArray(LEVELS, products, at + LEVEL_WIDTH))
+                    .reinterpretAsInts();
+            IntVector f = ShortVector.fromArray(LEVELS, products, next)
+                    .add(ShortVector.fromArray(LEVELS, products, next + LEVEL_WIDTH))
+                    .reinterpretAsInts();
+            e.blend(f, BIT_2)
+                    .reinterpretAsShorts()
+                    .add(f.blend(e, BIT_2).rearrange(BY_2).reinterpretAsShorts())
+                    .reinterpretAsInts()
+                    .intoArray(halfFolded, i * STEP);
+        }
     }
 
     private static void finishEarly(int[] halfFolded, int[] sums) {
         for (int part = 0; part < sums.length; part += STEP) {
             IntVector even = IntVector.fromArray(SUMS, halfFolded, 2 * part);
-            merge(even, IntVector.fromArray(SUMS, halfFolded, 2 * part + STEP), BY_1, BIT_1)
-                    .intoArray(sums, part);
+            IntVector odd = IntVector.fromArray(SUMS, halfFolded, 2 * part + STEP);
+            even.blend(odd, BIT_1).add(odd.blend(even, BIT_1).rearrange(BY_1)).intoArray(sums, part);
         }
     }
 
     private static void finishLate(int[] halfFolded, int[] sums) {
         for (int part = 0; part < sums.length; part += STEP) {
             IntVector even = IntVector.fromArray(SUMS, halfFolded, 2 * part);
-            pairs(fold(even, IntVector.fromArray(SUMS, halfFolded, 2 * part + STEP), BY_1, BIT_1)
-                            .reinterpretAsShorts())
+            IntVector odd = IntVector.fromArray(SUMS, halfFolded, 2 * part + STEP);
+            IntVector both = even.blend(odd, BIT_1)
+                    .reinterpretAsShorts()
+                    .add(odd.blend(even, BIT_1).rearrange(BY_1).reinterpretAsShorts())
+                    .reinterpretAsInts();
+            both.lanewise(LSHL, 16)
+                    .lanewise(ASHR, 16)
+                    .add(both.lanewise(ASHR, 16))
                     .intoArray(sums, part);
         }
     }
@@ -162,46 +233,12 @@ final class BlockSums {
         for (int part = 0; part < sums.length; part += STEP) {
             int at = part / HALVES * 2 * HALVES + part % HALVES;
             IntVector scales = IntVector.fromArray(SUMS, scalePairs, part);
-            IntVector low = scales.lanewise(VectorOperators.LSHL, 24).lanewise(VectorOperators.ASHR, 24);
-            IntVector high = scales.lanewise(VectorOperators.ASHR, 8);
+            IntVector low = scales.lanewise(LSHL, 24).lanewise(ASHR, 24);
+            IntVector high = scales.lanewise(ASHR, 8);
             IntVector.fromArray(SUMS, halfSums, at)
                     .mul(low)
                     .add(IntVector.fromArray(SUMS, halfSums, at + HALVES).mul(high))
                     .intoArray(sums, part);
         }
-    }
-
-    /** A block's sums, neighbours added in 32 bits. */
-    private static IntVector wide(short[] products, int at) {
-        IntVector sum = pairs(ShortVector.fromArray(LEVELS, products, at));
-        return LEVEL_GROUPS == 1 ? sum : sum.add(pairs(ShortVector.fromArray(LEVELS, products, at + LEVEL_WIDTH)));
-    }
-
-    /** A block's sums, in one vector. */
-    private static IntVector narrow(short[] products, int at) {
-        ShortVector sum = ShortVector.fromArray(LEVELS, products, at);
-        return (LEVEL_GROUPS == 1 ? sum : sum.add(ShortVector.fromArray(LEVELS, products, at + LEVEL_WIDTH)))
-                .reinterpretAsInts();
-    }
-
-    /** Lanes 2i and 2i + 1 added. */
-    private static IntVector pairs(ShortVector products) {
-        IntVector both = products.reinterpretAsInts();
-        return both.lanewise(VectorOperators.LSHL, 16)
-                .lanewise(VectorOperators.ASHR, 16)
-                .add(both.lanewise(VectorOperators.ASHR, 16));
-    }
-
-    /** Lanes of a without the bit, added to those with it; the same of b where the bit is set. */
-    private static IntVector merge(IntVector a, IntVector b, VectorShuffle<Integer> swap, VectorMask<Integer> bit) {
-        return a.blend(b, bit).add(b.blend(a, bit).rearrange(swap));
-    }
-
-    /** As merge, of pairs of 16 bits. */
-    private static IntVector fold(IntVector a, IntVector b, VectorShuffle<Integer> swap, VectorMask<Integer> bit) {
-        return a.blend(b, bit)
-                .reinterpretAsShorts()
-                .add(b.blend(a, bit).rearrange(swap).reinterpretAsShorts())
-                .reinterpretAsInts();
     }
 }

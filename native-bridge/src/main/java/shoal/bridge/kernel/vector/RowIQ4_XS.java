@@ -28,8 +28,8 @@ final class RowIQ4_XS implements RowLoop {
     @Override
     public void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row) {
-        unpackScales(w, offset, columns / BLOCK, row.scales);
         multiply(w, offset, columns / HostBuffer.BLOCK, others, other, sums.products);
+        unpackScales(w, offset, columns / BLOCK, row.scales);
     }
 
     private static void unpackScales(MemorySegment w, long offset, int blocks, float[] scales) {

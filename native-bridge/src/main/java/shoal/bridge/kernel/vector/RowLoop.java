@@ -5,8 +5,10 @@ import java.lang.foreign.MemorySegment;
 /**
  * A type's own loop over a row, for one token, without a scratch for levels. Stateless.
  *
- * <p>One class per type and not one loop for all: the compiler bounds what it inlines, and vectors that pass through a call that it
- * did not inline are objects.
+ * <p>Vectors that pass through a call which the compiler did not inline are objects, and the loop is ten times slower. Past some
+ * number of nodes (NodeCountInliningCutoff, which no flag changes) it inlines no more methods of ours, though still those of the
+ * vector library. So loops are small, one class per type and one method per step, and the largest call no method of ours at all. To
+ * see it: {@code -Xlog:gc} tells of collections where there is nothing to collect, and {@code PrintInlining} names the call.
  */
 interface RowLoop {
     /** How long sums of products fit in 16 bits, and so how they are to be folded. */

@@ -26,8 +26,21 @@ final class RowQ3_K implements RowLoop {
     public void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row) {
         int blocks = columns / BLOCK;
+        for (int quarter = 0; quarter < 4; quarter++) {
+            int half = quarter / 2;
+            int side = quarter % 2;
+            multiply(
+                    w,
+                    offset,
+                    half,
+                    side * SumOrder.LANES,
+                    blocks,
+                    others,
+                    other + 128 * half + SumOrder.LANES * side,
+                    sums.products,
+                    (BlockSums.HALVES * side + 4 * half) * BlockSums.PRODUCTS);
+        }
         unpackScales(w, offset, blocks, row.scales, sums.scalePairs);
-        multiply(w, offset, blocks, others, other, sums.products);
     }
 
     private static void unpackScales(MemorySegment w, long offset, int blocks, float[] scales, int[] pairs) {
@@ -60,16 +73,24 @@ final class RowQ3_K implements RowLoop {
 
     /** 16 bytes of pairs of bits serve four halves. */
     private static void multiply(
-            MemorySegment w, long offset, int blocks, short[] others, int other, short[] products) {
-        for (int quarter = 0; quarter < 4 * blocks; quarter++) {
-            int half = quarter >> 1 & 1;
-            int side = quarter & 1;
-            long start = offset + (long) (quarter >> 2) * BLOCK_BYTES;
+            MemorySegment w,
+            long offset,
+            int half,
+            int side,
+            int blocks,
+            short[] others,
+            int other,
+            short[] products,
+            int put) {
+        long lows = offset + PAIRS + 32L * half + side;
+        long highs = offset + side;
+        for (int block = 0; block < blocks; block++) {
+            long skip = (long) block * BLOCK_BYTES;
             for (int group = 0; group < LEVEL_GROUPS; group++) {
-                int at = other + (quarter >> 1) * 128 + side * SumOrder.LANES + group * LEVEL_WIDTH;
-                int to = ((quarter >> 2) * 16 + side * 8 + half * 4) * BlockSums.PRODUCTS + group * LEVEL_WIDTH;
-                ShortVector pairs = Lanes.unsignedLevels(w, start + PAIRS + 32 * half + side * SumOrder.LANES, group);
-                ShortVector noTops = Lanes.unsignedLevels(w, start + side * SumOrder.LANES, group)
+                int at = other + block * BLOCK + group * LEVEL_WIDTH;
+                int to = put + block * BLOCK + group * LEVEL_WIDTH;
+                ShortVector pairs = Lanes.unsignedLevels(w, lows + skip, group);
+                ShortVector noTops = Lanes.unsignedLevels(w, highs + skip, group)
                         .lanewise(VectorOperators.LSHL, 2)
                         .lanewise(VectorOperators.LSHR, 4 * half)
                         .lanewise(VectorOperators.NOT);

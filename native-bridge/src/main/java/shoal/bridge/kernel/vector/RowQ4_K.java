@@ -23,8 +23,8 @@ final class RowQ4_K implements RowLoop {
     @Override
     public void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row) {
-        KScales.unpackRow(w, offset, BLOCK_BYTES, columns, row, 0);
         multiply(w, offset, columns / HostBuffer.BLOCK, others, other, sums.products);
+        KScales.unpackRow(w, offset, BLOCK_BYTES, columns, row, 0);
     }
 
     /** Two parts share 32 bytes. */

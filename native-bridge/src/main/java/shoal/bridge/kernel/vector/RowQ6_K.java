@@ -26,8 +26,21 @@ final class RowQ6_K implements RowLoop {
     public void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row) {
         int blocks = columns / BLOCK;
+        for (int quarter = 0; quarter < 4; quarter++) {
+            int half = quarter / 2;
+            int side = quarter % 2;
+            multiply(
+                    w,
+                    offset,
+                    half,
+                    side * SumOrder.LANES,
+                    blocks,
+                    others,
+                    other + 128 * half + SumOrder.LANES * side,
+                    sums.products,
+                    (BlockSums.HALVES * side + 4 * half) * BlockSums.PRODUCTS);
+        }
         unpackScales(w, offset, blocks, row.scales, sums.scalePairs);
-        multiply(w, offset, blocks, others, other, sums.products);
     }
 
     private static void unpackScales(MemorySegment w, long offset, int blocks, float[] scales, int[] pairs) {
@@ -43,18 +56,25 @@ final class RowQ6_K implements RowLoop {
 
     /** 16 bytes of upper bits serve four halves, as do twice 16 of lower ones. */
     private static void multiply(
-            MemorySegment w, long offset, int blocks, short[] others, int other, short[] products) {
-        for (int quarter = 0; quarter < 4 * blocks; quarter++) {
-            int half = quarter >> 1 & 1;
-            int side = quarter & 1;
-            long start = offset + (long) (quarter >> 2) * BLOCK_BYTES;
+            MemorySegment w,
+            long offset,
+            int half,
+            int side,
+            int blocks,
+            short[] others,
+            int other,
+            short[] products,
+            int put) {
+        long lows = offset + 64L * half + side;
+        long highs = offset + HIGH + 32L * half + side;
+        for (int block = 0; block < blocks; block++) {
+            long skip = (long) block * BLOCK_BYTES;
             for (int group = 0; group < LEVEL_GROUPS; group++) {
-                long low = start + 64 * half + side * SumOrder.LANES;
-                int at = other + (quarter >> 1) * 128 + side * SumOrder.LANES + group * LEVEL_WIDTH;
-                int to = ((quarter >> 2) * 16 + side * 8 + half * 4) * BlockSums.PRODUCTS + group * LEVEL_WIDTH;
-                ShortVector first = Lanes.unsignedLevels(w, low, group);
-                ShortVector second = Lanes.unsignedLevels(w, low + 32, group);
-                ShortVector top = Lanes.unsignedLevels(w, start + HIGH + 32 * half + side * SumOrder.LANES, group);
+                int at = other + block * BLOCK + group * LEVEL_WIDTH;
+                int to = put + block * BLOCK + group * LEVEL_WIDTH;
+                ShortVector first = Lanes.unsignedLevels(w, lows + skip, group);
+                ShortVector second = Lanes.unsignedLevels(w, lows + skip + 32, group);
+                ShortVector top = Lanes.unsignedLevels(w, highs + skip, group);
                 level(first.and((short) 15), top.lanewise(VectorOperators.LSHL, 4))
                         .mul(ShortVector.fromArray(LEVELS, others, at))
                         .intoArray(products, to);

@@ -16,6 +16,11 @@ final class UnpackMXFP4 implements Unpacker {
     }
 
     @Override
+    public int largestLevel() {
+        return 12;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         int blocks = columns / GgmlType.MXFP4.blockValues();
         for (int i = 0; i < blocks; i++) {

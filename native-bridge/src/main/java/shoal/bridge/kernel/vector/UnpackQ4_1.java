@@ -17,6 +17,11 @@ final class UnpackQ4_1 implements Unpacker {
     }
 
     @Override
+    public int largestLevel() {
+        return 15;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         int blocks = columns / GgmlType.Q4_1.blockValues();
         for (int i = 0; i < blocks; i++) {

@@ -20,6 +20,11 @@ final class UnpackQ4_K implements Unpacker {
     }
 
     @Override
+    public int largestLevel() {
+        return 15;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         KScales.unpackRow(w, offset, GgmlType.Q4_K.blockBytes(), columns, to, part);
     }

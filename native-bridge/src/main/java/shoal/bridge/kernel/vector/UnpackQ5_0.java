@@ -17,6 +17,11 @@ final class UnpackQ5_0 implements Unpacker {
     }
 
     @Override
+    public int largestLevel() {
+        return 16;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         int blocks = columns / GgmlType.Q5_0.blockValues();
         for (int i = 0; i < blocks; i++) {

@@ -17,6 +17,11 @@ final class UnpackQ5_1 implements Unpacker {
     }
 
     @Override
+    public int largestLevel() {
+        return 31;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         int blocks = columns / GgmlType.Q5_1.blockValues();
         for (int i = 0; i < blocks; i++) {

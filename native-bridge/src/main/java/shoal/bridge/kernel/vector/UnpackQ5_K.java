@@ -21,6 +21,11 @@ final class UnpackQ5_K implements Unpacker {
     }
 
     @Override
+    public int largestLevel() {
+        return 31;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         KScales.unpackRow(w, offset, GgmlType.Q5_K.blockBytes(), columns, to, part);
     }

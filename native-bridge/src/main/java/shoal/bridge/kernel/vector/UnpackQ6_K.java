@@ -28,6 +28,11 @@ final class UnpackQ6_K implements Unpacker {
     }
 
     @Override
+    public int largestLevel() {
+        return 32;
+    }
+
+    @Override
     public void unpackScales(MemorySegment w, long offset, int columns, UnpackedRows to, int part) {
         int blocks = columns / GgmlType.Q6_K.blockValues();
         for (int i = 0; i < blocks; i++) {

@@ -29,4 +29,9 @@ interface Unpacker {
 
     /** Of whole blocks that start at a byte: levels go to index at on. */
     void unpackLevels(MemorySegment w, long offset, int columns, UnpackedRows to, int at);
+
+    /** What no level is beyond, above and below 0; without {@link UnpackedRows#halfScales}. */
+    default int largestLevel() {
+        return 128;
+    }
 }

@@ -161,6 +161,11 @@ class DeviceMemoryTest {
                         }
 
                         @Override
+                        public Launch three(GgmlType type, int rows0, int rows1, int rows2) {
+                            return COMMON.three(type, rows0, rows1, rows2);
+                        }
+
+                        @Override
                         public Launch experts(GgmlType type, int rows, boolean one, int tiles) {
                             return COMMON.experts(type, rows, one, tiles);
                         }

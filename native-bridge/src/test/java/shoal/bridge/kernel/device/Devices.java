@@ -16,13 +16,18 @@ public final class Devices {
 
     /** Kernels on the first device; the caller closes them. */
     public static Kernels open() {
+        KernelSettings settings = settings();
+        return KernelChoice.of(settings).provider().open(settings);
+    }
+
+    /** Those that name the first device. */
+    public static KernelSettings settings() {
         List<String> reasons = new ArrayList<>();
         for (KernelProvider provider : KernelChoice.deviceProviders()) {
             switch (provider.readiness()) {
                 case KernelProvider.Readiness.Ready() -> {
                     DeviceInfo first = provider.devices().getFirst();
-                    KernelSettings settings = new KernelSettings(first.id(), 1);
-                    return KernelChoice.of(settings).provider().open(settings);
+                    return new KernelSettings(first.id(), 1);
                 }
                 case KernelProvider.Readiness.Missing(String reason, String remedy) ->
                     reasons.add(provider.name() + ": " + reason + ". " + remedy);
