@@ -247,6 +247,8 @@ class HouseTest {
                 "bridge.model.arch",
                 "codec.base",
                 "codec.gguf");
+        may("bench.race", "bridge.hash", "codec.wire", "verticles.bus", "verticles.config", "verticles.identity");
+        may("bench.race", "verticles.piecefetcher", "verticles.quic", "verticles.store");
     }
 
     private static JavaClasses house;

@@ -148,7 +148,7 @@ public final class QuicEndpoint {
     }
 
     private Future<Void> start() {
-        KeyCertOptions keys = KeyCertOptions.wrap(new OneKeyManager(identity));
+        KeyCertOptions keys = KeyCertOptions.wrap(new OwnKey(identity));
         TrustOptions trust = TrustOptions.wrap(new SelfSignedTrustManager());
         List<String> protocols = List.of(settings.protocol(), Greeting.VERSION_PROTOCOL);
         var clientConfig = new QuicClientConfig();

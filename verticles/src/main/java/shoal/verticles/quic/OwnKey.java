@@ -13,12 +13,12 @@ import shoal.verticles.identity.Identity;
  * This process's one key, whoever asks. As PEM the same key would go through a key store with a password, which costs tens of
  * thousands of hashes for nothing.
  */
-final class OneKeyManager extends X509ExtendedKeyManager {
+final class OwnKey extends X509ExtendedKeyManager {
     private static final String ALIAS = "shoal";
 
     private final Identity identity;
 
-    OneKeyManager(Identity identity) {
+    OwnKey(Identity identity) {
         this.identity = identity;
     }
 
