@@ -140,6 +140,7 @@ class HouseTest {
                 "verticles.inferencestage",
                 "codec.command",
                 "codec.gguf",
+                "codec.pipeline",
                 "bridge.kernel",
                 "bridge.model",
                 "bridge.model.arch",
@@ -157,8 +158,10 @@ class HouseTest {
                 "codec.gguf",
                 "codec.metainfo",
                 "codec.pipeline",
+                "bridge.generate",
                 "bridge.model",
                 "bridge.model.arch",
+                "bridge.model.sampling",
                 "bridge.model.text",
                 "bridge.model.text.grammar");
 

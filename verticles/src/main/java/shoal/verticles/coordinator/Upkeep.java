@@ -34,6 +34,9 @@ import shoal.verticles.config.Profile;
  */
 final class Upkeep implements Watch.Listener {
     private static final Logger LOG = LoggerFactory.getLogger(Upkeep.class);
+    /** Somebody who names one above it lies, or the cluster is older than all others. */
+    private static final int MAX_HEARD_EPOCH = 1 << 30;
+
     private static final long RETRY_MILLIS = 1000;
     private static final long LAST_ONE_MILLIS = 100;
     /** So long requests may wait for others to take over; later they are refused with the reason. */
@@ -217,7 +220,7 @@ final class Upkeep implements Watch.Listener {
 
     @Override
     public void heardOf(Epoch other) {
-        if (other.compareTo(epoch) >= 0) {
+        if (other.compareTo(epoch) >= 0 && other.number() < MAX_HEARD_EPOCH) {
             epoch = other.next();
         }
     }

@@ -23,6 +23,7 @@ import shoal.codec.command.EnvelopeCodec;
 import shoal.codec.wire.Availability;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.Role;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
@@ -100,14 +101,18 @@ public final class GuardVerticle extends VerticleBase {
 
     private void serve(FrameStream stream) {
         stream.onFrame(frame -> {
+            boolean fromAbove = mayWatch(stream.peer());
             switch (frame) {
-                case Frame.Beat beat -> {
+                case Frame.Beat beat
+                when fromAbove -> {
                     newest = beat.epoch().compareTo(newest) > 0 ? beat.epoch() : newest;
                     watchers.put(stream, beat.number());
                     answer(stream, beat.number());
                 }
-                case Frame.Relieved relieved -> relieved(relieved.epoch());
+                case Frame.Relieved relieved when fromAbove -> relieved(relieved.epoch());
                 case Frame.Rest rest -> rest(stream, rest.rest());
+                case Frame.Beat _, Frame.Relieved _ ->
+                    stream.refuse(ErrorCode.NOT_ALLOWED, "coordinators of this cluster alone may watch.");
                 default -> stream.refuse(ErrorCode.UNSUPPORTED, "a node takes beats here, not " + frame.type());
             }
         });
@@ -117,6 +122,11 @@ public final class GuardVerticle extends VerticleBase {
                 done(true); // whoever gave work is gone itself
             }
         });
+    }
+
+    private boolean mayWatch(PeerConnection peer) {
+        return peer.role() == Role.COORDINATOR
+                && peer.cluster().equals(profile.cluster().name());
     }
 
     private void answer(FrameStream stream, int number) {

@@ -206,7 +206,7 @@ final class WatchTest {
     }
 
     private void guard(String... settings) {
-        var reader = new ProfileReader();
+        var reader = new ProfileReader().set("cluster.name=test");
         for (String setting : settings) {
             reader.set(setting);
         }
