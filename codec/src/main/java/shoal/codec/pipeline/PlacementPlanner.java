@@ -2,6 +2,7 @@ package shoal.codec.pipeline;
 
 import static shoal.codec.base.Bounds.requireRange;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -10,6 +11,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Hash256;
 import shoal.codec.base.NodeId;
 
 /**
@@ -22,6 +24,9 @@ public final class PlacementPlanner {
 
     /** How fast a node is taken to be whose speed nobody knows, when no other's is known either. */
     private static final long ASSUMED_BYTES_PER_MICRO = 8_000;
+
+    /** A coordinator that is as far from all nodes. */
+    private static final NodeId ELSEWHERE = new NodeId(Hash256.sha256("coordinator".getBytes(StandardCharsets.UTF_8)));
 
     private PlacementPlanner() {}
 
@@ -104,12 +109,7 @@ public final class PlacementPlanner {
     }
 
     private static Placement plan(List<Long> partBytes, List<Candidate> candidates, boolean keep) {
-        NodeId coordinator = candidates.isEmpty() ? null : candidates.getFirst().id();
-        if (coordinator == null) {
-            throw nobody();
-        }
-        return place(new Question(
-                        partBytes, candidates, coordinator, (from, to) -> from.equals(to) ? 0 : 1, MANY, keep))
+        return place(new Question(partBytes, candidates, ELSEWHERE, (from, to) -> from.equals(to) ? 0 : 1, MANY, keep))
                 .placement();
     }
 

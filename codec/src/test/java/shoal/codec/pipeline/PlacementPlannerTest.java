@@ -77,7 +77,7 @@ class PlacementPlannerTest {
                 timed(1, List.of(30_000_000L, 30_000_000L, 30_000_000L, 30_000_000L)),
                 timed(2, List.of(99_000_000L, 99_000_000L, 99_000_000L, 99_000_000L)));
         var plan = PlacementPlanner.explain(question);
-        assertEquals("02|02|02|12", draw(plan.placement()));
+        assertEquals("12|02|02|02", draw(plan.placement()));
         assertEquals(30_000_000, plan.slowestNanos());
         assertEquals(60_000_000 + 3 * LinkTimes.LOCAL_NANOS, plan.tokenNanos());
         assertTrue(plan.exact() && plan.slowestDecides());
