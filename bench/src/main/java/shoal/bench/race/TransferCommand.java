@@ -1,5 +1,6 @@
 package shoal.bench.race;
 
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -263,9 +264,17 @@ public final class TransferCommand extends BenchCommand {
         private volatile String line = "";
 
         LastLine(Process server) {
-            reader = Thread.ofVirtual()
-                    .start(() ->
-                            server.inputReader(StandardCharsets.UTF_8).lines().forEach(next -> line = next));
+            reader = Thread.ofVirtual().start(() -> read(server.inputReader(StandardCharsets.UTF_8)));
+        }
+
+        private void read(BufferedReader said) {
+            try {
+                for (String next = said.readLine(); next != null; next = said.readLine()) {
+                    line = next;
+                }
+            } catch (IOException ended) {
+                // the server is gone; its last line is here
+            }
         }
 
         String await() throws InterruptedException {
