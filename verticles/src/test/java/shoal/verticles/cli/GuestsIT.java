@@ -13,11 +13,13 @@ import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
 
 /** Machines freeze, rest, leave and come while answers are under way, and no answer notices. */
+@Tag("slow") // and measured speeds decide where layers go
 final class GuestsIT {
     private static final int STREAMS = 4;
     private static final int TOKENS = 100;

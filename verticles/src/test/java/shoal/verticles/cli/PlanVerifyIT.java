@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
@@ -23,6 +24,7 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /** A swarm that is asked for its plan and for proofs, and what is seen when a part of it is damaged, gone, or invented. */
+@Tag("slow") // and measured speeds decide where layers go
 final class PlanVerifyIT {
     private static final String[] PROOF = {"--tokens", "6", "--json"};
 
