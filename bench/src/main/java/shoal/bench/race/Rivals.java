@@ -242,8 +242,26 @@ final class Rivals {
         return "https://127.0.0.1:" + port + "/" + file.getFileName();
     }
 
+    /** Whose other side is nginx over TLS. */
+    private interface FromNginx extends Rival {
+        @Override
+        default List<String> server(Path file, Path work, int port) throws IOException, InterruptedException {
+            return nginx(file, work, port);
+        }
+
+        @Override
+        default @Nullable String readySign() {
+            return null;
+        }
+
+        @Override
+        default @Nullable Long uploadedBytes(Path work, String lastLine) throws IOException {
+            return sum(work.resolve("sent.log"), NGINX_SENT);
+        }
+    }
+
     /** One connection over TLS, then the hash of the file: no piece is verified before the end. */
-    record Curl() implements Rival {
+    record Curl() implements FromNginx {
         @Override
         public String name() {
             return "curl over TLS from nginx, then sha256sum";
@@ -253,21 +271,6 @@ final class Rivals {
         public @Nullable String whyMissing() {
             String server = missing("nginx", "nginx-light");
             return server == null ? missing("curl", "curl") : server;
-        }
-
-        @Override
-        public List<String> server(Path file, Path work, int port) throws IOException, InterruptedException {
-            return nginx(file, work, port);
-        }
-
-        @Override
-        public @Nullable String readySign() {
-            return null;
-        }
-
-        @Override
-        public @Nullable Long uploadedBytes(Path work, String lastLine) throws IOException {
-            return sum(work.resolve("sent.log"), NGINX_SENT);
         }
 
         @Override
@@ -283,7 +286,7 @@ final class Rivals {
     }
 
     /** Four connections over TLS, and its own check of the file's SHA-256. */
-    record Aria2() implements Rival {
+    record Aria2() implements FromNginx {
         @Override
         public String name() {
             return "aria2 over TLS from nginx, 4 connections, checked";
@@ -293,21 +296,6 @@ final class Rivals {
         public @Nullable String whyMissing() {
             String server = missing("nginx", "nginx-light");
             return server == null ? missing("aria2c", "aria2") : server;
-        }
-
-        @Override
-        public List<String> server(Path file, Path work, int port) throws IOException, InterruptedException {
-            return nginx(file, work, port);
-        }
-
-        @Override
-        public @Nullable String readySign() {
-            return null;
-        }
-
-        @Override
-        public @Nullable Long uploadedBytes(Path work, String lastLine) throws IOException {
-            return sum(work.resolve("sent.log"), NGINX_SENT);
         }
 
         @Override

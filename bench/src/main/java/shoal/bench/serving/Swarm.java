@@ -30,6 +30,7 @@ final class Swarm implements AutoCloseable {
     private final Path directory = Files.createTempDirectory("shoal-bench-serving-");
     private final Map<String, Member> nodes = new LinkedHashMap<>();
     private final List<Member> all = new ArrayList<>();
+    private final int computing;
     private final int threads;
     private final String kernels;
     private final Path model;
@@ -121,6 +122,7 @@ final class Swarm implements AutoCloseable {
      */
     Swarm(Path model, int computing, int count, int threads, String kernels) throws IOException, InterruptedException {
         this.model = model;
+        this.computing = computing;
         this.threads = threads;
         this.kernels = kernels;
         try {
@@ -173,17 +175,19 @@ final class Swarm implements AutoCloseable {
 
     /** Starts one more node; returns when it is up. */
     Member addNode() throws IOException, InterruptedException {
-        Member node = new Member(
-                "node" + started++,
-                List.of(
-                        "node",
-                        "--bootstrap",
-                        bootstrap,
-                        "--enable-torrent",
-                        "--threads",
-                        String.valueOf(threads),
-                        "--set",
-                        "compute.kernels=" + kernels));
+        var arguments = new ArrayList<String>(List.of(
+                "node",
+                "--bootstrap",
+                bootstrap,
+                "--enable-torrent",
+                "--threads",
+                String.valueOf(threads),
+                "--set",
+                "compute.kernels=" + kernels));
+        if (computing > 1 && started < computing) { // a small model would be placed on one node, where it is faster
+            arguments.addAll(List.of("--shard-id", String.valueOf(started)));
+        }
+        Member node = new Member("node" + started++, arguments);
         nodes.put(node.id(), node);
         return node;
     }
