@@ -374,89 +374,19 @@ FUNCTION void attend(ATTENTION_PARAMETERS, const int type, LOCAL float *query, L
     }
 }
 
-KERNEL void attention_f32(ATTENTION_PARAMETERS) {
-    SHARED float query[MAX_HEAD];
-    SHARED float scratch[TEAMS * WIDE_LANES];
-    SHARED float parts[TEAMS * MAX_HEAD];
-    attend(
-            queries,
-            cache,
-            batch,
-            sinks,
-            out,
-            levels,
-            scales,
-            level_sums,
-            tokens,
-            heads,
-            kv_heads,
-            head_size,
-            scale,
-            window,
-            soft_cap,
-            has_sinks,
-            rounds,
-            CACHE_F32,
-            query,
-            scratch,
-            parts);
-}
+/* One kernel for each type of the cache. */
+#define ATTENTION(NAME, CACHE_TYPE)                                                                                     \
+    KERNEL void NAME(ATTENTION_PARAMETERS) {                                                                            \
+        SHARED float query[MAX_HEAD];                                                                                   \
+        SHARED float scratch[TEAMS * WIDE_LANES];                                                                       \
+        SHARED float parts[TEAMS * MAX_HEAD];                                                                           \
+        attend(queries, cache, batch, sinks, out, levels, scales, level_sums, tokens, heads, kv_heads, head_size,       \
+                scale, window, soft_cap, has_sinks, rounds, CACHE_TYPE, query, scratch, parts);                         \
+    }
 
-KERNEL void attention_f16(ATTENTION_PARAMETERS) {
-    SHARED float query[MAX_HEAD];
-    SHARED float scratch[TEAMS * WIDE_LANES];
-    SHARED float parts[TEAMS * MAX_HEAD];
-    attend(
-            queries,
-            cache,
-            batch,
-            sinks,
-            out,
-            levels,
-            scales,
-            level_sums,
-            tokens,
-            heads,
-            kv_heads,
-            head_size,
-            scale,
-            window,
-            soft_cap,
-            has_sinks,
-            rounds,
-            CACHE_F16,
-            query,
-            scratch,
-            parts);
-}
-
-KERNEL void attention_q8_0(ATTENTION_PARAMETERS) {
-    SHARED float query[MAX_HEAD];
-    SHARED float scratch[TEAMS * WIDE_LANES];
-    SHARED float parts[TEAMS * MAX_HEAD];
-    attend(
-            queries,
-            cache,
-            batch,
-            sinks,
-            out,
-            levels,
-            scales,
-            level_sums,
-            tokens,
-            heads,
-            kv_heads,
-            head_size,
-            scale,
-            window,
-            soft_cap,
-            has_sinks,
-            rounds,
-            CACHE_Q8_0,
-            query,
-            scratch,
-            parts);
-}
+ATTENTION(attention_f32, CACHE_F32)
+ATTENTION(attention_f16, CACHE_F16)
+ATTENTION(attention_q8_0, CACHE_Q8_0)
 
 /* gating: 0 SILU, 1 GELU, 2 clamped SILU. */
 FUNCTION float gated(float g, float u, int gating) {

@@ -1,17 +1,16 @@
 package shoal.verticles.cli;
 
-import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Endpoint;
 import shoal.codec.wire.Role;
 import shoal.verticles.bus.CommandBus;
+import shoal.verticles.client.Blocking;
 import shoal.verticles.config.Profile;
 import shoal.verticles.config.ProfileReader;
 import shoal.verticles.identity.ClusterSecret;
@@ -73,7 +72,7 @@ final class CommandPeer implements AutoCloseable {
                     secret,
                     "shoal " + ShoalCommand.Version.number(),
                     QuicEndpoint.PROTOCOL);
-            QuicEndpoint endpoint = await(QuicEndpoint.open(vertx, identity, said));
+            QuicEndpoint endpoint = Blocking.await(QuicEndpoint.open(vertx, identity, said));
             return new CommandPeer(vertx, store, endpoint, bus, profile);
         } catch (RuntimeException failure) {
             vertx.close();
@@ -82,23 +81,11 @@ final class CommandPeer implements AutoCloseable {
         }
     }
 
-    /** Blocks until the future is done; its failure is thrown as it is. */
-    static <T> T await(Future<T> future) {
-        try {
-            return future.toCompletionStage().toCompletableFuture().join();
-        } catch (CompletionException failure) {
-            if (failure.getCause() instanceof RuntimeException cause) {
-                throw cause;
-            }
-            throw failure;
-        }
-    }
-
     @Override
     public void close() throws IOException {
         try {
-            await(endpoint.close().otherwiseEmpty());
-            await(vertx.close());
+            Blocking.await(endpoint.close().otherwiseEmpty());
+            Blocking.await(vertx.close());
         } finally {
             store.close();
         }

@@ -29,6 +29,7 @@ import shoal.codec.wire.Frame;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Local;
+import shoal.verticles.client.Blocking;
 import shoal.verticles.piecefetcher.PieceFetcherVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.quic.PeerRefusedException;
@@ -140,14 +141,14 @@ final class FetchCommand implements Callable<Integer> {
                     Addresses.FETCH_PROGRESS,
                     Local.FetchProgress.class,
                     now -> progress.tell(now.name(), now.verifiedBytes(), now.size(), bytes(now.bytesBySource())));
-            CommandPeer.await(peer.vertx.deployVerticle( // what is here is given to others who fetch it too
+            Blocking.await(peer.vertx.deployVerticle( // what is here is given to others who fetch it too
                     new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
-            CommandPeer.await(peer.vertx.deployVerticle(
+            Blocking.await(peer.vertx.deployVerticle(
                     new PieceFetcherVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, List.copyOf(origins))));
             String name = target.name == null ? target.hash.toShortHex() : target.name;
             Local.FileFetched fetched;
             try {
-                fetched = CommandPeer.await(peer.bus.ask(
+                fetched = Blocking.await(peer.bus.ask(
                         Addresses.FETCH,
                         new Local.FetchFile(target.hash, name, List.of(), part),
                         Local.FileFetched.class));
@@ -258,7 +259,7 @@ final class FetchCommand implements Callable<Integer> {
         var refusals = new ArrayList<String>();
         for (Endpoint origin : origins) {
             try {
-                Frame answer = CommandPeer.await(peer.endpoint
+                Frame answer = Blocking.await(peer.endpoint
                         .connect(origin)
                         .compose(connection -> connection.ask(StreamKind.PIECES, new Frame.ListFiles(), PATIENCE)));
                 if (answer instanceof Frame.FileList(List<Frame.FileEntry> files)) {

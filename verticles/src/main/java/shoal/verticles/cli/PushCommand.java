@@ -15,6 +15,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.Metainfo;
+import shoal.verticles.client.Blocking;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.push.PushSender;
 import tools.jackson.databind.json.JsonMapper;
@@ -73,7 +74,7 @@ final class PushCommand implements Callable<Integer> {
         Path scratch = Files.createTempDirectory("shoal-push-");
         var progress = new TransferProgress(json);
         try (CommandPeer peer = CommandPeer.open(scratch, null, secretFile, List.of(), key)) {
-            PushSender sender = CommandPeer.await(
+            PushSender sender = Blocking.await(
                     peer.endpoint.connect(target).compose(connection -> PushSender.open(peer.vertx, connection)));
             for (Path file : files) {
                 Metainfo metainfo = TorrentCommand.hash(file);
@@ -88,7 +89,7 @@ final class PushCommand implements Callable<Integer> {
 
     private void push(PushSender sender, Path file, Metainfo metainfo, TransferProgress progress) {
         var fileProgress = new TransferProgress(json);
-        PushSender.Pushed pushed = CommandPeer.await(sender.push(
+        PushSender.Pushed pushed = Blocking.await(sender.push(
                 file, metainfo, there -> fileProgress.tell(metainfo.name(), there, metainfo.length(), Map.of())));
         fileProgress.endLine();
         if (json) {

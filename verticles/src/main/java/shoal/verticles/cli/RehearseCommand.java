@@ -9,6 +9,7 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import shoal.codec.base.Endpoint;
+import shoal.verticles.client.Blocking;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.store.StoredFile;
 
@@ -30,7 +31,7 @@ final class RehearseCommand implements Callable<Integer> {
             try (CommandPeer peer =
                     CommandPeer.open(directory.resolve("store"), new Endpoint("127.0.0.1", 0), null, List.of())) {
                 StoredFile seeded = peer.store.adopt(file);
-                CommandPeer.await(peer.vertx.deployVerticle(
+                Blocking.await(peer.vertx.deployVerticle(
                         new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
                 return new CommandLine(new FetchCommand())
                         .execute(

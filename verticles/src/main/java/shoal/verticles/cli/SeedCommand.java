@@ -23,6 +23,7 @@ import shoal.codec.metainfo.InfoHash;
 import shoal.codec.metainfo.MagnetLink;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Local;
+import shoal.verticles.client.Blocking;
 import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.store.StoredFile;
@@ -99,18 +100,18 @@ final class SeedCommand implements Callable<Integer> {
                 bind,
                 secretFile,
                 List.of("upload.bytesPerSecond=" + rate, "upload.bytesPerSecondPerPeer=" + peerRate));
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> CommandPeer.await(peer.endpoint.close())));
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> Blocking.await(peer.endpoint.close())));
         var seeded = new ArrayList<StoredFile>();
         for (Path file : files) {
             seeded.add(peer.store.adopt(file));
         }
         var server = new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, files);
-        CommandPeer.await(peer.vertx.deployVerticle(server));
+        Blocking.await(peer.vertx.deployVerticle(server));
         Endpoint bound = peer.endpoint.bound();
         Integer web = null;
         if (httpPort != null) {
             var webServer = new FileServerVerticle(peer.store, peer.bus, peer.profile.upload(), host, httpPort);
-            CommandPeer.await(peer.vertx.deployVerticle(webServer));
+            Blocking.await(peer.vertx.deployVerticle(webServer));
             web = webServer.port();
         }
         if (json) {

@@ -1,6 +1,5 @@
 package shoal.verticles.client;
 
-import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
@@ -29,7 +28,7 @@ public final class GenerateClient implements AutoCloseable {
 
     /** @param secret of the coordinator's cluster, or null if it has none */
     public GenerateClient(@Nullable ClusterSecret secret, String software) {
-        endpoint = join(QuicEndpoint.open(
+        endpoint = Blocking.await(QuicEndpoint.open(
                 vertx,
                 Identity.create(),
                 new QuicEndpoint.Settings(null, List.of(), Role.CLIENT, "", secret, software, QuicEndpoint.PROTOCOL)));
@@ -101,18 +100,7 @@ public final class GenerateClient implements AutoCloseable {
                             ErrorCode.LOST, coordinator + " went away before the answer was whole. Ask again.")));
                     stream.send(request).onSuccess(_ -> stream.end());
                 });
-        return join(whole.future());
-    }
-
-    private static <T> T join(Future<T> future) {
-        try {
-            return future.toCompletionStage().toCompletableFuture().join();
-        } catch (CompletionException failure) {
-            if (failure.getCause() instanceof RuntimeException cause) {
-                throw cause;
-            }
-            throw failure;
-        }
+        return Blocking.await(whole.future());
     }
 
     @Override

@@ -1,11 +1,9 @@
 package shoal.verticles.client;
 
-import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.CompletionException;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
 import shoal.codec.wire.ErrorCode;
@@ -33,31 +31,20 @@ public final class OwnerClient {
             Endpoint node, boolean rest, Identity identity, @Nullable ClusterSecret secret, String software) {
         Vertx vertx = Vertx.vertx(new VertxOptions().setEventLoopPoolSize(1));
         try {
-            QuicEndpoint endpoint = await(QuicEndpoint.open(
+            QuicEndpoint endpoint = Blocking.await(QuicEndpoint.open(
                     vertx,
                     identity,
                     new QuicEndpoint.Settings(
                             null, List.of(), Role.CLIENT, "", secret, software, QuicEndpoint.PROTOCOL)));
-            Frame answer = await(
+            Frame answer = Blocking.await(
                     endpoint.connect(node).compose(peer -> peer.ask(StreamKind.WATCH, new Frame.Rest(rest), PATIENCE)));
-            await(endpoint.close());
+            Blocking.await(endpoint.close());
             if (answer instanceof Frame.Rested rested) {
                 return rested;
             }
             throw new PeerRefusedException(ErrorCode.MALFORMED, node + " answered with " + answer.type() + ".");
         } finally {
-            await(vertx.close());
-        }
-    }
-
-    private static <T> T await(Future<T> future) {
-        try {
-            return future.toCompletionStage().toCompletableFuture().join();
-        } catch (CompletionException failure) {
-            if (failure.getCause() instanceof RuntimeException cause) {
-                throw cause;
-            }
-            throw failure;
+            Blocking.await(vertx.close());
         }
     }
 }

@@ -1,6 +1,5 @@
 package shoal.verticles.client;
 
-import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
@@ -51,7 +50,7 @@ public final class SwarmProbe implements AutoCloseable {
 
     /** @param secret of the swarm's cluster, or null if it has none */
     public SwarmProbe(@Nullable ClusterSecret secret, String software) {
-        endpoint = join(QuicEndpoint.open(
+        endpoint = Blocking.await(QuicEndpoint.open(
                 vertx,
                 Identity.create(),
                 new QuicEndpoint.Settings(null, List.of(), Role.CLIENT, "", secret, software, QuicEndpoint.PROTOCOL)));
@@ -71,7 +70,7 @@ public final class SwarmProbe implements AutoCloseable {
         PeerRefusedException silent = null;
         for (Endpoint target : first) {
             try {
-                PeerConnection peer = join(endpoint.connect(target));
+                PeerConnection peer = Blocking.await(endpoint.connect(target));
                 asked.add(peer.id());
                 learn(peer, key, found, waiting);
             } catch (PeerRefusedException refused) {
@@ -91,7 +90,7 @@ public final class SwarmProbe implements AutoCloseable {
             }
             asked.add(nearest.id());
             try {
-                learn(join(endpoint.connect(nearest)), key, found, waiting);
+                learn(Blocking.await(endpoint.connect(nearest)), key, found, waiting);
             } catch (PeerRefusedException gone) {
                 // a machine that is gone; others are asked
             }
@@ -100,7 +99,7 @@ public final class SwarmProbe implements AutoCloseable {
     }
 
     private void learn(PeerConnection peer, Hash256 key, Map<NodeId, Contact> found, List<Contact> waiting) {
-        Frame answer = join(peer.ask(StreamKind.DHT, new Frame.FindProviders(key), ASK_TIMEOUT));
+        Frame answer = Blocking.await(peer.ask(StreamKind.DHT, new Frame.FindProviders(key), ASK_TIMEOUT));
         if (!(answer instanceof Frame.Providers(List<SignedRecord> records, List<Contact> closer))) {
             return;
         }
@@ -142,7 +141,7 @@ public final class SwarmProbe implements AutoCloseable {
      * @throws MalformedException if what it sends does not hash to the root
      */
     public Copy copy(Contact seeder, Hash256 piecesRoot, RandomGenerator random) {
-        PeerConnection peer = join(endpoint.connect(seeder));
+        PeerConnection peer = Blocking.await(endpoint.connect(seeder));
         Metainfo file = metainfo(peer, piecesRoot);
         Frame holding = ask(peer, new Frame.Follow(piecesRoot), Frame.Holding.class);
         BitSet has = bits(((Frame.Holding) holding).bitfield(), file.pieces().count());
@@ -210,7 +209,7 @@ public final class SwarmProbe implements AutoCloseable {
                 default -> {}
             }
         });
-        return join(all.future());
+        return Blocking.await(all.future());
     }
 
     private Frame ask(PeerConnection peer, Frame question, Class<? extends Frame> wanted) {
@@ -220,7 +219,7 @@ public final class SwarmProbe implements AutoCloseable {
                 answer.tryComplete(frame);
             }
         });
-        return join(answer.future());
+        return Blocking.await(answer.future());
     }
 
     /** One question on a stream of pieces of its own; the stream ends with the answer, or when time is up. */
@@ -262,17 +261,6 @@ public final class SwarmProbe implements AutoCloseable {
         byte[] bytes = new byte[buffer.remaining()];
         buffer.duplicate().get(bytes);
         return bytes;
-    }
-
-    private static <T> T join(Future<T> future) {
-        try {
-            return future.toCompletionStage().toCompletableFuture().join();
-        } catch (CompletionException failure) {
-            if (failure.getCause() instanceof RuntimeException cause) {
-                throw cause;
-            }
-            throw failure;
-        }
     }
 
     @Override

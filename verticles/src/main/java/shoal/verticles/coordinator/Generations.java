@@ -138,18 +138,6 @@ final class Generations implements Served.Wires {
         return id;
     }
 
-    /** For nobody in particular. */
-    long run(
-            Model model,
-            Pipeline through,
-            List<Integer> prompt,
-            int maxTokens,
-            Sampling sampling,
-            int recoveries,
-            Listener listener) {
-        return run(model, through, prompt, maxTokens, sampling, recoveries, "", listener);
-    }
-
     private long nextNumber() {
         long number = random.nextLong();
         return number == 0 ? 1 : number;

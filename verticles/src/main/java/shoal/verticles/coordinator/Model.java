@@ -172,13 +172,7 @@ record Model(
      * @throws CommandException if it has no tokens, or more than the context length leaves room for, or the grammar is wrong
      */
     List<Integer> tokens(String prompt, boolean begin, int maxTokens, Sampling sampling, int context) {
-        if (!sampling.grammar().isEmpty()) {
-            try {
-                Grammar.parse(sampling.grammar(), tokenizer);
-            } catch (MalformedException wrong) {
-                throw new CommandException(String.valueOf(wrong.getMessage()));
-            }
-        }
+        checkGrammar(sampling);
         var tokens = new ArrayList<Integer>();
         for (int token : tokenizer.encode(prompt, begin, true)) {
             tokens.add(token);

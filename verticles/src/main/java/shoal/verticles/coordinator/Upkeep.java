@@ -352,11 +352,9 @@ final class Upkeep implements Watch.Listener {
     }
 
     /** Who computes when one leaves; what others hold stays. @throws PlacementPlanner.NoPlacementException if nobody can */
-    private List<NodeId> plan(Model known, @Nullable NodeId without) {
-        var candidates = Placing.candidates(known, members.working()).stream()
-                .filter(candidate -> !candidate.id().equals(without))
-                .toList();
-        Placement placement = PlacementPlanner.planKeeping(Placing.sizes(known), candidates);
+    private List<NodeId> planKeeping(Model known) {
+        Placement placement =
+                PlacementPlanner.planKeeping(Placing.sizes(known), Placing.candidates(known, members.working()));
         return placement.nodesByShard().stream().map(List::getFirst).toList();
     }
 
@@ -518,7 +516,7 @@ final class Upkeep implements Watch.Listener {
             return;
         }
         try {
-            move(known, plan(known, null), "hands over");
+            move(known, planKeeping(known), "hands over");
         } catch (PlacementPlanner.NoPlacementException nobody) {
             endWithTheLast(through);
         }

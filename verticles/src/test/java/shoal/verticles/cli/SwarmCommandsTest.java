@@ -40,6 +40,7 @@ import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.Metainfo;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Local;
+import shoal.verticles.client.Blocking;
 import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.pieceserver.PieceServerVerticle;
@@ -80,7 +81,7 @@ class SwarmCommandsTest {
         CommandPeer peer =
                 CommandPeer.open(directory.resolve("seeder"), new Endpoint("127.0.0.1", 0), null, List.of(settings));
         peer.store.adopt(file);
-        CommandPeer.await(
+        Blocking.await(
                 peer.vertx.deployVerticle(new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
         return peer;
     }
@@ -123,7 +124,7 @@ class SwarmCommandsTest {
     void aNodesHttpServerIsASourceByItself() throws Exception {
         try (CommandPeer seeder = seeder()) {
             var server = httpServer(seeder);
-            CommandPeer.await(seeder.vertx.deployVerticle(server));
+            Blocking.await(seeder.vertx.deployVerticle(server));
             String folder = "http://127.0.0.1:" + server.port() + "/files/";
             String hash = metainfo.infoHash().toHex();
             JsonNode fetched = fetch("a", hash, "--web-seed", folder + "model.gguf");
@@ -165,7 +166,7 @@ class SwarmCommandsTest {
         try (CommandPeer seeder = seeder("upload.bytesPerSecond=" + rate);
                 HttpClient client = HttpClient.newHttpClient()) {
             FileServerVerticle server = httpServer(seeder);
-            CommandPeer.await(seeder.vertx.deployVerticle(server));
+            Blocking.await(seeder.vertx.deployVerticle(server));
             URI address = URI.create("http://127.0.0.1:" + server.port() + "/files/model.gguf");
             HttpRequest whole = HttpRequest.newBuilder(address).build();
             HttpRequest part = HttpRequest.newBuilder(address)
@@ -219,7 +220,7 @@ class SwarmCommandsTest {
             var told = new LinkedBlockingQueue<Object>();
             peer.bus.listen(Addresses.FILE_SEEDED, Local.FileStored.class, told::add);
             peer.bus.listen(Addresses.WITHDRAW, Local.Withdraw.class, told::add);
-            CommandPeer.await(peer.vertx.deployVerticle(
+            Blocking.await(peer.vertx.deployVerticle(
                     new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile, List.of(file))));
             String address = peer.endpoint.bound().toString();
             byte[] other = Arrays.copyOf(bytes, 300_000);
@@ -391,9 +392,9 @@ class SwarmCommandsTest {
                 new Endpoint("127.0.0.1", 0),
                 null,
                 List.of("store.seedDirectory=" + seeds, "push.allow=" + id))) {
-            CommandPeer.await(rendezvous.vertx.deployVerticle(new PieceServerVerticle(
+            Blocking.await(rendezvous.vertx.deployVerticle(new PieceServerVerticle(
                     rendezvous.endpoint, rendezvous.store, rendezvous.bus, rendezvous.profile)));
-            CommandPeer.await(rendezvous.vertx.deployVerticle(
+            Blocking.await(rendezvous.vertx.deployVerticle(
                     new PushVerticle(rendezvous.endpoint, rendezvous.store, rendezvous.bus, rendezvous.profile)));
             rendezvous.store.begin(TorrentCommand.hash(
                     Files.copy(shard, directory.resolve("shard-3.gguf")))); // an earlier push has left three pieces

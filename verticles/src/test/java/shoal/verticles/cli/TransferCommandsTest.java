@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import shoal.codec.base.Endpoint;
 import shoal.codec.metainfo.Metainfo;
+import shoal.verticles.client.Blocking;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 
 /** The commands that move files, as a user calls them. */
@@ -87,7 +88,7 @@ class TransferCommandsTest {
         try (CommandPeer seeder =
                 CommandPeer.open(directory.resolve("store"), new Endpoint("127.0.0.1", 0), null, List.of())) {
             Metainfo metainfo = seeder.store.adopt(file).metainfo();
-            CommandPeer.await(seeder.vertx.deployVerticle(
+            Blocking.await(seeder.vertx.deployVerticle(
                     new PieceServerVerticle(seeder.endpoint, seeder.store, seeder.bus, seeder.profile)));
             String address = seeder.endpoint.bound().toString();
             String magnet = metainfo.magnetLink() + "&x.pe=" + address;
