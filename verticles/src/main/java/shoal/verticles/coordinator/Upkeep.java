@@ -558,7 +558,7 @@ final class Upkeep implements Watch.Listener {
         });
     }
 
-    /** A plan that is expected to give clearly more is taken. */
+    /** A plan that is expected to give clearly more, on more nodes, is taken; with fewer it might be a mistake of measuring. */
     private void improve(Pipeline through) {
         members.refresh()
                 .compose(_ -> placing.plan(
@@ -567,6 +567,8 @@ final class Upkeep implements Watch.Listener {
                     if (pipeline == through
                             && !busy
                             && members.retiring().isEmpty()
+                            && Set.copyOf(planned.computing()).size()
+                                    > through.nodes().size()
                             && planned.isWorthMoving(through)) {
                         move(cutAs(planned), planned.computing(), "that is faster");
                     }
