@@ -3,13 +3,11 @@ package shoal.verticles.inferencestage;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
-import io.vertx.core.WorkerExecutor;
 import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -49,7 +47,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final StageHost host;
     private final Map<Key, Member> members = new HashMap<>();
     private final Receipts receipts = new Receipts();
-    private WorkerExecutor compute;
+    private ComputeThread compute;
 
     /** A place in a pipeline. */
     private record Key(long pipeline, int stage) {}
@@ -75,14 +73,14 @@ public final class InferenceStageVerticle extends VerticleBase {
 
     @Override
     public Future<?> start() {
-        compute = vertx.createSharedWorkerExecutor("compute", 1, 1, TimeUnit.HOURS);
+        compute = new ComputeThread(vertx);
         endpoint.onStream(StreamKind.STAGE, this::serve);
         endpoint.onPeerLost(this::dropSessionsOf);
         bus.answerLocally(
                 Addresses.OPEN_STAGE,
                 Local.OpenStage.class,
-                wish -> (wish.coming() == null ? compute.executeBlocking(() -> host.open(wish)) : openComing(wish))
-                        .compose(shard -> compute.executeBlocking(() -> {
+                wish -> (wish.coming() == null ? compute.run(() -> host.open(wish)) : openComing(wish))
+                        .compose(shard -> compute.run(() -> {
                             host.measure(shard);
                             return shard;
                         }))
@@ -105,10 +103,11 @@ public final class InferenceStageVerticle extends VerticleBase {
     @Override
     public Future<?> stop() {
         List.copyOf(members.keySet()).forEach(this::drop);
-        return compute.executeBlocking(() -> {
-            host.close();
-            return null;
-        });
+        return compute.run(() -> {
+                    host.close();
+                    return null;
+                })
+                .onComplete(_ -> compute.close());
     }
 
     /** It waits for what is not here yet, so it has a thread of its own; sessions run meanwhile. */
@@ -161,7 +160,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         }
         PipelineStage runs = known != null ? known.stage() : pipelineStage(task, stage);
         members.put(key, new Member(task, runs, ways));
-        return compute.executeBlocking(() -> runs.join(task.epoch()))
+        return compute.run(() -> runs.join(task.epoch()))
                 .map(fresh -> new Result.TaskAccepted(
                         task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order()));
     }
@@ -218,7 +217,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             }
         }
         dropIf(member -> member.task().layers().equals(wish.layers()));
-        return compute.executeBlocking(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
+        return compute.run(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
     }
 
     private void dropSessionsOf(PeerConnection lost) {
@@ -237,7 +236,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         Member member = members.remove(key);
         if (member != null) {
             member.ways().end();
-            compute.executeBlocking(() -> {
+            compute.run(() -> {
                 member.stage().close();
                 return null;
             });
@@ -303,7 +302,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             case Frame.Release release ->
                 members.forEach((key, member) -> {
                     if (key.pipeline() == release.pipeline()) {
-                        compute.executeBlocking(() -> {
+                        compute.run(() -> {
                             member.stage().release(release);
                             return null;
                         });
@@ -336,7 +335,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             done.run();
             return;
         }
-        compute.executeBlocking(() -> task.run(member)).onComplete(result -> {
+        compute.run(() -> task.run(member)).onComplete(result -> {
             done.run();
             if (result.succeeded()) {
                 handOn(member, result.result());
@@ -350,7 +349,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private void learn(long pipeline, Epoch epoch, int stage, long session, Task task) {
         Member member = member(pipeline, epoch, stage);
         if (member != null) {
-            compute.executeBlocking(() -> task.run(member))
+            compute.run(() -> task.run(member))
                     .onSuccess(result -> handOn(member, result))
                     .onFailure(failure ->
                             LOG.warn("session {} stage {}: {}", Long.toHexString(session), stage, failure.toString()));

@@ -69,7 +69,10 @@ final class PipelineStage implements AutoCloseable {
         if (!ledger.take(batch.head())) {
             return null;
         }
-        int[] ids = batch.tokens().stream().mapToInt(Integer::intValue).toArray();
+        int[] ids = new int[batch.tokens().size()];
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] = batch.tokens().get(i);
+        }
         return run(task, batch.head(), List.of(), () -> new Batch.Input.Tokens(ids));
     }
 
