@@ -90,7 +90,7 @@ class HouseTest {
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
         may("bridge.model.text.jinja");
         may("bridge.model.text.grammar", "bridge.model.text", "codec.base");
-        may("bridge.model.sampling", "bridge.model.text", "bridge.model.text.grammar", "codec.wire");
+        may("bridge.model.sampling", "bridge.kernel", "bridge.model.text", "bridge.model.text.grammar", "codec.wire");
         may(
                 "bridge.generate",
                 "bridge.model",
