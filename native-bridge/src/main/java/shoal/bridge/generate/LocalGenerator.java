@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.TopLogits;
 import shoal.bridge.model.Batch;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Stage;
@@ -181,6 +182,10 @@ public final class LocalGenerator implements AutoCloseable {
         private final StringBuilder text = new StringBuilder();
         private final Detokenizer detokenizer = new Detokenizer(tokenizer, true);
         private final StopTexts stops;
+
+        /** How many of the highest logits decide, where the last stage can pick them; else 0. */
+        private final int picks;
+
         private SamplingState state = SamplingState.START;
         private Generation.@Nullable Stop stop;
         private int drafted;
@@ -196,6 +201,8 @@ public final class LocalGenerator implements AutoCloseable {
             this.sampler = Sampler.of(request.sampling(), tokenizer);
             this.history = new TokenHistory(request.prompt());
             this.stops = new StopTexts(request.stop());
+            int deciding = Math.min(sampler.deciding(), stages.getLast().outputWidth());
+            this.picks = deciding <= stages.getLast().mostPicks() ? deciding : 0;
         }
 
         Generation run() {
@@ -209,10 +216,10 @@ public final class LocalGenerator implements AutoCloseable {
                 }
                 int[] draft = draft(window.size());
                 int[] seen = joined(window, draft);
-                float[][] logits = context.logits(seen, 1 + draft.length);
+                float[][] rows = context.rows(seen, 1 + draft.length, picks);
                 drafted += draft.length;
                 int right = 0;
-                for (float[] row : logits) {
+                for (float[] row : rows) {
                     int token = take(row);
                     if (stop != null) {
                         break;
@@ -248,13 +255,15 @@ public final class LocalGenerator implements AutoCloseable {
             return drafter.draft(history, Math.max(0, Math.min(most, contextLength() - windowSize)));
         }
 
-        /** Samples the next token from its logits and tells it, or sets why it ends. */
-        private int take(float[] logits) {
+        /** Samples the next token from its logits, all of them or picks, and tells it, or sets why it ends. */
+        private int take(float[] row) {
             if (!listener.wantsMore()) {
                 stop = Generation.Stop.CANCELLED;
                 return -1;
             }
-            SampledToken sampled = sampler.sample(logits, history, state);
+            SampledToken sampled = picks == 0
+                    ? sampler.sample(row, history, state)
+                    : sampler.sample(TopLogits.read(MemorySegment.ofArray(row), 0, picks), history.size(), state);
             state = sampled.next();
             int id = sampled.id();
             if (tokenizer.endOfGeneration().contains(id)) {
@@ -306,16 +315,22 @@ public final class LocalGenerator implements AutoCloseable {
 
         /** The logits behind each of the last tokens. */
         float[][] logits(int[] tokens, int rows) {
+            return rows(tokens, rows, 0);
+        }
+
+        /** What the last stage gives behind each of the last tokens, as {@link Batch.Slice} has picks. */
+        private float[][] rows(int[] tokens, int rows, int picks) {
             int firstRow = tokens.length - rows;
             int same = Arrays.mismatch(held, tokens);
             int from = Math.min(same < 0 ? tokens.length : same, firstRow);
             held = Arrays.copyOf(tokens, from); // if it fails behind here, this much is sure
             while (from < firstRow && (rows > 1 || tokens.length - from > chunk)) {
                 int to = Math.min(from + chunk, firstRow);
-                runChunk(tokens, from, to, Batch.Wanted.NONE);
+                runChunk(tokens, from, to, Batch.Wanted.NONE, picks);
                 from = to;
             }
-            float[] all = runChunk(tokens, from, tokens.length, rows == 1 ? Batch.Wanted.LAST : Batch.Wanted.ALL);
+            float[] all =
+                    runChunk(tokens, from, tokens.length, rows == 1 ? Batch.Wanted.LAST : Batch.Wanted.ALL, picks);
             held = tokens.clone();
             float[][] result = new float[rows][];
             int width = all.length / rows;
@@ -325,11 +340,12 @@ public final class LocalGenerator implements AutoCloseable {
             return result;
         }
 
-        private float[] runChunk(int[] tokens, int from, int to, Batch.Wanted wanted) {
+        private float[] runChunk(int[] tokens, int from, int to, Batch.Wanted wanted, int picks) {
             Batch.Input input = new Batch.Input.Tokens(Arrays.copyOfRange(tokens, from, to));
             MemorySegment output = MemorySegment.NULL;
             for (int i = 0; i < stages.size(); i++) {
-                Batch batch = new Batch(List.of(new Batch.Slice(sequences.get(i), from, to - from, wanted)), input);
+                Batch batch =
+                        new Batch(List.of(new Batch.Slice(sequences.get(i), from, to - from, wanted, picks)), input);
                 output = MemorySegment.ofArray(new float[(int) (stages.get(i).outputBytes(batch) / Float.BYTES)]);
                 stages.get(i).run(batch, output);
                 input = new Batch.Input.Activations(output);

@@ -25,6 +25,7 @@ final class ProductChoice {
 
     /** The bits that a BF16 has. */
     private static final int COARSE = 0xffff_0000;
+
     private static final double TOLERANCE = 1e-4;
 
     private final Device device;
@@ -58,7 +59,7 @@ final class ProductChoice {
                     continue;
                 }
                 if (own != ProductKernels.COMMON && !isLookedAt(own, matrix)) {
-                    continue; // another matrix of that type may tell more; until then the common kernels multiply all alike
+                    continue; // the common kernels multiply this one; another matrix of that type may tell more
                 }
                 String difference = own == ProductKernels.COMMON ? null : difference(own, matrix, room);
                 chosen.put(type, difference == null ? own : ProductKernels.COMMON);

@@ -14,8 +14,8 @@ import shoal.bridge.kernel.StageBatch;
 import shoal.bridge.kernel.StageProgram;
 
 /**
- * Turns operations into launches. What is launched depends on how many tokens a batch has and how many rows are wanted, and on where
- * buffers lie; all else is in the batch's description, which lies on the device.
+ * Turns operations into launches. What is launched depends on the counts of a {@link BatchDescription}, and on where buffers lie; all
+ * else is in the description's words, which lie on the device.
  */
 final class StageLaunches implements DeviceResource {
     private static final int WIDE_LANES = 64;
@@ -269,8 +269,8 @@ final class StageLaunches implements DeviceResource {
         }
         arguments.add(whole(first.columns()));
         arguments.add(whole(flags));
-        ProductKernels.Launch launch = products.of(first.type()).three(
-                        first.type(), first.columns(), rows[0], rows[1], rows[2]);
+        ProductKernels.Launch launch =
+                products.of(first.type()).three(first.type(), first.columns(), rows[0], rows[1], rows[2]);
         device.launch(
                 device.function(new KernelUnit.Products(first.type()), launch.kernel()),
                 launch.groups0(),
@@ -367,8 +367,8 @@ final class StageLaunches implements DeviceResource {
         int width = weights.rows() / op.experts();
         DeviceBuffer to = out.overwrite(assignments);
         products.quantiseFor(weights, in, assignments / share);
-        ProductKernels.Launch launch = products.of(weights.type())
-                .experts(weights.type(), width, weights.columns(), rows == 1, tiles);
+        ProductKernels.Launch launch =
+                products.of(weights.type()).experts(weights.type(), width, weights.columns(), rows == 1, tiles);
         device.launch(
                 device.function(new KernelUnit.Products(weights.type()), launch.kernel()),
                 launch.groups0(),
