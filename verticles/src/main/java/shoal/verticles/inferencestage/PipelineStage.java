@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SequenceMemory;
@@ -31,6 +32,10 @@ import shoal.codec.wire.Slice;
  */
 final class PipelineStage implements AutoCloseable {
     private static final int MAX_SEQUENCES = 4096;
+
+    /** Where attention still costs little beside the weights. */
+    private static final int EARLY_POSITIONS = 256;
+
     private static final ValueLayout.OfFloat FLOAT =
             ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -41,11 +46,16 @@ final class PipelineStage implements AutoCloseable {
     private final WireRows rows = new WireRows();
     private final Map<Long, SequenceMemory> sequences = new HashMap<>();
     private final Map<Long, StageSampling> samplings = new HashMap<>();
+    private final LongConsumer tokenNanos;
     private float[] logits = new float[0];
 
-    /** @param logBytes what may be kept of what was sent */
-    PipelineStage(Stage stage, Supplier<Tokenizer> tokenizer, long logBytes) {
+    /**
+     * @param logBytes what may be kept of what was sent
+     * @param tokenNanos told how long a token took where that can be compared with others
+     */
+    PipelineStage(Stage stage, Supplier<Tokenizer> tokenizer, long logBytes, LongConsumer tokenNanos) {
         this.stage = stage;
+        this.tokenNanos = tokenNanos;
         this.tokenizer = tokenizer;
         this.log = new ReplayLog(logBytes);
     }
@@ -70,7 +80,10 @@ final class PipelineStage implements AutoCloseable {
         if (!ledger.take(batch.head())) {
             return null;
         }
-        int[] ids = batch.tokens().stream().mapToInt(Integer::intValue).toArray();
+        int[] ids = new int[batch.tokens().size()];
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] = batch.tokens().get(i);
+        }
         return run(task, batch.head(), List.of(), () -> new Batch.Input.Tokens(ids));
     }
 
@@ -110,7 +123,11 @@ final class PipelineStage implements AutoCloseable {
         try {
             var batch = new Batch(slices(head), input);
             output = rows.output(stage.outputBytes(batch));
+            long computing = System.nanoTime();
             stage.run(batch, output);
+            if (isOneEarlyToken(head)) {
+                tokenNanos.accept(System.nanoTime() - computing);
+            }
         } catch (RuntimeException failure) {
             forgetWhatFailed(head);
             throw failure;
@@ -119,6 +136,11 @@ final class PipelineStage implements AutoCloseable {
         return stage.isLast()
                 ? sampled(head, output, busyBefore, begun)
                 : handedOn(task, head, output, busyBefore, begun);
+    }
+
+    /** Of such tokens all take about as long: there is little to attend to yet. */
+    private static boolean isOneEarlyToken(BatchHead head) {
+        return head.tokenCount() == 1 && head.slices().getFirst().firstPosition() < EARLY_POSITIONS;
     }
 
     private List<Batch.Slice> slices(BatchHead head) {
