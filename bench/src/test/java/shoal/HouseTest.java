@@ -181,7 +181,14 @@ class HouseTest {
                 "codec.metainfo",
                 "codec.wire");
         may("verticles.launcher", "bridge.hash");
-        may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.metainfo", "codec.wire");
+        may(
+                "verticles.client",
+                "verticles.identity",
+                "verticles.quic",
+                "codec.base",
+                "codec.dht",
+                "codec.metainfo",
+                "codec.wire");
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
         // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
         may("verticles.cli", "verticles.piecefetcher", "verticles.pieceserver", "verticles.inferencestage");

@@ -46,6 +46,12 @@ public final class SpeedWindow {
             requireRange("bytes per second that may be", mayReach, bytesPerSecond, Long.MAX_VALUE / 1_000);
         }
 
+        /** One that a machine tells of itself; more doubt than there can be is not believed. */
+        public static Estimate told(long bytesPerSecond, long mayReach) {
+            return new Estimate(
+                    bytesPerSecond, Math.min(mayReach, doubtful(bytesPerSecond).mayReach()));
+        }
+
         /** One that stands alone: nobody knows how busy the machine was. */
         public static Estimate doubtful(long bytesPerSecond) {
             return new Estimate(bytesPerSecond, Math.round(bytesPerSecond * MOST_DOUBT));

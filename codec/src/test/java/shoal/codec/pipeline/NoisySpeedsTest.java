@@ -2,6 +2,7 @@ package shoal.codec.pipeline;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.charset.StandardCharsets;
@@ -190,5 +191,7 @@ final class NoisySpeedsTest {
             before = estimate.mayReach();
         }
         assertEquals(1100, before);
+        assertEquals(3000, SpeedWindow.Estimate.told(1000, 1_000_000).mayReach());
+        assertThrows(IllegalArgumentException.class, () -> SpeedWindow.Estimate.told(1000, 999));
     }
 }

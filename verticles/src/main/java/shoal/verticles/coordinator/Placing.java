@@ -268,7 +268,7 @@ final class Placing {
     private static SpeedWindow.@Nullable Estimate measured(Model model, Result.Capabilities node) {
         for (Result.Speed speed : node.speeds()) {
             if (speed.weights().equals(model.kind())) {
-                return new SpeedWindow.Estimate(speed.bytesPerSecond(), speed.mayReach());
+                return SpeedWindow.Estimate.told(speed.bytesPerSecond(), speed.mayReach());
             }
         }
         OptionalDouble others =

@@ -17,7 +17,6 @@ import shoal.codec.base.NodeId;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
 import shoal.codec.metainfo.ModelManifest;
-import shoal.codec.pipeline.Placement;
 import shoal.codec.pipeline.PlacementPlanner;
 import shoal.codec.pipeline.PlanReport;
 import shoal.codec.wire.Availability;
@@ -31,16 +30,13 @@ import shoal.verticles.config.Profile;
  * layers are placed anew; one that wants to leave is replaced while it still computes; who is left over stands by. A pipeline is used
  * once a canary token has passed through it. One event loop.
  */
-final class Upkeep implements Watch.Listener {
+final class Upkeep implements Watch.Listener, Improving.Moves {
     private static final Logger LOG = LoggerFactory.getLogger(Upkeep.class);
     /** Somebody who names one above it lies, or the cluster is older than all others. */
     private static final int MAX_HEARD_EPOCH = 1 << 30;
 
     private static final long RETRY_MILLIS = 1000;
     private static final long LAST_ONE_MILLIS = 100;
-    private static final long LOOK_AGAIN_MILLIS = 10_000;
-    /** A plan for many unlike nodes takes long; looking for better ones takes one of so many parts of the time. */
-    private static final long PLANNING_SHARE = 50;
     /** So long requests may wait for others to take over; later they are refused with the reason. */
     private static final long TAKE_OVER_MILLIS = 30_000;
     /** Through stages that may be cold. */
@@ -57,6 +53,7 @@ final class Upkeep implements Watch.Listener {
     private final Holdings holdings;
     private final Generations generations;
     private final Placing placing;
+    private final Improving improving;
     private @Nullable Pipeline pipeline;
     /** What was interrupted a moment ago: requests may wait for those who take over. */
     private @Nullable Pipeline interrupted;
@@ -65,10 +62,6 @@ final class Upkeep implements Watch.Listener {
 
     private boolean busy;
     private boolean again;
-    private boolean mayImprove;
-    private boolean looksAgain;
-    /** A better placement that is being tried, or that could not be had. */
-    private @Nullable Placement refused;
 
     private boolean closing;
     private int failures;
@@ -91,6 +84,7 @@ final class Upkeep implements Watch.Listener {
         watch = new Watch(vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
         holdings = new Holdings(commands, members, new Loading(endpoint, bus, commands, members));
+        improving = new Improving(vertx, members, placing, holdings, this);
         generations = new Generations(vertx, endpoint, commands, profile, this::faulty, this::slow);
     }
 
@@ -191,7 +185,7 @@ final class Upkeep implements Watch.Listener {
         if (way != null) {
             move(known, way, "node " + node.toShortHex() + " is slow");
         } else {
-            improve(through);
+            improving.look(through);
         }
     }
 
@@ -202,8 +196,7 @@ final class Upkeep implements Watch.Listener {
 
     private void joined(NodeId node) {
         holdings.forgiveFailures();
-        refused = null;
-        mayImprove = true;
+        improving.joined();
         again = true;
         LOG.debug("{} takes work", node.toShortHex());
         tend();
@@ -393,7 +386,6 @@ final class Upkeep implements Watch.Listener {
         Pipeline before = pipeline;
         pipeline = planned;
         interrupted = null;
-        refused = null;
         holdings.computedBy(way);
         trouble = null;
         failures = 0;
@@ -413,7 +405,7 @@ final class Upkeep implements Watch.Listener {
         bus.tell(Addresses.SWARM_READY, holdings.swarmReady());
         generations.resume(planned);
         holdings.dropOlderCuts();
-        lookAgainIn(LOOK_AGAIN_MILLIS);
+        improving.stands();
     }
 
     // ------------------------------------------------------------------------------------------------ tending
@@ -430,9 +422,8 @@ final class Upkeep implements Watch.Listener {
         }
         if (pipeline == null) {
             heal();
-        } else if (mayImprove && !busy && members.retiring().isEmpty()) {
-            mayImprove = false;
-            improve(pipeline);
+        } else {
+            improving.tend();
         }
     }
 
@@ -494,8 +485,14 @@ final class Upkeep implements Watch.Listener {
         }
     }
 
+    @Override
+    public @Nullable Pipeline movable() {
+        return busy || !members.retiring().isEmpty() ? null : pipeline;
+    }
+
     /** Loads what is missing while the present pipeline computes, then moves. */
-    private void move(Model known, List<NodeId> way, String why) {
+    @Override
+    public void move(Model known, List<NodeId> way, String why) {
         closing = false;
         busy = true;
         again = false;
@@ -505,41 +502,6 @@ final class Upkeep implements Watch.Listener {
             if (done.failed()) {
                 LOG.warn("layers stay where they are: {}", done.cause().getMessage());
                 vertx.setTimer(RETRY_MILLIS, _ -> tend());
-            } else {
-                tend();
-            }
-        });
-    }
-
-    /** A plan that is clearly better than what stands, whatever noise was measured, is taken. */
-    private void improve(Pipeline through) {
-        long began = System.nanoTime();
-        members.refresh()
-                .compose(_ -> placing.plan(
-                        Objects.requireNonNull(holdings.model()), members.working(), placing.sequences(), false, false))
-                .onSuccess(planned -> {
-                    boolean asBefore =
-                            pipeline == through && !busy && members.retiring().isEmpty();
-                    if (asBefore && !planned.plan().placement().equals(refused) && planned.isWorthMoving(through)) {
-                        refused = planned.plan().placement(); // unless it works, it is not tried again
-                        move(holdings.cutAs(planned), planned.computing(), "that is faster");
-                    }
-                })
-                .onFailure(stays -> LOG.debug("no better placement: {}", stays.getMessage()))
-                .onComplete(_ -> lookAgainIn(PLANNING_SHARE * (System.nanoTime() - began) / 1_000_000));
-    }
-
-    /** Machines become slow, and fast again, while nobody comes or goes. */
-    private void lookAgainIn(long millis) {
-        if (looksAgain) {
-            return;
-        }
-        looksAgain = true;
-        vertx.setTimer(Math.max(LOOK_AGAIN_MILLIS, millis), _ -> {
-            looksAgain = false;
-            mayImprove = true;
-            if (pipeline == null || busy || !members.retiring().isEmpty()) {
-                lookAgainIn(LOOK_AGAIN_MILLIS);
             } else {
                 tend();
             }

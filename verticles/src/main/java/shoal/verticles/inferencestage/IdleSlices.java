@@ -68,7 +68,7 @@ final class IdleSlices {
                     host.measure();
                     return null;
                 })
-                .onFailure(failure -> LOG.warn("how fast layers run was not measured: {}", failure.toString()))
+                .onFailure(failure -> LOG.debug("how fast layers run was not measured: {}", failure.toString()))
                 .onComplete(_ -> {
                     working--; // not work that more of is likely to follow
                     long took = System.nanoTime() - now;
