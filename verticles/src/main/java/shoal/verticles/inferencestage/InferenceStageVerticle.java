@@ -48,6 +48,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final Map<Key, Member> members = new HashMap<>();
     private final Receipts receipts = new Receipts();
     private ComputeThread compute;
+    private IdleSlices slices;
 
     /** A place in a pipeline. */
     private record Key(long pipeline, int stage) {}
@@ -63,7 +64,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         }
     }
 
-    @SuppressWarnings("NullAway.Init") // the executor is made when the verticle starts
+    @SuppressWarnings("NullAway.Init") // the executor and what uses it are made when the verticle starts
     public InferenceStageVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, StageHost host) {
         this.endpoint = endpoint;
         this.bus = bus;
@@ -74,16 +75,15 @@ public final class InferenceStageVerticle extends VerticleBase {
     @Override
     public Future<?> start() {
         compute = new ComputeThread(vertx);
+        slices = new IdleSlices(vertx, compute, host);
+        slices.start();
         endpoint.onStream(StreamKind.STAGE, this::serve);
         endpoint.onPeerLost(this::dropSessionsOf);
         bus.answerLocally(
                 Addresses.OPEN_STAGE,
                 Local.OpenStage.class,
                 wish -> (wish.coming() == null ? compute.run(() -> host.open(wish)) : openComing(wish))
-                        .compose(shard -> compute.run(() -> {
-                            host.measure(shard);
-                            return shard;
-                        }))
+                        .onSuccess(_ -> slices.opened())
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
@@ -169,7 +169,8 @@ public final class InferenceStageVerticle extends VerticleBase {
         return new PipelineStage(
                 stage,
                 () -> Objects.requireNonNull(host.tokenizer(task.infoHash(), task.layers())),
-                profile.compute().replayBytes());
+                profile.compute().replayBytes(),
+                nanos -> host.computed(stage, nanos));
     }
 
     private Future<Stage> stageOf(Command.ExecuteTask task) {
@@ -211,12 +212,13 @@ public final class InferenceStageVerticle extends VerticleBase {
     }
 
     private Future<Object> closeStage(Local.CloseStage wish) {
+        Stage closing = host.find(wish.piecesRoot(), wish.layers());
         for (Member member : members.values()) {
-            if (member.task().layers().equals(wish.layers())) {
+            if (member.stage().stage() == closing) {
                 lost(member, "node " + endpoint.nodeId().toShortHex() + " has dropped layers " + wish.layers());
             }
         }
-        dropIf(member -> member.task().layers().equals(wish.layers()));
+        dropIf(member -> member.stage().stage() == closing);
         return compute.run(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
     }
 
@@ -335,7 +337,9 @@ public final class InferenceStageVerticle extends VerticleBase {
             done.run();
             return;
         }
+        slices.workBegins();
         compute.run(() -> task.run(member)).onComplete(result -> {
+            slices.workEnds();
             done.run();
             if (result.succeeded()) {
                 handOn(member, result.result());
