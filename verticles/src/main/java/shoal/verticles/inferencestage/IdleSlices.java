@@ -1,7 +1,6 @@
 package shoal.verticles.inferencestage;
 
 import io.vertx.core.Vertx;
-import io.vertx.core.WorkerExecutor;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -24,14 +23,14 @@ final class IdleSlices {
     private static final int FIRST_SLICES = 8;
 
     private final Vertx vertx;
-    private final WorkerExecutor compute;
+    private final ComputeThread compute;
     private final StageHost host;
     private int working;
     private int taken;
     private long workedNanos;
     private long nextNanos;
 
-    IdleSlices(Vertx vertx, WorkerExecutor compute, StageHost host) {
+    IdleSlices(Vertx vertx, ComputeThread compute, StageHost host) {
         this.vertx = vertx;
         this.compute = compute;
         this.host = host;
@@ -65,7 +64,7 @@ final class IdleSlices {
             return;
         }
         workBegins();
-        compute.executeBlocking(() -> {
+        compute.run(() -> {
                     host.measure();
                     return null;
                 })

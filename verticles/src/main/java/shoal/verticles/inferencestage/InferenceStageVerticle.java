@@ -3,13 +3,11 @@ package shoal.verticles.inferencestage;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
-import io.vertx.core.WorkerExecutor;
 import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -49,7 +47,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final StageHost host;
     private final Map<Key, Member> members = new HashMap<>();
     private final Receipts receipts = new Receipts();
-    private WorkerExecutor compute;
+    private ComputeThread compute;
     private IdleSlices slices;
 
     /** A place in a pipeline. */
@@ -76,7 +74,7 @@ public final class InferenceStageVerticle extends VerticleBase {
 
     @Override
     public Future<?> start() {
-        compute = vertx.createSharedWorkerExecutor("compute", 1, 1, TimeUnit.HOURS);
+        compute = new ComputeThread(vertx);
         slices = new IdleSlices(vertx, compute, host);
         slices.start();
         endpoint.onStream(StreamKind.STAGE, this::serve);
@@ -84,7 +82,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         bus.answerLocally(
                 Addresses.OPEN_STAGE,
                 Local.OpenStage.class,
-                wish -> (wish.coming() == null ? compute.executeBlocking(() -> host.open(wish)) : openComing(wish))
+                wish -> (wish.coming() == null ? compute.run(() -> host.open(wish)) : openComing(wish))
                         .onSuccess(_ -> slices.opened())
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
@@ -105,10 +103,11 @@ public final class InferenceStageVerticle extends VerticleBase {
     @Override
     public Future<?> stop() {
         List.copyOf(members.keySet()).forEach(this::drop);
-        return compute.executeBlocking(() -> {
-            host.close();
-            return null;
-        });
+        return compute.run(() -> {
+                    host.close();
+                    return null;
+                })
+                .onComplete(_ -> compute.close());
     }
 
     /** It waits for what is not here yet, so it has a thread of its own; sessions run meanwhile. */
@@ -161,7 +160,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         }
         PipelineStage runs = known != null ? known.stage() : pipelineStage(task, stage);
         members.put(key, new Member(task, runs, ways));
-        return compute.executeBlocking(() -> runs.join(task.epoch()))
+        return compute.run(() -> runs.join(task.epoch()))
                 .map(fresh -> new Result.TaskAccepted(
                         task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order()));
     }
@@ -220,7 +219,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             }
         }
         dropIf(member -> member.stage().stage() == closing);
-        return compute.executeBlocking(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
+        return compute.run(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
     }
 
     private void dropSessionsOf(PeerConnection lost) {
@@ -239,7 +238,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         Member member = members.remove(key);
         if (member != null) {
             member.ways().end();
-            compute.executeBlocking(() -> {
+            compute.run(() -> {
                 member.stage().close();
                 return null;
             });
@@ -305,7 +304,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             case Frame.Release release ->
                 members.forEach((key, member) -> {
                     if (key.pipeline() == release.pipeline()) {
-                        compute.executeBlocking(() -> {
+                        compute.run(() -> {
                             member.stage().release(release);
                             return null;
                         });
@@ -339,7 +338,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             return;
         }
         slices.workBegins();
-        compute.executeBlocking(() -> task.run(member)).onComplete(result -> {
+        compute.run(() -> task.run(member)).onComplete(result -> {
             slices.workEnds();
             done.run();
             if (result.succeeded()) {
@@ -354,7 +353,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private void learn(long pipeline, Epoch epoch, int stage, long session, Task task) {
         Member member = member(pipeline, epoch, stage);
         if (member != null) {
-            compute.executeBlocking(() -> task.run(member))
+            compute.run(() -> task.run(member))
                     .onSuccess(result -> handOn(member, result))
                     .onFailure(failure ->
                             LOG.warn("session {} stage {}: {}", Long.toHexString(session), stage, failure.toString()));
