@@ -877,7 +877,8 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
         boolean untried = false;
         for (Peer other : peers.values()) {
             int order = other.sourceClass.compareTo(peer.sourceClass);
-            if ((order < 0 || order == 0 && peer.sparing && !other.sparing) && other.score.mayBeAsked(nowNanos)) {
+            boolean answers = other.score.mayBeAsked(nowNanos) && (other.claims.isEmpty() || !isStuck(other, nowNanos));
+            if ((order < 0 || order == 0 && peer.sparing && !other.sparing) && answers) {
                 better.or(other.has);
                 betterRate += other.score.rate(nowNanos);
                 untried |= !other.score.measured();
