@@ -215,6 +215,9 @@ public final class EngineCommand extends BenchCommand {
                 }
             }
             tell(report, name, file, count, ours, runs);
+            report.setting(
+                    name + ", " + count + " threads: share of the file in pages of 2 MiB",
+                    ours.values().iterator().next().ask("large-pages"));
         } finally {
             ours.values().forEach(ShoalSide::close);
         }
