@@ -131,8 +131,9 @@ public final class PeerScore {
 
     /**
      * Bytes to have asked for: twice what the path holds at the best rate of the last rounds, so that a rate held down by
-     * the window doubles each round, from a near source at least what it may need when it is busy; at least half of first, and all of it while nothing is measured. More would lie in
-     * the source's queue, and be asked of it by others too. After a failure only one piece.
+     * the window doubles each round; of a near source at least what covers a busy machine. At least half of first, and all
+     * of it while nothing is measured. More would lie in the source's queue, and be asked of it by others too. After a
+     * failure only one piece.
      */
     public long window(long first, long max, long piece) {
         if (failures > 0) {
