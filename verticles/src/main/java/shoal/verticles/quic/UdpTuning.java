@@ -51,7 +51,8 @@ final class UdpTuning {
      * Of the socket, before its writers are told to wait. The codec flushes whenever that happens: below {@link #FLUSH_BYTES} hardly two
      * datagrams would go together.
      */
-    private static final WriteBufferWaterMark WAITING_BYTES = new WriteBufferWaterMark(2 * FLUSH_BYTES, 4 * FLUSH_BYTES);
+    private static final WriteBufferWaterMark WAITING_BYTES =
+            new WriteBufferWaterMark(2 * FLUSH_BYTES, 4 * FLUSH_BYTES);
 
     private UdpTuning() {}
 
