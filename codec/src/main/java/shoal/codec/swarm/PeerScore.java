@@ -8,6 +8,17 @@ public final class PeerScore {
     /** Below this a delay is the machines' own scheduling, and the window has to cover it anyway. */
     static final long MIN_DELAY_NANOS = 10_000_000L;
 
+    /** On the same machine or the same wire. */
+    private static final long NEAR_NANOS = 2_000_000L;
+
+    /**
+     * So long a busy machine may take to answer that is near: who asks for less ahead gets less for it, and asks for still less. Up to
+     * so many bytes.
+     */
+    private static final long BUSY_NANOS = 50_000_000L;
+
+    private static final long BUSY_BYTES = 6 << 20;
+
     private static final int ROUNDS = 8;
     private static final double RATE_MEMORY_NANOS = 1e9;
     private static final long FIRST_BACKOFF_NANOS = 1_000_000_000L;
@@ -120,8 +131,9 @@ public final class PeerScore {
 
     /**
      * Bytes to have asked for: twice what the path holds at the best rate of the last rounds, so that a rate held down by
-     * the window doubles each round; at least half of first, and all of it while nothing is measured. More would lie in
-     * the source's queue, and be asked of it by others too. After a failure only one piece.
+     * the window doubles each round; of a near source at least what covers a busy machine. At least half of first, and all
+     * of it while nothing is measured. More would lie in the source's queue, and be asked of it by others too. After a
+     * failure only one piece.
      */
     public long window(long first, long max, long piece) {
         if (failures > 0) {
@@ -132,6 +144,9 @@ public final class PeerScore {
             best = Math.max(best, rate);
         }
         double path = 2 * best * Math.max(delay(), MIN_DELAY_NANOS) / 1e9;
+        if (delay() < NEAR_NANOS) {
+            path = Math.max(path, Math.min(2 * best * BUSY_NANOS / 1e9, BUSY_BYTES));
+        }
         double least = best == 0 ? first : Math.max(piece, first / 2);
         return (long) Math.min(Math.max(max, piece), Math.max(least, path));
     }

@@ -195,6 +195,23 @@ class DownloadSimTest {
     }
 
     @Test
+    void asksTheOriginWhenAPeerFallsSilent() {
+        SwarmWorld world = new SwarmWorld(6, 32 * MIB, PIECE);
+        SwarmWorld.Node origin = world.origin(20);
+        SwarmWorld.Node dead = world.seeder(20);
+        SwarmWorld.Node node = world.downloader(10);
+        node.start();
+        node.connect(origin);
+        node.connect(dead);
+        long dies = 800 * MILLI;
+        world.at(dies, () -> dead.gone = true); // without a word: what tells of its end was lost
+        assertTrue(world.runUntil(node::finished, 60 * SECOND));
+        assertWhole(node, world);
+        assertTrue(origin.sentBytes < 0.7 * world.shape.size(), "it was spared before: " + origin.sentBytes);
+        assertTrue(node.doneNanos < dies + 4 * SECOND, "took " + (node.doneNanos - dies) / 1e9 + " s more");
+    }
+
+    @Test
     void sharesTheWorkByBandwidth() {
         SwarmWorld world = new SwarmWorld(2, 32 * MIB, PIECE);
         SwarmWorld.Node fast = world.seeder(16);

@@ -126,23 +126,33 @@ public final class BlockHashers {
         return Math.max(1, best);
     }
 
-    /** Compares with the JDK over enough blocks to use every lane, some idle lanes, and a short block; null if all is right. */
+    /** Compares with the JDK; null if all is right. */
     static @Nullable String whyWrong(BlockHasher hasher) {
-        ByteBuffer data = ByteBuffer.allocateDirect((TRIAL_BLOCKS + 3) * Pieces.BLOCK_SIZE + 77);
-        int value = 1;
-        for (int i = 0; i < data.capacity(); i++) {
-            value = value * 1_103_515_245 + 12_345;
-            data.put(i, (byte) (value >>> 16));
-        }
-        var expected = new byte[(TRIAL_BLOCKS + 4) * Hash256.SIZE_BYTES];
-        var found = new byte[expected.length];
-        BlockHasher.plain().hash(data.duplicate(), expected, 0);
+        var found = new byte[Trial.EXPECTED.length];
         try {
-            hasher.hash(data.duplicate(), found, 0);
+            hasher.hash(Trial.DATA.duplicate(), found, 0);
         } catch (RuntimeException | LinkageError unusable) {
             return hasher.name() + " does not work here (" + unusable + ")";
         }
-        return Arrays.equals(expected, found) ? null : hasher.name() + " gives other hashes than the JDK";
+        return Arrays.equals(Trial.EXPECTED, found) ? null : hasher.name() + " gives other hashes than the JDK";
+    }
+
+    /**
+     * Enough blocks to use every lane, some idle lanes, and a short block; and what the JDK makes of them. Made once, eight bytes at a
+     * time: a JVM that has just started takes long for such things.
+     */
+    private static final class Trial {
+        static final ByteBuffer DATA = ByteBuffer.allocateDirect((TRIAL_BLOCKS + 3) * Pieces.BLOCK_SIZE + 77);
+        static final byte[] EXPECTED = new byte[(TRIAL_BLOCKS + 4) * Hash256.SIZE_BYTES];
+
+        static {
+            long value = 1;
+            for (int i = 0; i + Long.BYTES <= DATA.capacity(); i += Long.BYTES) {
+                value = value * 6_364_136_223_846_793_005L + 1_442_695_040_888_963_407L;
+                DATA.putLong(i, value);
+            }
+            BlockHasher.plain().hash(DATA.duplicate(), EXPECTED, 0);
+        }
     }
 
     /** BLAKE3's inner loop: by the widest vectors that native code or the Vector API offer. */

@@ -1,10 +1,12 @@
 package shoal.verticles.cli;
 
+import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Endpoint;
@@ -44,7 +46,7 @@ final class CommandPeer implements AutoCloseable {
     static CommandPeer open(
             Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, List<String> settings)
             throws IOException {
-        return open(storeDirectory, bind, secretFile, settings, Identity.create());
+        return open(storeDirectory, bind, secretFile, settings, CompletableFuture.supplyAsync(Identity::create));
     }
 
     /** The same, known to others by a key that lasts. */
@@ -55,13 +57,31 @@ final class CommandPeer implements AutoCloseable {
             List<String> settings,
             Identity identity)
             throws IOException {
+        return open(storeDirectory, bind, secretFile, settings, CompletableFuture.completedFuture(identity));
+    }
+
+    /** A key and the choice of a hasher take a JVM that has just started as long as all else here: they are made beside it. */
+    private static CommandPeer open(
+            Path storeDirectory,
+            @Nullable Endpoint bind,
+            @Nullable Path secretFile,
+            List<String> settings,
+            CompletableFuture<Identity> identity)
+            throws IOException {
+        var hasher = CompletableFuture.supplyAsync(BlockHashers::best);
         ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
         var reader = new ProfileReader();
         settings.forEach(reader::set);
         Profile profile =
                 reader.set("store.directory=" + storeDirectory.toAbsolutePath()).read();
-        ShardStore store = ShardStore.open(storeDirectory, BlockHashers.best());
         Vertx vertx = Vertx.vertx(new VertxOptions().setPreferNativeTransport(true));
+        ShardStore store;
+        try {
+            store = ShardStore.open(storeDirectory, hasher.join());
+        } catch (IOException | RuntimeException failure) {
+            vertx.close();
+            throw failure;
+        }
         try {
             CommandBus bus = CommandBus.install(vertx);
             var said = new QuicEndpoint.Settings(
@@ -72,7 +92,7 @@ final class CommandPeer implements AutoCloseable {
                     secret,
                     "shoal " + ShoalCommand.Version.number(),
                     QuicEndpoint.PROTOCOL);
-            QuicEndpoint endpoint = Blocking.await(QuicEndpoint.open(vertx, identity, said));
+            QuicEndpoint endpoint = Blocking.await(QuicEndpoint.open(vertx, identity.join(), said));
             return new CommandPeer(vertx, store, endpoint, bus, profile);
         } catch (RuntimeException failure) {
             vertx.close();
@@ -84,6 +104,9 @@ final class CommandPeer implements AutoCloseable {
     @Override
     public void close() throws IOException {
         try {
+            Blocking.await(Future.join(
+                            vertx.deploymentIDs().stream().map(vertx::undeploy).toList())
+                    .otherwiseEmpty());
             Blocking.await(endpoint.close().otherwiseEmpty());
             Blocking.await(vertx.close());
         } finally {

@@ -24,7 +24,7 @@ public final class Main {
     }
 
     static int run(String[] args) {
-        var line = new CommandLine(new ShoalCommand());
+        CommandLine line = ShoalCommand.line(args);
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.registerConverter(int.class, Main::wholeNumber);
         line.registerConverter(Integer.class, Main::wholeNumber);

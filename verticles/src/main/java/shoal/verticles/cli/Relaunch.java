@@ -42,12 +42,14 @@ public final class Relaunch {
     /**
      * For commands that only move files: they need no vectors where native code does the hashing, end soon or wait for the network. The
      * optimising compiler costs them more than it gains (it took half of the processor time of fetching 1 GiB), and so would Netty's
-     * events for the JVM's recorder.
+     * events for the JVM's recorder. What they leave on the heap is short-lived and small: with little room for it, it is overwritten in
+     * the processor's caches, where the JVM's own choice would walk through 100 MB of memory.
      */
     private static final List<String> MOVER_FLAGS = List.of(
             "--enable-native-access=ALL-UNNAMED",
             "--sun-misc-unsafe-memory-access=allow",
             "-XX:+UseSerialGC",
+            "-Xmn16m",
             "-XX:TieredStopAtLevel=1",
             "-Dio.netty.jfr.enabled=false");
 
@@ -108,7 +110,7 @@ public final class Relaunch {
         command.add(Path.of(System.getProperty("java.home"), "bin", isWindows() ? "java.exe" : "java")
                 .toString());
         command.addAll(flags);
-        command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+        command.addAll(ownFlags());
         command.add("-D" + MARK + "=true");
         command.addAll(program);
         command.addAll(List.of(args));
@@ -117,6 +119,13 @@ public final class Relaunch {
         } else {
             replaceProcess(command);
         }
+    }
+
+    /** The flags of this JVM. The system tells them sooner than the JVM's own management, which takes as long as a small program. */
+    private static List<String> ownFlags() {
+        List<String> all = List.of(ProcessHandle.current().info().arguments().orElse(new String[0]));
+        int program = all.indexOf("-jar");
+        return program < 0 ? ManagementFactory.getRuntimeMXBean().getInputArguments() : all.subList(0, program);
     }
 
     private static @Nullable Path jar() {
@@ -145,27 +154,45 @@ public final class Relaunch {
     }
 
     /**
-     * While the new JVM boots, standard error leads nowhere: it would greet every user with a warning that the vector module is an
+     * While the new JVM boots, standard error leads nowhere where it would greet every user with a warning that the vector module is an
      * incubator. {@link #restoreStandardError} leads it back.
      */
     private static void replaceProcess(List<String> command) {
+        boolean warns = command.contains(FLAGS.getFirst());
         try (Arena arena = Arena.ofConfined()) {
-            var c = new CLibrary();
-            int kept = (int) c.dup.invokeExact(STANDARD_ERROR);
-            int nowhere = (int) c.open.invokeExact(arena.allocateFrom("/dev/null"), WRITE_ONLY);
-            command.add(1, "-D" + KEPT_ERROR + "=" + kept);
+            int kept = warns ? silence(arena) : -1;
+            if (warns) {
+                command.add(1, "-D" + KEPT_ERROR + "=" + kept);
+            }
             MemorySegment argv = arena.allocate(ValueLayout.ADDRESS, command.size() + 1L);
             for (int i = 0; i < command.size(); i++) {
                 argv.setAtIndex(ValueLayout.ADDRESS, i, arena.allocateFrom(command.get(i)));
             }
             argv.setAtIndex(ValueLayout.ADDRESS, command.size(), MemorySegment.NULL);
-            int redirected = (int) c.dup2.invokeExact(nowhere, STANDARD_ERROR);
-            int result = (int) c.execv.invokeExact(arena.allocateFrom(command.getFirst()), argv);
-            redirected = (int) c.dup2.invokeExact(kept, STANDARD_ERROR);
-            complain("execv gave " + result + " and " + redirected);
+            MethodHandle execv = c("execv", ValueLayout.ADDRESS, ValueLayout.ADDRESS);
+            int result = (int) execv.invokeExact(arena.allocateFrom(command.getFirst()), argv);
+            if (warns) {
+                lead(kept);
+            }
+            complain("execv gave " + result);
         } catch (Throwable failure) {
             complain(String.valueOf(failure.getMessage()));
         }
+    }
+
+    /** Lets standard error lead nowhere; returns where it led. */
+    private static int silence(Arena arena) throws Throwable {
+        MethodHandle dup = c("dup", ValueLayout.JAVA_INT);
+        MethodHandle open = c("open", ValueLayout.ADDRESS, ValueLayout.JAVA_INT);
+        int kept = (int) dup.invokeExact(STANDARD_ERROR);
+        lead((int) open.invokeExact(arena.allocateFrom("/dev/null"), WRITE_ONLY));
+        return kept;
+    }
+
+    /** Lets standard error lead where this descriptor does; says whether that worked. */
+    private static boolean lead(int descriptor) throws Throwable {
+        MethodHandle dup2 = c("dup2", ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
+        return (int) dup2.invokeExact(descriptor, STANDARD_ERROR) >= 0;
     }
 
     private static void restoreStandardError() {
@@ -174,11 +201,10 @@ public final class Relaunch {
             return;
         }
         try {
-            var c = new CLibrary();
             int number = Integer.parseInt(kept);
-            int restored = (int) c.dup2.invokeExact(number, STANDARD_ERROR);
-            int closed = (int) c.close.invokeExact(number);
-            if (restored < 0 || closed < 0) {
+            boolean restored = lead(number);
+            int closed = (int) c("close", ValueLayout.JAVA_INT).invokeExact(number);
+            if (!restored || closed < 0) {
                 System.out.println("shoal: standard error could not be restored");
             }
         } catch (Throwable failure) {
@@ -191,18 +217,10 @@ public final class Relaunch {
                 + "); computing will be slow. Run: java " + FLAGS.getFirst() + " -jar …");
     }
 
-    /** The few calls of the C library that a process needs to become another. */
-    private static final class CLibrary {
-        private final Linker linker = Linker.nativeLinker();
-        private final MethodHandle dup = find("dup", ValueLayout.JAVA_INT);
-        private final MethodHandle dup2 = find("dup2", ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
-        private final MethodHandle open = find("open", ValueLayout.ADDRESS, ValueLayout.JAVA_INT);
-        private final MethodHandle close = find("close", ValueLayout.JAVA_INT);
-        private final MethodHandle execv = find("execv", ValueLayout.ADDRESS, ValueLayout.ADDRESS);
-
-        private MethodHandle find(String name, MemoryLayout... arguments) {
-            return linker.downcallHandle(
-                    linker.defaultLookup().findOrThrow(name), FunctionDescriptor.of(ValueLayout.JAVA_INT, arguments));
-        }
+    /** One of the few calls of the C library that a process needs to become another; each one made costs milliseconds. */
+    private static MethodHandle c(String name, MemoryLayout... arguments) {
+        Linker linker = Linker.nativeLinker();
+        return linker.downcallHandle(
+                linker.defaultLookup().findOrThrow(name), FunctionDescriptor.of(ValueLayout.JAVA_INT, arguments));
     }
 }

@@ -17,12 +17,17 @@ final class TransferProgress {
 
     private static final int NAME_COLUMNS = 24;
     private static final int CELLS = 20;
+    /** What is too long for a narrow terminal is cut, not wrapped: wrapped lines cannot be written over (DECAWM of the VT100). */
+    private static final String CUT = "\u001b[?7l";
+
+    private static final String WRAP = "\u001b[?7h";
     private static final long JSON_NANOS = 1_000_000_000L;
     private static final long BAR_NANOS = 100_000_000L;
     private static final long RATE_NANOS = 5_000_000_000L;
 
     private final boolean json;
     private final boolean drawing = System.console() != null && System.console().isTerminal();
+    private final boolean cuts = System.getenv("TERM") != null;
     private final long startNanos = System.nanoTime();
     private final ArrayDeque<Sample> samples = new ArrayDeque<>();
     private long toldNanos = Long.MIN_VALUE;
@@ -33,6 +38,11 @@ final class TransferProgress {
 
     TransferProgress(boolean json) {
         this.json = json;
+        if (drawing && !json) {
+            Runtime.getRuntime()
+                    .addShutdownHook(
+                            new Thread(this::endLine)); // Ctrl-C: the shell's prompt is not to stand behind the bar
+        }
     }
 
     double seconds() {
@@ -67,7 +77,8 @@ final class TransferProgress {
             }
             System.out.println(JsonMapper.shared().writeValueAsString(line));
         } else if (drawing) {
-            System.err.print("\r" + bar(file, done, size, rate, left));
+            String bar = bar(file, done, size, rate, left);
+            System.err.print(cuts ? "\r" + CUT + bar + WRAP : "\r" + bar);
             drawn = true;
         }
     }

@@ -43,6 +43,8 @@ final class PieceTransfer {
 
     private static final long BATCH_BYTES = 4L << 20;
     private static final int MAX_FIRST = 64;
+    /** A datagram costs the same with many pieces in it as with one. */
+    private static final long GATHERING_MILLIS = 10;
 
     /** Hash and write one file at most; more would wait for the file's lock in the system. */
     private static final int MAX_WRITERS = Math.clamp(Runtime.getRuntime().availableProcessors() / 2, 1, 4);
@@ -275,7 +277,10 @@ final class PieceTransfer {
             case Effect.TellSource(PeerKey peer, int firstPiece, int pieceCount) -> {
                 Source source = joined.get(peer);
                 if (source != null) {
-                    source.send(new Frame.Have(root, firstPiece, pieceCount));
+                    if (source.news.isEmpty()) {
+                        vertx.setTimer(GATHERING_MILLIS, _ -> tellNews(source));
+                    }
+                    source.news.set(firstPiece, firstPiece + pieceCount);
                 }
             }
             case Effect.Ban(PeerKey peer, Download.BanReason reason, long untilNanos) ->
@@ -289,6 +294,15 @@ final class PieceTransfer {
             case Effect.Finished _ -> listener.finished();
             case Effect.Failed(Bitfield missing, String cause) -> listener.failed(cause, missing);
         }
+    }
+
+    private void tellNews(Source source) {
+        for (int first = source.news.nextSetBit(0); first >= 0; ) {
+            int end = source.news.nextClearBit(first);
+            source.send(new Frame.Have(metainfo.piecesRoot(), first, end - first));
+            first = source.news.nextSetBit(end);
+        }
+        source.news.clear();
     }
 
     private void verify(PeerKey peer, int piece) {

@@ -3,6 +3,7 @@ package shoal.verticles.piecefetcher;
 import java.net.URI;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -39,6 +40,8 @@ final class Source {
     final ArrayDeque<Question> questions = new ArrayDeque<>();
     /** Block counts of requests not answered yet, by first block. */
     final Map<Long, Integer> requested = new HashMap<>();
+    /** Pieces that it will be told are here. */
+    final BitSet news = new BitSet();
     /** Bytes of pieces that were asked for. */
     private final Map<Integer, PieceBuffer> pieces = new HashMap<>();
 
@@ -138,6 +141,7 @@ final class Source {
         state = State.APART;
         questions.clear();
         requested.clear();
+        news.clear();
         pieces.values().forEach(PieceBuffer::release);
         pieces.clear();
         stream = null;

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.swarm.RateLimit;
 import shoal.codec.swarm.UploadScheduler;
@@ -37,6 +38,8 @@ public final class PieceServerVerticle extends VerticleBase {
             1024,
             32,
             5_000_000_000L);
+
+    private static final long LEAVE_MILLIS = 100;
 
     private final QuicEndpoint endpoint;
     private final ShardStore store;
@@ -104,12 +107,14 @@ public final class PieceServerVerticle extends VerticleBase {
         return directories;
     }
 
+    /**
+     * Takes leave of those who fetch from here: a stream that is given up is told until it is heard, the end of a connection only once,
+     * and who misses that waits for an answer for as long as a connection may be silent.
+     */
     @Override
     public Future<?> stop() {
         Uploads sending = uploads;
-        if (sending != null) {
-            sending.stop();
-        }
-        return Future.succeededFuture();
+        boolean told = sending != null && sending.stop();
+        return told ? vertx.timer(LEAVE_MILLIS, TimeUnit.MILLISECONDS) : Future.succeededFuture();
     }
 }

@@ -25,6 +25,8 @@ final class Session {
     private static final Logger LOG = LoggerFactory.getLogger(Session.class);
     /** Answers, refusals and news that the transport has not taken yet: a peer that asks and never reads ends here. */
     private static final int MAX_UNSENT = 4096;
+    /** A datagram costs the same with many pieces in it as with one. */
+    private static final long GATHERING_MILLIS = 10;
 
     private final FrameStream stream;
     private final PeerKey key;
@@ -78,6 +80,11 @@ final class Session {
                 }
             }
         });
+    }
+
+    /** Gives the stream up. */
+    void leave() {
+        stream.reset();
     }
 
     void close() {
@@ -142,19 +149,21 @@ final class Session {
         send(new Frame.PieceRefused(asked.piecesRoot(), asked.firstBlock(), code));
     }
 
-    /** The piece is told now, or when the stream has room again. */
+    /** The piece is told in a moment, together with others, or when the stream has room again. */
     void tellHave(Seeded file, int piece) {
         if (closed) {
             return;
         }
-        if (stream.isFull()) {
-            news.computeIfAbsent(file, _ -> new BitSet()).set(piece);
-        } else {
-            send(new Frame.Have(file.metainfo.piecesRoot(), piece, 1));
+        if (news.isEmpty()) {
+            stream.context().owner().setTimer(GATHERING_MILLIS, _ -> tellNews());
         }
+        news.computeIfAbsent(file, _ -> new BitSet()).set(piece);
     }
 
     private void tellNews() {
+        if (closed || stream.isFull()) {
+            return;
+        }
         var told = Map.copyOf(news);
         news.clear();
         told.forEach((file, pieces) -> {

@@ -8,7 +8,9 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -42,6 +44,7 @@ final class Uploads {
     private final Map<NodeId, Requester> requesters = new HashMap<>();
     private final Map<PeerKey, NodeId> requesterIds = new HashMap<>();
     private final Map<Long, Request> requests = new HashMap<>();
+    private final Set<Session> sessions = new HashSet<>();
     private final AtomicLong sentBytes = new AtomicLong();
     /** Those of this process who send by another way than a stream, each under a name for whom it sends to. */
     private final Map<String, PeerKey> others = new HashMap<>();
@@ -104,8 +107,12 @@ final class Uploads {
                 vertx, new UploadScheduler(settings), new UploadScheduler.Input.Tick(), this::carryOut);
     }
 
-    void stop() {
+    /** Gives up all streams, so that nobody waits for an answer; says whether there were any. */
+    boolean stop() {
         scheduler.stop();
+        boolean any = !sessions.isEmpty();
+        Set.copyOf(sessions).forEach(Session::leave);
+        return any;
     }
 
     /** Bytes of pieces that the transport has taken, of all requests together. For any thread. */
@@ -125,12 +132,14 @@ final class Uploads {
         }
         requester.streams++;
         var session = new Session(stream, requester.key, catalog::known, catalog::lookUp, catalog::fileList);
+        sessions.add(session);
         stream.onClose(() -> closed(session, requester));
         session.start(this::requested, this::withdrawn, this::told);
     }
 
     private void closed(Session session, Requester requester) {
         session.close();
+        sessions.remove(session);
         catalog.unfollow(session);
         requests.entrySet().removeIf(entry -> {
             boolean its = entry.getValue().session == session;

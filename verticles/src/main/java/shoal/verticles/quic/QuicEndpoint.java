@@ -11,7 +11,6 @@ import io.vertx.core.internal.ContextInternal;
 import io.vertx.core.internal.VertxInternal;
 import io.vertx.core.net.ClientSSLOptions;
 import io.vertx.core.net.KeyCertOptions;
-import io.vertx.core.net.QuicClient;
 import io.vertx.core.net.QuicClientConfig;
 import io.vertx.core.net.QuicConfig;
 import io.vertx.core.net.QuicConnection;
@@ -81,7 +80,7 @@ public final class QuicEndpoint {
     private volatile Supplier<List<Endpoint>> busMembers = List::of;
     private final Greeting greeting;
     private @Nullable QuicServer server;
-    private @Nullable QuicClient client;
+    private UdpTuning.@Nullable Client client;
     private Endpoint bound;
     private long pings = -1;
 
@@ -324,7 +323,7 @@ public final class QuicEndpoint {
         if (pending != null && !(pending.succeeded() && !pending.result().isOpen())) {
             return pending;
         }
-        QuicClient dialer = client;
+        UdpTuning.Client dialer = client;
         if (dialer == null) {
             return Future.failedFuture(new IllegalStateException("the endpoint is not open"));
         }
@@ -336,7 +335,10 @@ public final class QuicEndpoint {
                         ErrorCode.LOST,
                         target + " does not answer: " + rootMessage(failure)
                                 + ". Is it running, and can its UDP port be reached from here?")))
-                .onSuccess(connection -> greeting.greet(connection, target, connected));
+                .onSuccess(connection -> {
+                    dialer.made(connection);
+                    greeting.greet(connection, target, connected);
+                });
         return connected.future();
     }
 

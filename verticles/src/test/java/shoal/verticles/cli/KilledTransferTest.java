@@ -105,7 +105,19 @@ class KilledTransferTest {
         return bytes;
     }
 
+    /** Scripts read the first line of {@code seed --json}: exactly this shape. */
+    private static void assertShape(JsonNode seeded) {
+        assertEquals(List.of("port", "files"), List.copyOf(seeded.propertyNames()));
+        JsonNode file = seeded.path("files").path(0);
+        assertEquals(List.of("name", "info_hash", "size"), List.copyOf(file.propertyNames()));
+        assertTrue(seeded.path("port").isInt() && seeded.path("files").size() == 1, seeded.toString());
+        assertEquals("model.gguf", file.path("name").asString());
+        assertTrue(file.path("info_hash").asString().matches("[0-9a-f]{64}"), seeded.toString());
+        assertEquals(SIZE, file.path("size").asLong());
+    }
+
     private String[] fetch(JsonNode seeded) {
+        assertShape(seeded);
         return new String[] {
             "fetch",
             seeded.path("files").path(0).path("info_hash").asString(),
