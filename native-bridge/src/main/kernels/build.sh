@@ -10,9 +10,9 @@ if ! command -v nvcc >/dev/null 2>&1; then
 fi
 mkdir -p "$out" "$work"
 types="Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 F32 F16 BF16"
-cat "$here/portable.h" "$here/layers.cl" >"$work/layers.cu"
+cat "$here/portable.h" "$here/layers.cl" "$here/attention.cl" "$here/choices.cl" >"$work/layers.cu"
 for type in $types; do
-  { echo "#define TYPE_$type"; cat "$here/portable.h" "$here/products.cl" "$here/nvidia.cu"; } >"$work/$type.cu"
+  { echo "#define TYPE_$type"; cat "$here/portable.h" "$here/products.cl" "$here/nvidia.cu" "$here/tensor.cu"; } >"$work/$type.cu"
 done
 wanted=" "
 todo=""

@@ -3,7 +3,7 @@
  * kernels there do.
  *
  * Weights pass through shared memory by asynchronous copies, so that global memory is read in whole lines, far ahead of its use. Each
- * warp works for itself. Plain types are added as the common kernels do. For weights in blocks sums are of another order, one for all
+ * warp works for itself. F32 is added as the common kernels do, F16 and BF16 stand in tensor.cu. For weights in blocks sums are of another order, one for all
  * kernels here: the values of SHEAF parts by a tree, ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)), and then sheaf after sheaf.
  */
 #if __CUDA_ARCH__ >= 800
@@ -32,12 +32,27 @@ FUNCTION int matrix_of(int group, int rows0, int rows1, int outputs, int *first)
     return group < before1 ? 0 : group < before2 ? 1 : 2;
 }
 
-#if !defined(BLOCK_BYTES)
+/* Tokens one after another. */
+struct DenseRows {
+    int first;
+    int count;
+    __device__ __forceinline__ int operator()(int token) const { return first + token; }
+};
+
+/* Tokens of assignments that lie in order. */
+struct ExpertRows {
+    const int *order;
+    int share;
+    int count;
+    __device__ __forceinline__ int operator()(int token) const { return order[token] / share; }
+};
+
+#if defined(TYPE_F32)
 
 /* Warps of a group, each with two rows; columns of a step, and steps that are copied ahead. */
 #define PLAIN_WARPS 4
 #define PLAIN_COLUMNS 256
-#define PLAIN_STEPS (16 / VALUE_BYTES)
+#define PLAIN_STEPS 4
 #define PLAIN_ROOM ((PLAIN_COLUMNS * VALUE_BYTES + 30) / 16 * 16)
 
 /* One row with one token by half a warp, in the order of multiply_tile. room: PLAIN_STEPS * PLAIN_ROOM, of this half. */
@@ -110,7 +125,7 @@ KERNEL void nvidia_three(THREE_PARAMETERS) {
     }
 }
 
-#else
+#elif defined(BLOCK_BYTES)
 
 /* Parts that are added as a tree: at least a block. */
 #define SHEAF 8
@@ -339,21 +354,6 @@ typedef struct {
     int s[2][MANY_ROWS]; /* s0, and s1 in the upper half */
     int f[2][MANY_ROWS];
 } ManyRoom;
-
-/* Tokens one after another. */
-struct DenseRows {
-    int first;
-    int count;
-    __device__ __forceinline__ int operator()(int token) const { return first + token; }
-};
-
-/* Tokens of assignments that lie in order. */
-struct ExpertRows {
-    const int *order;
-    int share;
-    int count;
-    __device__ __forceinline__ int operator()(int token) const { return order[token] / share; }
-};
 
 FUNCTION void copy_sheaf(const uchar *weights, int first_row, int rows, int columns, int sheaf, uchar (*room)[ROOM(SHEAF)]) {
     int parts = columns / PART - sheaf * SHEAF;

@@ -115,6 +115,42 @@ FUNCTION void multiply_32(int *c, uint a0, uint a1, uint a2, uint a3, uint b0, u
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
+/* c += a * b by the warp as a whole: a of 16 x 16, b of 16 x 8, c of F32 (PTX ISA, Matrix Fragments for mma.m16n8k16 with .f16). */
+FUNCTION void multiply_f16(float *c, const uint *a, uint b0, uint b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* As multiply_f16. */
+FUNCTION void multiply_bf16(float *c, const uint *a, uint b0, uint b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* Two values rounded to the nearest, the first in the lower half. */
+FUNCTION uint pair_f16(float low, float high) {
+    uint pair;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
+/* As pair_f16. */
+FUNCTION uint pair_bf16(float low, float high) {
+    uint pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
+/* Four matrices of 8 x 8 halves from memory shared by a group, by the warp: each lane names the 16 bytes of one row (PTX ISA, ldmatrix). */
+FUNCTION void load_matrices(uint *to, const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"((unsigned)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+
 #endif
 #endif
 
@@ -141,10 +177,10 @@ FUNCTION int dot4(int a, int b, int sum) {
 /* Tokens that a group multiplies with each weight that it has unpacked. */
 #define TILE 8
 
-/* Work-items of a group that looks at all of a row, and of a team: a group has one, but for norms and attention. */
+/* Work-items of a team. A group that looks at all of a row has one, or TEAMS of them. */
 #define WIDE_LANES 64
 
-/* Teams of a group that makes one head of attention, or a norm. */
+/* Teams of a group that makes one head of attention, a norm, or a choice. */
 #define TEAMS 4
 
 /* Most values of a head. */
@@ -254,6 +290,19 @@ FUNCTION float all_sum(float value, LOCAL float *scratch) {
     }
     BARRIER;
     return sum;
+}
+
+/* As all_sum, the greatest. */
+FUNCTION float all_max(float value, LOCAL float *scratch) {
+    float greatest = group_max(value, scratch);
+    scratch[ITEM(0)] = greatest;
+    BARRIER;
+    greatest = scratch[0];
+    for (int team = 1; team < TEAMS; team++) {
+        greatest = fmax(greatest, scratch[team * WIDE_LANES]);
+    }
+    BARRIER;
+    return greatest;
 }
 
 #endif

@@ -85,12 +85,12 @@ class HouseTest {
                 "bridge.kernel.scalar",
                 "bridge.kernel.vector",
                 "codec.gguf");
-        may("bridge.model", "bridge.kernel", "bridge.kernel.scalar", "codec.base", "codec.gguf");
+        may("bridge.model", "bridge.kernel", "bridge.kernel.scalar", "bridge.library", "codec.base", "codec.gguf");
         may("bridge.model.arch", "bridge.model", "bridge.kernel", "codec.base", "codec.gguf");
         may("bridge.model.text", "bridge.model.text.jinja", "codec.base", "codec.gguf");
         may("bridge.model.text.jinja");
         may("bridge.model.text.grammar", "bridge.model.text", "codec.base");
-        may("bridge.model.sampling", "bridge.model.text", "bridge.model.text.grammar", "codec.wire");
+        may("bridge.model.sampling", "bridge.kernel", "bridge.model.text", "bridge.model.text.grammar", "codec.wire");
         may(
                 "bridge.generate",
                 "bridge.model",
@@ -102,7 +102,7 @@ class HouseTest {
                 "codec.gguf",
                 "codec.wire");
 
-        may("bridge.make", "bridge.kernel.scalar", "bridge.model", "codec.base", "codec.gguf");
+        may("bridge.make", "bridge.library", "bridge.kernel.scalar", "bridge.model", "codec.base", "codec.gguf");
 
         // The shared rooms, each after those it may use.
         may("verticles.config", "codec.base", "codec.wire");
@@ -110,6 +110,7 @@ class HouseTest {
         may(
                 "verticles.store",
                 "bridge.hash",
+                "bridge.library",
                 "bridge.model",
                 "codec.base",
                 "codec.gguf",
@@ -180,7 +181,14 @@ class HouseTest {
                 "codec.metainfo",
                 "codec.wire");
         may("verticles.launcher", "bridge.hash");
-        may("verticles.client", "verticles.identity", "verticles.quic", "codec.base", "codec.metainfo", "codec.wire");
+        may(
+                "verticles.client",
+                "verticles.identity",
+                "verticles.quic",
+                "codec.base",
+                "codec.dht",
+                "codec.metainfo",
+                "codec.wire");
         may("verticles.demo", "verticles.client", "codec.base", "codec.wire");
         // The command line also fetches and seeds without a cluster, and its doctor measures as a node would.
         may("verticles.cli", "verticles.piecefetcher", "verticles.pieceserver", "verticles.inferencestage");

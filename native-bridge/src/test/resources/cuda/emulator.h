@@ -252,6 +252,25 @@ static void half_to(float value, unsigned short *at) {
     memcpy(at, &rounded, 2);
 }
 
+/* BF16 is the upper half of F32. */
+static uint32_t brain_of(float value) {
+    uint32_t bits = (uint32_t)__float_as_int(value);
+    if (value != value) {
+        return 0x7fff;
+    }
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+static uint32_t half_of(float value) {
+    unsigned short bits;
+    half_to(value, &bits);
+    return bits;
+}
+
+static unsigned pair_f16(float low, float high) { return half_of(low) | half_of(high) << 16; }
+
+static unsigned pair_bf16(float low, float high) { return brain_of(low) | brain_of(high) << 16; }
+
 static void copy_async(void *to, const void *from) {
     if ((uintptr_t)to % 16 || (uintptr_t)from % 16) {
         fprintf(stderr, "copy_async from %p to %p: not at multiples of 16\n", from, to);
@@ -299,4 +318,52 @@ static void multiply_32(int *c, unsigned a0, unsigned a1, unsigned a2, unsigned 
     uint32_t a[] = {a0, a1, a2, a3};
     uint32_t b[] = {b0, b1};
     multiply_warp(c, a, b, 2);
+}
+
+/* PTX ISA, Matrix Fragments for mma.m16n8k16 with .f16: each register has two columns of a, or two rows of b, side by side. */
+static void multiply_halves(float *c, const uint32_t *a, unsigned b0, unsigned b1, bool brain) {
+    int self = emulator::number();
+    int base = emulator::first_of_warp();
+    int lane = self % 32;
+    for (int i = 0; i < 4; i++) {
+        emulator::handed[self][i] = a[i];
+    }
+    emulator::handed[self][4] = b0;
+    emulator::handed[self][5] = b1;
+    emulator::wait_for(emulator::AT_WARP);
+    for (int i = 0; i < 4; i++) {
+        int row = lane / 4 + (i < 2 ? 0 : 8);
+        int column = lane % 4 * 2 + i % 2;
+        for (int k = 0; k < 16; k++) {
+            uint32_t left = emulator::handed[base + row % 8 * 4 + k % 8 / 2][(row < 8 ? 0 : 1) + (k < 8 ? 0 : 2)];
+            uint32_t right = emulator::handed[base + column * 4 + k % 8 / 2][4 + k / 8];
+            unsigned short x = (unsigned short)(left >> k % 2 * 16);
+            unsigned short y = (unsigned short)(right >> k % 2 * 16);
+            c[i] += brain ? __int_as_float(x << 16) * __int_as_float(y << 16) : half_at(&x) * half_at(&y);
+        }
+    }
+    emulator::wait_for(emulator::AT_WARP);
+}
+
+static void multiply_f16(float *c, const unsigned *a, unsigned b0, unsigned b1) { multiply_halves(c, a, b0, b1, false); }
+
+static void multiply_bf16(float *c, const unsigned *a, unsigned b0, unsigned b1) { multiply_halves(c, a, b0, b1, true); }
+
+/* PTX ISA, ldmatrix: lanes 8 m to 8 m + 7 name the rows of matrix m; a lane gets two values of row lane / 4 of each. */
+static void load_matrices(unsigned *to, const void *row) {
+    int self = emulator::number();
+    int base = emulator::first_of_warp();
+    int lane = self % 32;
+    if ((uintptr_t)row % 16) {
+        fprintf(stderr, "load_matrices from %p: not at a multiple of 16\n", row);
+        abort();
+    }
+    memcpy(emulator::handed[self], &row, sizeof row);
+    emulator::wait_for(emulator::AT_WARP);
+    for (int m = 0; m < 4; m++) {
+        const char *from;
+        memcpy(&from, emulator::handed[base + 8 * m + lane / 4], sizeof from);
+        memcpy(to + m, from + 4 * (lane % 4), 4);
+    }
+    emulator::wait_for(emulator::AT_WARP);
 }

@@ -7,7 +7,6 @@ import picocli.CommandLine.Spec;
 import shoal.bench.gpu.GpuCommand;
 import shoal.bench.micro.HashCommand;
 import shoal.bench.micro.MatMulCommand;
-import shoal.bench.micro.MatVecCommand;
 import shoal.bench.race.BandwidthCommand;
 import shoal.bench.race.EngineCommand;
 import shoal.bench.race.TransferCommand;
@@ -26,7 +25,6 @@ import shoal.verticles.cli.Relaunch;
             BandwidthCommand.class,
             GpuCommand.class,
             HashCommand.class,
-            MatVecCommand.class,
             MatMulCommand.class,
             SwarmCommand.class,
             ServingCommand.class

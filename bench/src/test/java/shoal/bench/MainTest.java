@@ -22,21 +22,14 @@ class MainTest {
     void listsWhatCanBeMeasured() {
         Run run = run();
         assertEquals(0, run.exitCode());
-        for (String name : List.of("memory", "matvec", "matmul")) {
+        for (String name : List.of("memory", "matmul", "engine")) {
             assertTrue(run.out().contains("  " + name + " "), run.out());
         }
     }
 
     @ParameterizedTest
     @ValueSource(
-            strings = {
-                "nosuch",
-                "matvec --rows many",
-                "matvec --columns 33",
-                "matvec --nosuch",
-                "matmul --types F32",
-                "matmul --columns 64"
-            })
+            strings = {"nosuch", "matmul --rows many", "matmul --nosuch", "matmul --types F32", "matmul --columns 64"})
     void mistakesAreOneLine(String arguments) {
         Run run = run(arguments.split(" "));
         assertFalse(run.exitCode() == 0);
@@ -46,12 +39,14 @@ class MainTest {
 
     @Test
     void printsAReportAndWritesItToo(@TempDir Path folder) throws Exception {
-        Path file = folder.resolve("reports/matvec.json");
-        Run run = run(
-                "matvec", "--rows", "64", "--columns", "64", "--seconds", "0", "--json", "--report", file.toString());
+        Path file = folder.resolve("reports/matmul.json");
+        Run run =
+                run(("matmul --types Q8_0 --kernels vector,scalar --rows 64 --columns 256 --seconds 0 --json --report "
+                                + file)
+                        .split(" "));
         assertEquals(0, run.exitCode(), run.err());
         var json = JsonMapper.shared().readTree(run.out());
-        assertEquals("matvec", json.get("bench").asString());
+        assertEquals("matmul", json.get("bench").asString());
         assertTrue(json.get("machine").get("readBytesPerSecond").asDouble() > 0);
         assertEquals(2, json.get("rows").size(), run.out());
         assertEquals(1, json.get("ratios").size(), run.out());

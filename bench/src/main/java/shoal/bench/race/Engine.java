@@ -64,6 +64,11 @@ final class Engine implements AutoCloseable {
         return kernels.name();
     }
 
+    /** The share of the file that this process has seen in pages of 2 MiB until now. */
+    double largePages() {
+        return file.largePageBytes() / (double) file.sizeBytes();
+    }
+
     /** Tokens a second of a prompt of so many tokens. */
     double prefill(int tokens) {
         try (SequenceMemory sequence = stage.openSequence()) {

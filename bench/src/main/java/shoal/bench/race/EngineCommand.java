@@ -139,7 +139,7 @@ public final class EngineCommand extends BenchCommand {
                 .setting("rounds", rounds)
                 .setting(
                         "warm-up",
-                        "two prompts and " + generate + " tokens before Shoal's first round; each peer's own");
+                        "two prompts and twice " + generate + " tokens before Shoal's first round; each peer's own");
         for (Map.Entry<String, Path> each : models.entrySet()) {
             for (int count : threads) {
                 race(report, each.getKey(), each.getValue(), count, rivals);
@@ -192,6 +192,7 @@ public final class EngineCommand extends BenchCommand {
                 side.ask("prefill " + prompt);
                 side.ask("prefill " + prompt);
                 side.ask("decode " + generate);
+                side.ask("decode " + generate);
             }
             rivals.forEach(rival -> runs.put(rival.name(), new Runs()));
             for (int round = 0; round < rounds; round++) {
@@ -215,6 +216,9 @@ public final class EngineCommand extends BenchCommand {
                 }
             }
             tell(report, name, file, count, ours, runs);
+            report.setting(
+                    name + ", " + count + " threads: share of the file in pages of 2 MiB",
+                    ours.values().iterator().next().ask("large-pages"));
         } finally {
             ours.values().forEach(ShoalSide::close);
         }

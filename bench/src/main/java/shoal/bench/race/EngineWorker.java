@@ -11,7 +11,7 @@ import shoal.bench.report.ProcessMemory;
 
 /**
  * Shoal's side of the race in a process of its own: opens a model, then measures what it is told on standard input, one line each:
- * {@code prefill N}, {@code decode N}, {@code memory}. Answers are one line each, a number; the first line says how long opening took,
+ * {@code prefill N}, {@code decode N}, {@code memory}, {@code large-pages}. Answers are one line each, a number; the first line says how long opening took,
  * and which kernels run. Between two commands it waits and takes no core from the others.
  */
 public final class EngineWorker {
@@ -33,6 +33,7 @@ public final class EngineWorker {
                         switch (words.getFirst()) {
                             case "prefill" -> engine.prefill(Integer.parseInt(words.get(1)));
                             case "decode" -> engine.decode(Integer.parseInt(words.get(1)));
+                            case "large-pages" -> engine.largePages();
                             case "memory" ->
                                 ProcessMemory.residentBytes(
                                         ProcessHandle.current().pid());

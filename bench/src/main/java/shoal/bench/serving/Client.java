@@ -166,6 +166,16 @@ final class Client implements AutoCloseable {
         return answers;
     }
 
+    /** What the stages have done so far. */
+    Work work() throws IOException, InterruptedException {
+        return Work.parse(http.send(
+                        HttpRequest.newBuilder(URI.create(base).resolve("/metrics"))
+                                .timeout(PATIENCE)
+                                .build(),
+                        HttpResponse.BodyHandlers.ofString())
+                .body());
+    }
+
     /** The machines as the coordinator lists them. */
     JsonNode machines() throws IOException, InterruptedException {
         return JSON.readTree(http.send(

@@ -20,7 +20,7 @@ import shoal.bridge.make.Recipe;
         name = "serving",
         description = "A swarm of processes on loopback: beside one process, with many users, and with stages killed.")
 public final class ServingCommand extends BenchCommand {
-    private static final Set<String> PARTS = Set.of("decode", "prefill", "users", "kill", "peers", "rpc");
+    private static final Set<String> PARTS = Set.of("hop", "decode", "prefill", "users", "kill", "peers", "rpc");
 
     @Option(names = "--model", paramLabel = "FILE", description = "A GGUF model; else one of random weights is made.")
     private @Nullable Path model;
@@ -44,10 +44,10 @@ public final class ServingCommand extends BenchCommand {
     @Option(
             names = "--parts",
             split = ",",
-            defaultValue = "decode,prefill,users,kill,peers",
+            defaultValue = "hop,decode,prefill,users,kill,peers",
             paramLabel = "PART",
             description =
-                    "What to measure: decode, prefill, users, kill (a spare takes over), peers (weights come from peers), "
+                    "What to measure: hop, decode, prefill, users, kill (a spare takes over), peers (weights come from peers), "
                             + "rpc (needs --peer) (default: ${DEFAULT-VALUE}).")
     @SuppressWarnings("NullAway.Init")
     private List<String> parts;
@@ -161,6 +161,9 @@ public final class ServingCommand extends BenchCommand {
                 .setting("threads of each process", threads)
                 .setting("tokens", tokens)
                 .setting("rounds", rounds);
+        if (parts.contains("hop")) {
+            new Hops(settings, report, ServingCommand::progress).measure();
+        }
         if (parts.contains("decode") || parts.contains("prefill") || parts.contains("users")) {
             new Throughput(settings, report, ServingCommand::progress).measure(Set.copyOf(parts));
         }

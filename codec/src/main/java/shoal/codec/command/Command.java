@@ -48,9 +48,22 @@ public sealed interface Command {
         }
     }
 
-    /** Drop a shard's layers from memory; its file stays. */
-    record UnloadShard(int shardId) implements Command {
+    /**
+     * Drop a shard's layers from memory; its file stays.
+     *
+     * @param layers only these, where shards of several cuts or models have one number
+     * @param infoHash only of this file (or its pieces root)
+     */
+    record UnloadShard(
+            int shardId,
+            @Nullable LayerRange layers,
+            @Nullable Hash256 infoHash) implements Command {
         public static final String NAME = "UNLOAD_SHARD";
+
+        /** Whatever has the number. */
+        public UnloadShard(int shardId) {
+            this(shardId, null, null);
+        }
 
         public UnloadShard {
             requireRange("shard_id", shardId, 0, MAX_SHARD_ID);

@@ -97,7 +97,15 @@ public final class EnvelopeCodec {
                     params.put("info_hash", load.infoHash().toHex());
                 }
             }
-            case Command.UnloadShard unload -> params.put("shard_id", unload.shardId());
+            case Command.UnloadShard unload -> {
+                params.put("shard_id", unload.shardId());
+                if (unload.layers() != null) {
+                    params.set("layers", layers(unload.layers()));
+                }
+                if (unload.infoHash() != null) {
+                    params.put("info_hash", unload.infoHash().toHex());
+                }
+            }
             case Command.ListFiles() -> {}
             case Command.GetCapabilities() -> {}
             case Command.Status() -> {}
@@ -218,7 +226,10 @@ public final class EnvelopeCodec {
                 }
                 ArrayNode speeds = capabilities.putArray("speeds");
                 for (Result.Speed speed : has.speeds()) {
-                    speeds.addObject().put("weights", speed.weights()).put("bytes_per_second", speed.bytesPerSecond());
+                    speeds.addObject()
+                            .put("weights", speed.weights())
+                            .put("bytes_per_second", speed.bytesPerSecond())
+                            .put("may_reach", speed.mayReach());
                 }
             }
             case Result.RoundTrips trips -> {
@@ -421,7 +432,9 @@ public final class EnvelopeCodec {
                         params.textOrNull("model"),
                         params.layersOrNull("layers"),
                         params.hashOrNull("info_hash"));
-            case Command.UnloadShard.NAME -> new Command.UnloadShard(params.integer("shard_id"));
+            case Command.UnloadShard.NAME ->
+                new Command.UnloadShard(
+                        params.integer("shard_id"), params.layersOrNull("layers"), params.hashOrNull("info_hash"));
             case Command.ListFiles.NAME -> new Command.ListFiles();
             case Command.GetCapabilities.NAME -> new Command.GetCapabilities();
             case Command.Status.NAME -> new Command.Status();
@@ -609,7 +622,10 @@ public final class EnvelopeCodec {
                 has.has("speeds")
                         ? has.list(
                                 "speeds",
-                                speed -> new Result.Speed(speed.text("weights"), speed.longValue("bytes_per_second")))
+                                speed -> new Result.Speed(
+                                        speed.text("weights"),
+                                        speed.longValue("bytes_per_second"),
+                                        speed.longValue("may_reach")))
                         : List.of());
     }
 

@@ -66,6 +66,25 @@ public sealed interface Result {
             loaded = List.copyOf(loaded);
             onDisk = List.copyOf(onDisk);
         }
+
+        /** The same, but for how fast it is. */
+        public Capabilities withSpeeds(List<Speed> others) {
+            return new Capabilities(
+                    shardId,
+                    pinnedShard,
+                    node,
+                    role,
+                    software,
+                    loaded,
+                    onDisk,
+                    cores,
+                    memoryBytes,
+                    kernels,
+                    pid,
+                    contact,
+                    devices,
+                    others);
+        }
     }
 
     /**
@@ -82,14 +101,16 @@ public sealed interface Result {
      * How fast a node computes one token.
      *
      * @param weights the type of most of a model's weights, such as Q8_0
-     * @param bytesPerSecond bytes of layers that a token passes in a second
+     * @param bytesPerSecond bytes of layers that a token passes in a second, as was seen
+     * @param mayReach as fast it may be in truth, since the machine may have been busy
      */
-    record Speed(String weights, long bytesPerSecond) {
+    record Speed(String weights, long bytesPerSecond, long mayReach) {
         public static final int MAX_SPEEDS = 64;
 
         public Speed {
             Bounds.requireText("weights", weights, 32);
             Bounds.requireRange("bytes_per_second", bytesPerSecond, 1, Long.MAX_VALUE / 1_000_000);
+            Bounds.requireRange("may_reach", mayReach, bytesPerSecond, Long.MAX_VALUE / 1_000);
         }
     }
 

@@ -19,6 +19,9 @@ final class MicroBatch {
     long deadlineNanos;
     final int tokens;
 
+    /** Whether no stage had anything else to do while it was under way. */
+    boolean alone;
+
     MicroBatch(
             int number,
             List<Slice> slices,

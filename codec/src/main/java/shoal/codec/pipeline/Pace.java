@@ -18,7 +18,9 @@ public final class Pace {
     static final int LATE = 16;
 
     private static final int EARLY = 128;
-    private static final int TIMES_SLOWER = 4;
+    /** A node that takes so many times what it took is slow. */
+    public static final int TIMES_SLOWER = 4;
+
     private static final long LEAST_MICROS = 20_000;
     private static final int MAX_KEYS = 4096;
 

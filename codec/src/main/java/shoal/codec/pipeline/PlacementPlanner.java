@@ -10,6 +10,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.NodeId;
@@ -37,13 +38,15 @@ public final class PlacementPlanner {
      * @param held parts that it has loaded or on disk
      * @param pinned the only part that it wants to run, or null
      * @param partNanos what one token takes on it, for each part; empty if it was not measured
+     * @param doubt how far from that it may be
      */
     public record Candidate(
             NodeId id,
             long memoryBytes,
             Set<Integer> held,
             @Nullable Integer pinned,
-            List<Long> partNanos) {
+            List<Long> partNanos,
+            Doubt doubt) {
         public Candidate {
             held = Set.copyOf(held);
             partNanos = List.copyOf(partNanos);
@@ -52,9 +55,55 @@ public final class PlacementPlanner {
             }
         }
 
+        /** One whose times are exact. */
+        public Candidate(
+                NodeId id, long memoryBytes, Set<Integer> held, @Nullable Integer pinned, List<Long> partNanos) {
+            this(id, memoryBytes, held, pinned, partNanos, Doubt.NONE);
+        }
+
+        public boolean isMeasured() {
+            return !partNanos.isEmpty() && !doubt.equals(Doubt.GUESS);
+        }
+
+        /** As fast as it may be. */
+        Candidate fastest() {
+            return scaled(doubt.leastTime());
+        }
+
+        /** As slow as it was seen. */
+        Candidate slowest() {
+            return scaled(doubt.mostTime());
+        }
+
+        private Candidate scaled(double by) {
+            return new Candidate(
+                    id,
+                    memoryBytes,
+                    held,
+                    pinned,
+                    partNanos.stream()
+                            .map(nanos -> Math.min(Long.MAX_VALUE / 1_000_000, Math.round(nanos * by)))
+                            .toList());
+        }
+
         /** One that was not measured. */
         public Candidate(NodeId id, long memoryBytes, Set<Integer> held, @Nullable Integer pinned) {
             this(id, memoryBytes, held, pinned, List.of());
+        }
+    }
+
+    /** How many times what it is taken for a node may need, at least and at most. */
+    public record Doubt(double leastTime, double mostTime) {
+        public static final Doubt NONE = new Doubt(1, 1);
+
+        /** Of a node that was not measured itself, and is taken for one like others. */
+        public static final Doubt GUESS = new Doubt(1 / SpeedWindow.MOST_DOUBT, SpeedWindow.MOST_DOUBT);
+
+        public Doubt {
+            if (!(leastTime > 0 && leastTime <= 1 && mostTime >= 1 && mostTime < Double.POSITIVE_INFINITY)) {
+                throw new IllegalArgumentException(
+                        "doubt is " + leastTime + ".." + mostTime + ", allowed are above 0..1 and 1 and more");
+            }
         }
     }
 
@@ -86,6 +135,11 @@ public final class PlacementPlanner {
                             "measured parts of a node", node.partNanos().size(), partBytes.size(), partBytes.size());
                 }
             }
+        }
+
+        /** The same, with each node seen otherwise. */
+        Question at(UnaryOperator<Candidate> as) {
+            return new Question(partBytes, candidates.stream().map(as).toList(), coordinator, links, sequences, keep);
         }
     }
 

@@ -38,10 +38,7 @@ public final class PlanReport {
         report.put("sequences", question.sequences() == PlacementPlanner.MANY ? null : question.sequences());
         report.put("minimised", minimised(question, plan));
         report.put("exact", plan.exact());
-        report.put(
-                "measured",
-                question.candidates().stream()
-                        .noneMatch(node -> node.partNanos().isEmpty()));
+        report.put("measured", question.candidates().stream().allMatch(PlacementPlanner.Candidate::isMeasured));
         var stages = new ArrayList<Map<String, Object>>();
         for (PlacementPlan.Run run : plan.runs()) {
             var stage = new LinkedHashMap<String, Object>();
@@ -73,12 +70,13 @@ public final class PlanReport {
             var entry = new LinkedHashMap<String, Object>();
             entry.put("node", names.apply(node.id()));
             entry.put("memory_bytes", node.memoryBytes());
-            entry.put("measured", !node.partNanos().isEmpty());
-            entry.put(
-                    "ms_all_layers",
-                    millis(PlacementPlanner.nanosOf(question, node).stream()
-                            .mapToLong(Long::longValue)
-                            .sum()));
+            entry.put("measured", node.isMeasured());
+            long all = PlacementPlanner.nanosOf(question, node).stream()
+                    .mapToLong(Long::longValue)
+                    .sum();
+            entry.put("ms_all_layers", millis(all));
+            entry.put("ms_at_least", millis(Math.round(all * node.doubt().leastTime())));
+            entry.put("ms_at_most", millis(Math.round(all * node.doubt().mostTime())));
             boolean computes = plan.runs().stream().anyMatch(run -> run.node().equals(node.id()));
             entry.put("computes", computes);
             entry.put("copies", computes ? List.of() : copies(parts, plan.placement(), node.id()));

@@ -148,7 +148,13 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
     private final StageLoad load = new StageLoad();
     private final Map<Long, Sequence> sequences = new HashMap<>();
     private final Map<Integer, MicroBatch> underWay = new LinkedHashMap<>();
+    /** For stages: they wait for it, so it goes before the news. */
     private final List<Effect> effects = new ArrayList<>();
+
+    /** For those who hear the generations. */
+    private final List<Effect> news = new ArrayList<>();
+
+    private final HopTimes hops = new HopTimes();
     private State state = State.DOWN;
     private @Nullable Epoch epoch;
     private int stages;
@@ -197,9 +203,15 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         return load;
     }
 
+    /** What the way between two machines adds to a token. */
+    public HopTimes hops() {
+        return hops;
+    }
+
     @Override
     public List<Effect> handle(Input input, long nowNanos) {
         effects.clear();
+        news.clear();
         switch (input) {
             case Input.Submit(Request request) -> submit(request, nowNanos);
             case Input.Ready ready -> ready(ready, nowNanos);
@@ -223,6 +235,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         if (state == State.RUNNING) {
             schedule(nowNanos);
         }
+        effects.addAll(news);
         return effects;
     }
 
@@ -242,7 +255,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
 
     private void submit(Request request, long nowNanos) {
         if (residents.queue.size() >= settings.maxQueued()) {
-            effects.add(new Effect.Fail(
+            news.add(new Effect.Fail(
                     request.session(),
                     ErrorCode.BUSY,
                     "the queue is full: " + settings.maxQueued()
@@ -260,12 +273,12 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
     private void finish(Sequence sequence, Frame.StopReason reason) {
         sequence.whole = true;
         end(sequence);
-        effects.add(new Effect.Finish(sequence.id(), reason));
+        news.add(new Effect.Finish(sequence.id(), reason));
     }
 
     private void fail(Sequence sequence, ErrorCode code, String message) {
         end(sequence);
-        effects.add(new Effect.Fail(sequence.id(), code, message));
+        news.add(new Effect.Fail(sequence.id(), code, message));
     }
 
     private void end(Sequence sequence) {
@@ -357,7 +370,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             if (nowNanos >= batch.deadlineNanos && now != null) {
                 batch.deadlineNanos = Long.MAX_VALUE;
                 long millis = (nowNanos - batch.sentNanos) / 1_000_000;
-                effects.add(new Effect.Trouble(now, "a step did not come back within " + millis + " ms"));
+                news.add(new Effect.Trouble(now, "a step did not come back within " + millis + " ms"));
             }
         }
     }
@@ -371,7 +384,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         }
         if (state == State.TRYING) {
             state = State.RUNNING;
-            effects.add(new Effect.Proven(result.epoch()));
+            news.add(new Effect.Proven(result.epoch()));
             framing.release(List.of(CANARY), nextNumber, effects);
             return;
         }
@@ -412,7 +425,11 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             sum += micros;
             slowest = Math.max(slowest, micros);
         }
-        cost.learn(batch.tokens, slowest, (nowNanos - batch.sentNanos) / 1000 - sum);
+        long between = (nowNanos - batch.sentNanos) / 1000 - sum;
+        cost.learn(batch.tokens, slowest, between);
+        if (batch.alone && batch.tokens == 1) {
+            hops.add(between, stages + 1);
+        }
         load.add(batch.tokens, result.busyMicros());
     }
 
@@ -476,7 +493,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         }
         sequence.add(sampled.token());
         sequence.samplingState = sampled.state();
-        effects.add(new Effect.Emit(
+        news.add(new Effect.Emit(
                 sequence.id(), sampled.token(), sampled.logProbability(), sampled.top(), sampled.state()));
         if (sequence.generated() == sequence.request.maxTokens()) {
             finish(sequence, Frame.StopReason.LENGTH);
@@ -489,7 +506,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             return;
         }
         if (failure.code() == ErrorCode.LOST) {
-            effects.add(new Effect.Trouble(now, failure.message()));
+            news.add(new Effect.Trouble(now, failure.message()));
             return;
         }
         MicroBatch batch = underWay.remove(failure.microBatch());
@@ -497,7 +514,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             return;
         }
         if (state == State.TRYING) {
-            effects.add(new Effect.Trouble(now, failure.message()));
+            news.add(new Effect.Trouble(now, failure.message()));
             return;
         }
         Set<Long> named = Set.copyOf(failure.sessions());
@@ -569,6 +586,8 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         List<Sequence> chosen = batching.sequences();
         int tokens = slices.stream().mapToInt(Slice::tokenCount).sum();
         var batch = new MicroBatch(nextNumber++, slices, chosen, group, nowNanos, deadline(tokens, nowNanos));
+        batch.alone = underWay.isEmpty();
+        underWay.values().forEach(other -> other.alone = false);
         underWay.put(batch.number, batch);
         for (int i = 0; i < slices.size(); i++) {
             Sequence sequence = chosen.get(i);

@@ -725,6 +725,39 @@ public sealed interface Frame {
         }
     }
 
+    /**
+     * How would layers be placed now, and what is each node worth?
+     *
+     * @param sequences for how many at once; {@link #AS_CONFIGURED} for what the coordinator is set to
+     */
+    record AskPlan(int sequences) implements Frame {
+        public static final int AS_CONFIGURED = -1;
+        public static final int MAX_SEQUENCES = 65_536;
+
+        public AskPlan {
+            requireRange("sequences", sequences, AS_CONFIGURED, MAX_SEQUENCES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.ASK_PLAN;
+        }
+    }
+
+    /** The answer to {@link AskPlan}: a JSON object, as {@code PlanReport} tells it. */
+    record Plan(String json) implements Frame {
+        public static final int MAX_BYTES = 1 << 20;
+
+        public Plan {
+            requireText("plan", json, MAX_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.PLAN;
+        }
+    }
+
     // ---------------------------------------------------------------------------------------------- JOURNAL
 
     /** A coordinator that stands by wants to hear of the answers of a model. @param model pieces root of the whole model */

@@ -251,6 +251,8 @@ public final class FrameDecoder {
                         c.readText("text", 32 * 1024),
                         c.readVarint("first token micros", 0, Varint.MAX),
                         c.readVarint("total micros", 0, Varint.MAX));
+            case ASK_PLAN -> new Frame.AskPlan((int) c.readVarint("sequences", 0, Frame.AskPlan.MAX_SEQUENCES + 1) - 1);
+            case PLAN -> new Frame.Plan(c.readText("plan", Frame.Plan.MAX_BYTES));
             case BEAT -> new Frame.Beat(readEpoch(c), c.readInt("number"));
             case BEAT_BACK ->
                 new Frame.BeatBack(

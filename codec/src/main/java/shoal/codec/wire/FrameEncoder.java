@@ -178,6 +178,8 @@ public final class FrameEncoder {
                 w.putByte(f.stopped().ordinal()).putText(f.text());
                 w.putVarint(f.firstTokenMicros()).putVarint(f.totalMicros());
             }
+            case Frame.AskPlan f -> w.putVarint(f.sequences() + 1);
+            case Frame.Plan f -> w.putText(f.json());
             case Frame.Beat f -> w.putInt(f.epoch().number()).putInt(f.number());
             case Frame.BeatBack f ->
                 w.putInt(f.number())

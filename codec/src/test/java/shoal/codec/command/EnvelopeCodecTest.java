@@ -113,6 +113,7 @@ class EnvelopeCodecTest {
                 new Command.LoadShard(3, "stories", new LayerRange(4, 7), HASH),
                 new Command.LoadShard(0, null, null, null),
                 new Command.UnloadShard(2),
+                new Command.UnloadShard(2, new LayerRange(1, 3), HASH),
                 new Command.ListFiles(),
                 new Command.GetCapabilities(),
                 new Command.Status(),
@@ -201,7 +202,7 @@ class EnvelopeCodecTest {
                                 4711,
                                 CONTACT,
                                 List.of(new Result.ComputeDevice("opencl:0", "Big", "Driver 1", 1L << 36, 1L << 42)),
-                                List.of(new Result.Speed("Q8_0", 12_345_678_901L)))),
+                                List.of(new Result.Speed("Q8_0", 12_345_678_901L, 15_000_000_000L)))),
                 new Envelope.Success(
                         "PING_PEERS", "r", new Result.RoundTrips(List.of(new Result.RoundTrip(new NodeId(HASH), 250)))),
                 new Envelope.Success(

@@ -31,6 +31,11 @@ public record CacheShape(int layers, int kvHeads, int headSize, CacheType type) 
         return 2L * layers * kvHeads * type.headBytes(headSize);
     }
 
+    /** Bytes of a page in one layer. */
+    public long layerPageBytes() {
+        return 2L * PAGE_POSITIONS * kvHeads * type.headBytes(headSize);
+    }
+
     /** Bytes of a page in all layers together. */
     public long pageBytes() {
         return PAGE_POSITIONS * bytesPerPosition();

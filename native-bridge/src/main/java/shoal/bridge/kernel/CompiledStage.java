@@ -17,6 +17,11 @@ public interface CompiledStage extends AutoCloseable {
      */
     void run(StageBatch batch);
 
+    /** How many of a row's highest logits it picks by itself, at most; 0 if it gives whole rows alone. */
+    default int mostPicks() {
+        return 0;
+    }
+
     /** Which layers run where, if that is not all on what was asked for first; else empty. */
     default String placement() {
         return "";

@@ -22,6 +22,24 @@ public interface SequenceMemory extends AutoCloseable {
      */
     SequenceMemory fork(int positions);
 
+    /** What a position leaves behind. */
+    CacheShape shape();
+
+    /**
+     * Copies the keys and values of its first positions.
+     *
+     * @throws IllegalArgumentException if it has fewer, or is of another shape
+     */
+    void copyTo(KeyValuePages to);
+
+    /**
+     * Takes up copied positions, while it is empty: from then on it goes on as the one that they were copied from, to the last bit where
+     * both are run by kernels of one kind.
+     *
+     * @throws IllegalArgumentException if they do not fit
+     */
+    void copyFrom(KeyValuePages from);
+
     /** Bytes of the pages that it holds, shared ones included. */
     long sizeBytes();
 

@@ -49,6 +49,33 @@ final class SplitStage implements CompiledStage {
         }
 
         @Override
+        public CacheShape shape() {
+            CacheShape first = parts.getFirst().shape();
+            int layers = parts.stream().mapToInt(part -> part.shape().layers()).sum();
+            return new CacheShape(layers, first.kvHeads(), first.headSize(), first.type());
+        }
+
+        @Override
+        public void copyTo(KeyValuePages to) {
+            to.requireHeldBy(shape(), length());
+            int first = 0;
+            for (SequenceMemory part : parts) {
+                part.copyTo(to.layers(first, part.shape().layers()));
+                first += part.shape().layers();
+            }
+        }
+
+        @Override
+        public void copyFrom(KeyValuePages from) {
+            from.requireRoomIn(shape(), length(), capacity());
+            int first = 0;
+            for (SequenceMemory part : parts) {
+                part.copyFrom(from.layers(first, part.shape().layers()));
+                first += part.shape().layers();
+            }
+        }
+
+        @Override
         public SequenceMemory fork(int positions) {
             var forks = new ArrayList<SequenceMemory>();
             try {
@@ -85,6 +112,11 @@ final class SplitStage implements CompiledStage {
     }
 
     @Override
+    public int mostPicks() {
+        return parts.getLast().stage().mostPicks();
+    }
+
+    @Override
     public synchronized void run(StageBatch batch) {
         for (int i = 0; i < batch.slices().size(); i++) {
             if (!(batch.slices().get(i).sequence() instanceof Sequence sequence) || sequence.stage() != this) {
@@ -107,6 +139,7 @@ final class SplitStage implements CompiledStage {
                             i == 0 ? batch.tokenIds() : null,
                             i == 0 ? batch.input() : between[i - 1],
                             last ? batch.logitRows() : new int[0],
+                            last ? batch.picks() : new int[0],
                             last ? batch.output() : room(i, tokens)));
         }
     }

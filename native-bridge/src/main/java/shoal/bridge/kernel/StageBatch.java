@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
+import shoal.codec.base.Bounds;
 
 /**
  * One run of a compiled stage over T tokens, slice after slice. Segments are host memory of the caller, little-endian F32, and
@@ -12,14 +13,26 @@ import org.jspecify.annotations.Nullable;
  * @param tokenIds T ids for a first stage, else null
  * @param input (T, hidden) for a later stage, else null
  * @param logitRows indices into the batch's tokens, rising; read by a last stage alone
- * @param output (T, hidden), or (logitRows, vocabulary) from a last stage
+ * @param picks for each of logitRows how many of its highest logits are wanted, as {@link TopLogits}; 0 for the whole row
+ * @param output (T, hidden); from a last stage what is wanted of each of logitRows, one after another
  */
 public record StageBatch(
         List<Slice> slices,
         int @Nullable [] tokenIds,
         @Nullable MemorySegment input,
         int[] logitRows,
+        int[] picks,
         MemorySegment output) {
+
+    /** All logits of all wanted rows. */
+    public StageBatch(
+            List<Slice> slices,
+            int @Nullable [] tokenIds,
+            @Nullable MemorySegment input,
+            int[] logitRows,
+            MemorySegment output) {
+        this(slices, tokenIds, input, logitRows, new int[logitRows.length], output);
+    }
 
     /** Consecutive positions of one sequence, from firstPosition; what it held from there on is overwritten. */
     public record Slice(SequenceMemory sequence, int firstPosition, int tokenCount) {}
@@ -35,10 +48,11 @@ public record StageBatch(
     /**
      * Compares this with the program that is to run it.
      *
+     * @param mostPicks of a row's logits that the stage picks by itself
      * @param ours whether a sequence is one that the stage opened, and open still
      * @throws IllegalArgumentException naming what does not fit
      */
-    public void check(StageProgram program, Predicate<SequenceMemory> ours) {
+    public void check(StageProgram program, int mostPicks, Predicate<SequenceMemory> ours) {
         int tokens = tokenCount();
         checkSlices(ours);
         if (program.readsTokens()) {
@@ -49,13 +63,19 @@ public record StageBatch(
         int rows = tokens;
         if (program.givesLogits()) {
             rows = logitRows.length;
+            Bounds.requireRange("rows with a count of picks", picks.length, rows, rows);
             for (int row : logitRows) {
                 if (row < 0 || row >= tokens) {
                     throw new IllegalArgumentException("logits of token " + row + " of " + tokens + " are wanted");
                 }
             }
+            for (int count : picks) {
+                Bounds.requireRange("picked logits of a row", count, 0, mostPicks);
+            }
+            checkOutput(program.output().width());
+        } else {
+            checkSize("output", output, rows, program.output().width());
         }
-        checkSize("output", output, rows, program.output().width());
         for (Slot slot : program.slots()) {
             checkCount(tokens, slot.width());
         }
@@ -98,6 +118,17 @@ public record StageBatch(
                 throw new IllegalArgumentException("token id " + id + " is not in the vocabulary of "
                         + embed.table().rows());
             }
+        }
+    }
+
+    private void checkOutput(int vocabulary) {
+        long expected = 0;
+        for (int count : picks) {
+            expected += TopLogits.rowBytes(count, vocabulary);
+        }
+        if (output.byteSize() < expected) {
+            throw new IllegalArgumentException("output has " + output.byteSize() + " bytes, what is wanted of "
+                    + picks.length + " rows takes " + expected);
         }
     }
 

@@ -1,4 +1,4 @@
-/** Finds the native library that travels in the jar, and loads it. */
+/** Finds the native library that travels in the jar, and loads it; asks the system for large pages. */
 @NullMarked
 package shoal.bridge.library;
 

@@ -8,13 +8,18 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.Locale;
+import shoal.bridge.library.LargePages;
 
-/** A file that appears whole or not at all: written from front to back under a temporary name beside the target. */
+/**
+ * A file that appears whole or not at all: written from front to back under a temporary name beside the target, 2 MiB at a time, so
+ * that systems keep it in {@linkplain LargePages large pages}.
+ */
 final class NewFile implements AutoCloseable {
     private final Path target;
     private final Path temporary;
     private final FileChannel channel;
-    private long position;
+    private final ByteBuffer step = ByteBuffer.allocateDirect(LargePages.BYTES);
+    private long written;
     private boolean finished;
 
     private NewFile(Path target, Path temporary, FileChannel channel) {
@@ -55,33 +60,47 @@ final class NewFile implements AutoCloseable {
                         StandardOpenOption.TRUNCATE_EXISTING));
     }
 
-    /** Bytes written so far. */
+    /** Bytes taken so far. */
     long position() {
-        return position;
+        return written + step.position();
     }
 
     void write(ByteBuffer bytes) throws IOException {
-        try {
-            while (bytes.hasRemaining()) {
-                position += channel.write(bytes);
+        while (bytes.hasRemaining()) {
+            int size = Math.min(bytes.remaining(), step.remaining());
+            step.put(step.position(), bytes, bytes.position(), size).position(step.position() + size);
+            bytes.position(bytes.position() + size);
+            if (!step.hasRemaining()) {
+                flush();
             }
+        }
+    }
+
+    private void flush() throws IOException {
+        step.flip();
+        try {
+            while (step.hasRemaining()) {
+                written += channel.write(step);
+            }
+            step.clear();
         } catch (IOException failure) {
             throw new IOException(
                     target + " could not be written: " + failure.getMessage()
-                            + String.format(Locale.ROOT, " after %,d bytes. Make room there.", position),
+                            + String.format(Locale.ROOT, " after %,d bytes. Make room there.", written),
                     failure);
         }
     }
 
     /** Zero bytes up to a position. */
     void padTo(long end) throws IOException {
-        if (end > position) {
-            write(ByteBuffer.allocate(Math.toIntExact(end - position)));
+        if (end > position()) {
+            write(ByteBuffer.allocate(Math.toIntExact(end - position())));
         }
     }
 
     /** The file is whole: it gets its name, in place of another that had it. */
     void finish() throws IOException {
+        flush();
         channel.force(true);
         channel.close();
         Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);

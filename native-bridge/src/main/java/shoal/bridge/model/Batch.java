@@ -2,6 +2,7 @@ package shoal.bridge.model;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.stream.IntStream;
 import shoal.bridge.kernel.SequenceMemory;
 
 /** Tokens of one or more sequences that a stage runs together, slice after slice. */
@@ -10,8 +11,26 @@ public record Batch(List<Slice> slices, Input input) {
         slices = List.copyOf(slices);
     }
 
-    /** Consecutive positions of one sequence. What it held from firstPosition on is replaced. */
-    public record Slice(SequenceMemory sequence, int firstPosition, int tokenCount, Wanted wanted) {}
+    /**
+     * Consecutive positions of one sequence. What it held from firstPosition on is replaced.
+     *
+     * @param picks of each wanted row's highest logits, at most {@link Stage#mostPicks}; 0 for whole rows
+     */
+    public record Slice(SequenceMemory sequence, int firstPosition, int tokenCount, Wanted wanted, int picks) {
+        /** With all logits of what is wanted. */
+        public Slice(SequenceMemory sequence, int firstPosition, int tokenCount, Wanted wanted) {
+            this(sequence, firstPosition, tokenCount, wanted, 0);
+        }
+
+        /** Rows that a last stage writes. */
+        public int wantedCount() {
+            return switch (wanted) {
+                case NONE -> 0;
+                case LAST -> 1;
+                case ALL -> tokenCount;
+            };
+        }
+    }
 
     /** Of which tokens of a slice a last stage gives logits; others ignore it. */
     public enum Wanted {
@@ -47,15 +66,14 @@ public record Batch(List<Slice> slices, Input input) {
 
     /** Rows of logits that a last stage writes. */
     public int wantedCount() {
-        int count = 0;
-        for (Slice slice : slices) {
-            count += switch (slice.wanted()) {
-                case NONE -> 0;
-                case LAST -> 1;
-                case ALL -> slice.tokenCount();
-            };
-        }
-        return count;
+        return slices.stream().mapToInt(Slice::wantedCount).sum();
+    }
+
+    /** For each of {@link #wantedRows} how many logits are picked. */
+    int[] picks() {
+        return slices.stream()
+                .flatMapToInt(slice -> IntStream.generate(slice::picks).limit(slice.wantedCount()))
+                .toArray();
     }
 
     /** Indices into the batch's tokens, rising. */

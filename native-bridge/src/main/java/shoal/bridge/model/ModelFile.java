@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import shoal.bridge.library.LargePages;
 import shoal.codec.base.MalformedException;
 import shoal.codec.gguf.Gguf;
 import shoal.codec.gguf.GgufReader;
@@ -26,15 +27,20 @@ public final class ModelFile implements TensorSource, AutoCloseable {
     private final Arena arena;
     private final Gguf header;
     private final Map<String, MemorySegment> tensors;
-    private final long sizeBytes;
     private final Presence presence;
+    private final List<MemorySegment> mapped;
 
-    private ModelFile(Arena arena, Gguf header, Map<String, MemorySegment> tensors, long sizeBytes, Presence presence) {
+    private ModelFile(
+            Arena arena,
+            Gguf header,
+            Map<String, MemorySegment> tensors,
+            List<MemorySegment> mapped,
+            Presence presence) {
         this.presence = presence;
+        this.mapped = mapped;
         this.arena = arena;
         this.header = header;
         this.tensors = tensors;
-        this.sizeBytes = sizeBytes;
     }
 
     /**
@@ -52,21 +58,19 @@ public final class ModelFile implements TensorSource, AutoCloseable {
             }
             List<MemorySegment> mapped = new ArrayList<>();
             List<Gguf> headers = new ArrayList<>();
-            long size = 0;
             for (String part : SplitSet.fileNames(name.toString())) {
                 MemorySegment bytes = map(file.resolveSibling(part), arena);
                 mapped.add(bytes);
                 headers.add(header(bytes, part));
-                size += bytes.byteSize();
             }
-            return open(arena, name.toString(), mapped, headers, size);
+            return open(arena, name.toString(), mapped, headers);
         } catch (Throwable failure) {
             arena.close();
             throw failure;
         }
     }
 
-    private static ModelFile open(Arena arena, String name, List<MemorySegment> mapped, List<Gguf> headers, long size) {
+    private static ModelFile open(Arena arena, String name, List<MemorySegment> mapped, List<Gguf> headers) {
         SplitSet set;
         try {
             set = SplitSet.of(headers);
@@ -79,7 +83,7 @@ public final class ModelFile implements TensorSource, AutoCloseable {
             TensorInfo tensor = infos.get(i);
             tensors.put(tensor.name(), mapped.get(set.fileOf(i)).asSlice(set.offsetOf(i), tensor.sizeBytes()));
         }
-        return new ModelFile(arena, set.whole(), tensors, size, Presence.ALL);
+        return new ModelFile(arena, set.whole(), tensors, mapped, Presence.ALL);
     }
 
     /**
@@ -104,7 +108,7 @@ public final class ModelFile implements TensorSource, AutoCloseable {
             for (TensorInfo tensor : header.tensors()) {
                 tensors.put(tensor.name(), bytes.asSlice(header.fileOffset(tensor), tensor.sizeBytes()));
             }
-            return new ModelFile(arena, header, tensors, bytes.byteSize(), presence);
+            return new ModelFile(arena, header, tensors, List.of(bytes), presence);
         } catch (Throwable failure) {
             arena.close();
             throw failure;
@@ -113,7 +117,9 @@ public final class ModelFile implements TensorSource, AutoCloseable {
 
     private static MemorySegment map(Path file, Arena arena) throws IOException {
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+            MemorySegment mapped = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+            LargePages.ask(mapped);
+            return mapped;
         } catch (NoSuchFileException missing) {
             throw new IOException(file + " does not exist; check the path", missing);
         } catch (IOException unreadable) {
@@ -148,7 +154,15 @@ public final class ModelFile implements TensorSource, AutoCloseable {
 
     /** Bytes of the file, or of all files of the set. */
     public long sizeBytes() {
-        return sizeBytes;
+        return mapped.stream().mapToLong(MemorySegment::byteSize).sum();
+    }
+
+    /**
+     * How many bytes of it this process has seen in pages of 2 MiB until now: nearly all once every tensor was read, if its system and
+     * the way the file came to memory allow them; 0 where the system does not tell.
+     */
+    public long largePageBytes() {
+        return mapped.stream().mapToLong(LargePages::seen).sum();
     }
 
     @Override

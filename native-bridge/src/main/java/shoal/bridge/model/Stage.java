@@ -7,6 +7,7 @@ import shoal.bridge.kernel.CacheShape;
 import shoal.bridge.kernel.CompiledStage;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.bridge.kernel.StageBatch;
+import shoal.bridge.kernel.TopLogits;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.MalformedException;
 
@@ -75,7 +76,19 @@ public final class Stage implements AutoCloseable {
 
     /** Bytes that {@link #run} writes for this batch. */
     public long outputBytes(Batch batch) {
-        return (long) Float.BYTES * outputWidth() * (isLast() ? batch.wantedCount() : batch.tokenCount());
+        if (!isLast()) {
+            return (long) Float.BYTES * outputWidth() * batch.tokenCount();
+        }
+        long bytes = 0;
+        for (Batch.Slice slice : batch.slices()) {
+            bytes += slice.wantedCount() * TopLogits.rowBytes(slice.picks(), outputWidth());
+        }
+        return bytes;
+    }
+
+    /** How many of a row's highest logits it picks by itself, at most; 0 if it gives whole rows alone. */
+    public int mostPicks() {
+        return isLast() ? compiled.mostPicks() : 0;
     }
 
     /** Which layers run where, if that is not all on what was asked for first; else empty. */
@@ -99,8 +112,8 @@ public final class Stage implements AutoCloseable {
     }
 
     /**
-     * Runs a batch. output: {@link #outputBytes} of the caller's, filled with (T, hidden) activations, or with (wanted, vocabulary)
-     * logits by a last stage; F32 little-endian.
+     * Runs a batch. output: {@link #outputBytes} of the caller's, filled with (T, hidden) activations, or by a last stage with the wanted
+     * rows of logits, whole or as {@link TopLogits}; F32 little-endian.
      *
      * @throws IllegalArgumentException past the context length, naming both numbers, and if anything does not fit
      * @throws MalformedException if a result is no finite number, naming the tensor that is damaged
@@ -121,6 +134,7 @@ public final class Stage implements AutoCloseable {
                 batch.input() instanceof Batch.Input.Tokens(int[] ids) ? ids : null,
                 batch.input() instanceof Batch.Input.Activations(MemorySegment values) ? values : null,
                 batch.wantedRows(),
+                batch.picks(),
                 output));
         if (!isFinite(output, outputBytes(batch))) {
             boolean cameIn = batch.input() instanceof Batch.Input.Activations(MemorySegment values)

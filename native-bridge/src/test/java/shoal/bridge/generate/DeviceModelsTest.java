@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -14,10 +17,20 @@ import shoal.bridge.SharedData;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
+import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.TopLogits;
 import shoal.bridge.kernel.device.Devices;
+import shoal.bridge.model.Batch;
 import shoal.bridge.model.ModelFile;
+import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageSettings;
+import shoal.bridge.model.arch.Architectures;
+import shoal.bridge.model.sampling.SampledToken;
+import shoal.bridge.model.sampling.Sampler;
+import shoal.bridge.model.sampling.TokenHistory;
+import shoal.codec.base.LayerRange;
 import shoal.codec.wire.Sampling;
+import shoal.codec.wire.SamplingState;
 import tools.jackson.databind.JsonNode;
 
 /** Whole models on a device: the ids that the CPU and llama.cpp give, whatever the chunks and stages. */
@@ -133,5 +146,46 @@ class DeviceModelsTest {
                 assertEquals(expected.get(id).asDouble(), logits[id], tolerance, "logit of token " + id);
             }
         }
+    }
+
+    /** Greedy, and of the 40 likeliest by chance: from logits that the device picked, and from all of them. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 40})
+    void tokensOfPickedLogitsAreThoseOfAll(int topK) throws Exception {
+        try (ModelFile model = ModelFile.open(SharedData.file("models/stories-q8_0.gguf"));
+                Stage stage = Architectures.open(
+                        model,
+                        new LayerRange(0, Architectures.config(model.header()).layers() - 1),
+                        StageSettings.of(kernels))) {
+            Sampler sampler = Sampler.of(topK == 0 ? Sampling.GREEDY : new Sampling(0.9f, topK, 0.95f, 0, 5));
+            int picks = sampler.deciding();
+            assertEquals(Math.max(1, topK), picks);
+            assertEquals(generated(stage, sampler, 0), generated(stage, sampler, picks));
+        }
+    }
+
+    private static List<Integer> generated(Stage stage, Sampler sampler, int picks) {
+        var tokens = new ArrayList<>(List.of(1, 300, 25));
+        SamplingState state = SamplingState.START;
+        try (SequenceMemory sequence = stage.openSequence()) {
+            while (tokens.size() < 40) {
+                int[] ids = tokens.stream()
+                        .skip(sequence.length())
+                        .mapToInt(Integer::intValue)
+                        .toArray();
+                var batch = new Batch(
+                        List.of(new Batch.Slice(sequence, sequence.length(), ids.length, Batch.Wanted.LAST, picks)),
+                        new Batch.Input.Tokens(ids));
+                MemorySegment output = MemorySegment.ofArray(new float[(int) (stage.outputBytes(batch) / 4)]);
+                stage.run(batch, output);
+                SampledToken sampled = picks == 0
+                        ? sampler.sample(
+                                output.toArray(ValueLayout.JAVA_FLOAT), tokens.size(), new TokenHistory(0), state)
+                        : sampler.sample(TopLogits.read(output, 0, picks), tokens.size(), state);
+                state = sampled.next();
+                tokens.add(sampled.id());
+            }
+        }
+        return tokens;
     }
 }

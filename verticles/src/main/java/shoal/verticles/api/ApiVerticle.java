@@ -374,9 +374,11 @@ public final class ApiVerticle extends VerticleBase {
     }
 
     private void metrics(RoutingContext request) {
-        request.response()
-                .putHeader("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-                .end(metrics.scrape());
+        bus.ask(Addresses.WORK, new Local.AskWork(), Local.Work.class)
+                .onFailure(request::fail)
+                .onSuccess(work -> request.response()
+                        .putHeader("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                        .end(metrics.scrape() + WorkMetrics.text(work)));
     }
 
     // ------------------------------------------------------------------------------------------------ errors

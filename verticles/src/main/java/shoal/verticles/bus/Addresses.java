@@ -94,6 +94,9 @@ public final class Addresses {
     /** {@link Local.AskSwarm} → {@link Local.SwarmState}; answered by the coordinator. */
     public static final String SWARM_STATE = "local.swarm-state";
 
+    /** {@link Local.AskWork} → {@link Local.Work}; answered by the coordinator. */
+    public static final String WORK = "local.work";
+
     /** {@link Local.MemberLost}, published when a process of the cluster is gone. */
     public static final String MEMBER_LOST = "local.member-lost";
 

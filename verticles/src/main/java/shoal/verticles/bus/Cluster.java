@@ -108,6 +108,9 @@ public final class Cluster {
         config.setProperty("hazelcast.connection.monitor.max.faults", "2");
         config.setProperty("hazelcast.heartbeat.interval.seconds", "1");
         config.setProperty("hazelcast.max.no.heartbeat.seconds", "15");
+        // who was frozen for longer and was let go is a cluster of its own then, which comes back soon
+        config.setProperty("hazelcast.merge.first.run.delay.seconds", "5");
+        config.setProperty("hazelcast.merge.next.run.delay.seconds", "5");
         config.setProperty("hazelcast.max.join.seconds", "20");
         config.setProperty("hazelcast.initial.min.cluster.size", "1");
         if (settings.host().contains(":")) {

@@ -310,6 +310,24 @@ public sealed interface Local {
             String state,
             String kernels) {}
 
+    /** What have stages and the ways between them done so far? */
+    record AskWork() implements Local {}
+
+    /** Of each model that is served. */
+    record Work(List<ModelWork> models) implements Local {}
+
+    /**
+     * What one model's stages were measured to take.
+     *
+     * @param hops how many tokens tell what lies between the stages
+     * @param hopMedianMicros what each way from machine to machine adds to a token; 0 before the first
+     * @param hopSlowMicros the same of the slowest in a hundred
+     */
+    record ModelWork(String model, long hops, long hopMedianMicros, long hopSlowMicros, List<StageWork> stages) {}
+
+    /** By its own word, since its pipeline has so many stages. */
+    record StageWork(NodeId node, LayerRange layers, long busyMicros, long tokens) {}
+
     /** How would layers be placed now, and what is each node worth? @param sequences as the profile's, null for that */
     record AskPlan(@Nullable Integer sequences) implements Local {}
 

@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -12,6 +14,11 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import shoal.codec.base.Endpoint;
+import shoal.codec.wire.Frame;
+import shoal.verticles.client.SwarmProbe;
+import shoal.verticles.identity.ClusterSecret;
+import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -20,11 +27,21 @@ import tools.jackson.databind.json.JsonMapper;
         name = "plan",
         description =
                 "Which node computes which layers, the milliseconds a token is expected to take, and what each node is worth: "
-                        + "of a running swarm (--at), or of machines that you think of (MODEL --nodes FILE).",
+                        + "of a running swarm (--at or --bootstrap), or of machines that you think of (MODEL --nodes FILE).",
         mixinStandardHelpOptions = true)
 final class PlanCommand implements Callable<Integer> {
     @Mixin
     private final CoordinatorDoor door = new CoordinatorDoor();
+
+    @Option(
+            names = "--bootstrap",
+            paramLabel = "HOST:PORT",
+            description = "A machine of a running swarm, asked by QUIC: its coordinators are found through it. "
+                    + "One plan for each model that they serve.")
+    private List<String> bootstrap = List.of();
+
+    @Option(names = "--secret-file", paramLabel = "FILE", description = "The cluster's secret, if it has one.")
+    private @Nullable Path secretFile;
 
     @Parameters(
             index = "0",
@@ -42,33 +59,58 @@ final class PlanCommand implements Callable<Integer> {
             description = "For how many sequences at once; 0 for so many that the slowest node alone decides.")
     private @Nullable Integer sequences;
 
-    @Option(names = "--json", description = "Print one JSON object.")
+    @Option(names = "--json", description = "Print one JSON object for each plan, each on a line.")
     private boolean json;
 
     @Override
     public Integer call() throws IOException, InterruptedException {
         Integer wish = sequences;
-        if (wish != null && (wish < 0 || wish > 65_536)) {
-            throw new IOException("--sequences is " + wish + ", allowed are 0..65536.");
+        if (wish != null && (wish < 0 || wish > Frame.AskPlan.MAX_SEQUENCES)) {
+            throw new IOException("--sequences is " + wish + ", allowed are 0.." + Frame.AskPlan.MAX_SEQUENCES + ".");
         }
         Path file = model;
         Path machines = nodes;
-        JsonNode plan;
-        if (door.isNamed() && file == null && machines == null) {
-            plan = door.get(wish == null ? "plan" : "plan?sequences=" + wish);
-        } else if (!door.isNamed() && file != null && machines != null) {
-            plan = JsonMapper.shared().valueToTree(ImaginedSwarm.read(machines).plan(file, wish == null ? 0 : wish));
+        boolean imagined = file != null || machines != null;
+        List<JsonNode> plans;
+        if (door.isNamed() && bootstrap.isEmpty() && !imagined) {
+            plans = List.of(door.get(wish == null ? "plan" : "plan?sequences=" + wish));
+        } else if (!door.isNamed() && !bootstrap.isEmpty() && !imagined) {
+            plans = ofSwarm(wish);
+        } else if (!door.isNamed() && bootstrap.isEmpty() && file != null && machines != null) {
+            plans = List.of(
+                    JsonMapper.shared().valueToTree(ImaginedSwarm.read(machines).plan(file, wish == null ? 0 : wish)));
         } else {
             throw new IOException(
-                    "name a running swarm with --at URL, or a model and machines with MODEL --nodes FILE.");
+                    "name a running swarm with --at URL or --bootstrap HOST:PORT, or a model and machines "
+                            + "with MODEL --nodes FILE.");
         }
         var out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
-        if (json) {
-            out.println(JsonMapper.shared().writeValueAsString(plan));
-        } else {
-            print(plan, out);
+        for (JsonNode plan : plans) {
+            if (json) {
+                out.println(JsonMapper.shared().writeValueAsString(plan));
+            } else {
+                print(plan, out);
+            }
         }
         return CommandLine.ExitCode.OK;
+    }
+
+    /** Asked from outside, with a key of its own. */
+    private List<JsonNode> ofSwarm(@Nullable Integer wish) throws IOException {
+        var first = new ArrayList<Endpoint>();
+        for (String address : bootstrap) {
+            first.add(Endpoint.parse(address));
+        }
+        ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
+        try (var probe = new SwarmProbe(secret, "shoal " + ShoalCommand.Version.number())) {
+            var plans = new ArrayList<JsonNode>();
+            for (String plan : probe.plans(first, wish)) {
+                plans.add(JsonMapper.shared().readTree(plan));
+            }
+            return plans;
+        } catch (JacksonException wrong) {
+            throw new IOException("a coordinator told a plan that is no JSON: " + wrong.getOriginalMessage());
+        }
     }
 
     private static void print(JsonNode plan, PrintStream out) {

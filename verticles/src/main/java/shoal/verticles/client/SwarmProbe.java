@@ -4,6 +4,7 @@ import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
@@ -15,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Contact;
@@ -22,6 +24,7 @@ import shoal.codec.base.Endpoint;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
+import shoal.codec.dht.DhtKeys;
 import shoal.codec.metainfo.BlockHasher;
 import shoal.codec.metainfo.Metainfo;
 import shoal.codec.metainfo.Pieces;
@@ -42,6 +45,10 @@ import shoal.verticles.quic.QuicEndpoint;
  */
 public final class SwarmProbe implements AutoCloseable {
     private static final Duration ASK_TIMEOUT = Duration.ofSeconds(5);
+
+    /** Ways are measured first, and the search may take long where nodes are many and unlike. */
+    private static final Duration PLAN_TIMEOUT = Duration.ofSeconds(60);
+
     private static final int MAX_ASKED = 64;
     private static final long CLOSE_SECONDS = 2;
 
@@ -64,6 +71,10 @@ public final class SwarmProbe implements AutoCloseable {
      * @throws PeerRefusedException if none of the first can be asked
      */
     public List<Contact> providers(List<Endpoint> first, Hash256 key) {
+        return providers(first, key, _ -> true);
+    }
+
+    private List<Contact> providers(List<Endpoint> first, Hash256 key, Predicate<SignedRecord> wanted) {
         Map<NodeId, Contact> found = new LinkedHashMap<>();
         Set<NodeId> asked = new HashSet<>();
         List<Contact> waiting = new ArrayList<>();
@@ -72,7 +83,7 @@ public final class SwarmProbe implements AutoCloseable {
             try {
                 PeerConnection peer = Blocking.await(endpoint.connect(target));
                 asked.add(peer.id());
-                learn(peer, key, found, waiting);
+                learn(peer, key, wanted, found, waiting);
             } catch (PeerRefusedException refused) {
                 silent = refused;
             }
@@ -90,7 +101,7 @@ public final class SwarmProbe implements AutoCloseable {
             }
             asked.add(nearest.id());
             try {
-                learn(Blocking.await(endpoint.connect(nearest)), key, found, waiting);
+                learn(Blocking.await(endpoint.connect(nearest)), key, wanted, found, waiting);
             } catch (PeerRefusedException gone) {
                 // a machine that is gone; others are asked
             }
@@ -98,14 +109,87 @@ public final class SwarmProbe implements AutoCloseable {
         return List.copyOf(found.values());
     }
 
-    private void learn(PeerConnection peer, Hash256 key, Map<NodeId, Contact> found, List<Contact> waiting) {
+    /**
+     * Asks each coordinator of a cluster how layers would be placed now, as {@code shoal.codec.pipeline.PlanReport} tells it.
+     *
+     * @param first one of the cluster's machines or several; each is asked who else there is
+     * @param sequences for how many at once, null for what each coordinator is set to
+     * @return plans as JSON, one for each coordinator that works
+     * @throws PeerRefusedException if no machine can be asked, or no coordinator tells a plan; with the reason
+     */
+    public List<String> plans(List<Endpoint> first, @Nullable Integer sequences) {
+        PeerConnection begin = firstOf(first);
+        if (begin.cluster().isEmpty()) {
+            throw new PeerRefusedException(
+                    ErrorCode.CLUSTER, begin + " is of no cluster. Name one of the swarm's machines.");
+        }
+        var coordinators = new ArrayList<Contact>();
+        if (begin.role() == Role.COORDINATOR) {
+            coordinators.add(begin.contact());
+        }
+        for (Contact contact : providers(first, DhtKeys.cluster(begin.cluster()), SwarmProbe::isCoordinators)) {
+            if (!contact.id().equals(begin.id())) {
+                coordinators.add(contact);
+            }
+        }
+        var question = new Frame.AskPlan(sequences == null ? Frame.AskPlan.AS_CONFIGURED : sequences);
+        var plans = new ArrayList<String>();
+        var refusals = new ArrayList<String>();
+        for (Contact coordinator : coordinators) {
+            try {
+                PeerConnection peer = Blocking.await(endpoint.connect(coordinator));
+                switch (Blocking.await(peer.ask(StreamKind.GENERATE, question, PLAN_TIMEOUT))) {
+                    case Frame.Plan(String json) -> plans.add(json);
+                    case Frame other -> refusals.add(peer + " answered with " + other.type() + ".");
+                }
+            } catch (PeerRefusedException refused) {
+                refusals.add(String.valueOf(refused.getMessage()));
+            }
+        }
+        if (plans.isEmpty()) {
+            throw new PeerRefusedException(
+                    ErrorCode.NOT_READY,
+                    refusals.isEmpty()
+                            ? "cluster '" + begin.cluster() + "' has no coordinator. Start one with: shoal coordinator"
+                                    + " --bootstrap " + begin.remote()
+                            : String.join("; ", refusals));
+        }
+        return plans;
+    }
+
+    private PeerConnection firstOf(List<Endpoint> first) {
+        PeerRefusedException silent = null;
+        for (Endpoint target : first) {
+            try {
+                return Blocking.await(endpoint.connect(target));
+            } catch (PeerRefusedException refused) {
+                silent = refused;
+            }
+        }
+        throw silent == null ? new PeerRefusedException(ErrorCode.LOST, "no address was given.") : silent;
+    }
+
+    /** Of a cluster's machines: each announces itself with the name of its role. */
+    private static boolean isCoordinators(SignedRecord signed) {
+        return new String(signed.record().payload(), StandardCharsets.UTF_8).equals(Role.COORDINATOR.text());
+    }
+
+    private void learn(
+            PeerConnection peer,
+            Hash256 key,
+            Predicate<SignedRecord> wanted,
+            Map<NodeId, Contact> found,
+            List<Contact> waiting) {
         Frame answer = Blocking.await(peer.ask(StreamKind.DHT, new Frame.FindProviders(key), ASK_TIMEOUT));
         if (!(answer instanceof Frame.Providers(List<SignedRecord> records, List<Contact> closer))) {
             return;
         }
         long now = System.currentTimeMillis() / 1000;
         for (SignedRecord signed : records) {
-            if (signed.record().key().equals(key) && signed.record().expiresAtSeconds() > now && signed.isAuthentic()) {
+            if (signed.record().key().equals(key)
+                    && signed.record().expiresAtSeconds() > now
+                    && wanted.test(signed)
+                    && signed.isAuthentic()) {
                 found.put(signed.record().provider().id(), signed.record().provider());
             }
         }

@@ -68,6 +68,10 @@ public final class CoordinatorVerticle extends VerticleBase {
                 wish -> wish.machines()
                         ? status.machines().map(this::swarmState)
                         : Future.succeededFuture(swarmState(List.of())));
+        bus.answerLocally(
+                Addresses.WORK,
+                Local.AskWork.class,
+                _ -> Future.succeededFuture(new Local.Work(upkeep.generations().work())));
         bus.answerLocally(Addresses.PLAN, Local.AskPlan.class, wish -> upkeep.plan(wish.sequences()));
         bus.answerLocally(Addresses.PROOF, Local.AskProof.class, wish -> {
             Requests.Serving serving = serving();

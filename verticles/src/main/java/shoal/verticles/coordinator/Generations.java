@@ -25,6 +25,7 @@ import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SamplingState;
 import shoal.codec.wire.StreamKind;
 import shoal.codec.wire.TokenLogprob;
+import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 import shoal.verticles.quic.FrameStream;
 import shoal.verticles.quic.PeerConnection;
@@ -126,6 +127,11 @@ final class Generations implements Served.Wires {
     /** Generations that run or wait. */
     int running() {
         return models.values().stream().mapToInt(Served::generations).sum();
+    }
+
+    /** What the stages of each model have done so far. */
+    List<Local.ModelWork> work() {
+        return models.values().stream().map(Served::work).toList();
     }
 
     /** The scheduler of a model, or null before it is served. */

@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Contact;
@@ -22,10 +23,14 @@ import shoal.codec.command.Command;
 import shoal.codec.command.Result;
 import shoal.codec.gguf.LayerWeights;
 import shoal.codec.metainfo.ModelManifest;
+import shoal.codec.pipeline.LikeSpeeds;
 import shoal.codec.pipeline.LinkTimes;
+import shoal.codec.pipeline.Moving;
+import shoal.codec.pipeline.Pace;
 import shoal.codec.pipeline.Placement;
 import shoal.codec.pipeline.PlacementPlan;
 import shoal.codec.pipeline.PlacementPlanner;
+import shoal.codec.pipeline.SpeedWindow;
 import shoal.verticles.config.Profile;
 import shoal.verticles.quic.QuicEndpoint;
 import shoal.verticles.quic.RoundTrips;
@@ -37,14 +42,11 @@ final class Placing {
     private static final long FRESH_NANOS = TimeUnit.MINUTES.toNanos(5);
     private static final int MAX_PAIRWISE = 16;
 
+    /** Until then a node's own figures are of the time since. */
+    private static final long SLOW_NANOS = TimeUnit.MINUTES.toNanos(3);
+
     /** A machine that is busy answers late: shorter round trips are taken for those of a local network. */
     private static final long LOCAL_ROUND_TRIP_NANOS = 5_000_000;
-
-    /** Speeds are rounded to this many steps for each doubling, so that what hardly differs counts as equal. */
-    private static final int STEPS_PER_DOUBLING = 8;
-
-    /** Moving layers costs time and traffic: a plan must be better by so much. */
-    private static final double WORTH_MOVING = 0.8;
 
     private final Vertx vertx;
     private final QuicEndpoint endpoint;
@@ -52,6 +54,9 @@ final class Placing {
     private final Profile profile;
     private final Map<Set<NodeId>, Long> roundTrips = new HashMap<>();
     private final Map<NodeId, Long> askedAt = new HashMap<>();
+
+    /** Since when nodes are known to compute much slower than they were measured. */
+    private final Map<NodeId, Long> slowSince = new HashMap<>();
 
     Placing(Vertx vertx, QuicEndpoint endpoint, Commands commands, Profile profile) {
         this.vertx = vertx;
@@ -78,7 +83,7 @@ final class Placing {
             return placement.nodesByShard().stream().map(List::getFirst).toList();
         }
 
-        /** Whether it is expected to give clearly more than what stands now; the model's parts must be those that stand. */
+        /** Whether it is clearly better than what stands now; the model's parts must be those that stand. */
         boolean isWorthMoving(Pipeline now) {
             var byPart = new ArrayList<List<NodeId>>();
             for (LayerRange part : parts) {
@@ -87,18 +92,7 @@ final class Placing {
                         .findFirst()
                         .ifPresent(hop -> byPart.add(List.of(hop.node().id())));
             }
-            boolean known = byPart.size() == parts.size()
-                    && byPart.stream()
-                            .allMatch(nodes -> question.candidates().stream()
-                                    .anyMatch(each -> each.id().equals(nodes.getFirst())));
-            return known
-                    && score(plan) < WORTH_MOVING * score(PlacementPlanner.predict(question, new Placement(byPart)));
-        }
-
-        private static double score(PlacementPlan plan) {
-            return plan.sequences() == PlacementPlanner.MANY
-                    ? plan.slowestNanos()
-                    : Math.max((double) plan.sequences() * plan.slowestNanos(), plan.tokenNanos());
+            return byPart.size() == parts.size() && Moving.isWorth(question, plan, new Placement(byPart));
         }
     }
 
@@ -112,7 +106,7 @@ final class Placing {
      */
     Future<Planned> plan(
             Model model, Collection<Result.Capabilities> nodes, int sequences, boolean keep, boolean explain) {
-        List<Result.Capabilities> all = List.copyOf(nodes);
+        List<Result.Capabilities> all = nodes.stream().map(this::asOfLate).toList();
         Future<?> measured = keep ? Future.succeededFuture() : measureWays(all);
         return measured.compose(_ -> {
             Map<Set<NodeId>, Long> known = Map.copyOf(roundTrips);
@@ -172,6 +166,42 @@ final class Placing {
         return new Planned(model.cutAt(cuts), new Placement(placed), ranges, question, plan);
     }
 
+    /**
+     * Who computes the shards when one leaves; what others hold stays.
+     *
+     * @return fails with {@link PlacementPlanner.NoPlacementException} if nobody can
+     */
+    Future<List<NodeId>> keeping(Model model, Collection<Result.Capabilities> nodes) {
+        List<Result.Capabilities> all = List.copyOf(nodes);
+        return vertx.executeBlocking(
+                () -> PlacementPlanner.planKeeping(sizes(model), candidates(model, all)).nodesByShard().stream()
+                        .map(List::getFirst)
+                        .toList(),
+                false);
+    }
+
+    /** A node computes much slower than it did; its own figures will tell only later. */
+    void slow(NodeId node) {
+        slowSince.put(node, System.nanoTime());
+    }
+
+    private Result.Capabilities asOfLate(Result.Capabilities node) {
+        Long since = slowSince.get(node.node());
+        if (since == null) {
+            return node;
+        }
+        if (System.nanoTime() - since > SLOW_NANOS) {
+            slowSince.remove(node.node());
+            return node;
+        }
+        return node.withSpeeds(node.speeds().stream()
+                .map(speed -> new Result.Speed(
+                        speed.weights(),
+                        Math.max(1, speed.bytesPerSecond() / Pace.TIMES_SLOWER),
+                        Math.max(1, speed.mayReach() / Pace.TIMES_SLOWER)))
+                .toList());
+    }
+
     /** Memory that each of the model's shards needs. */
     static List<Long> sizes(Model model) {
         return model.shardParts().stream().map(LayerWeights.Part::memoryBytes).toList();
@@ -184,13 +214,20 @@ final class Placing {
 
     private static List<PlacementPlanner.Candidate> candidates(
             Model model, List<LayerWeights.Part> parts, Collection<Result.Capabilities> nodes) {
+        Map<NodeId, LikeSpeeds.Settled> speeds = speeds(model, nodes);
         return nodes.stream()
-                .map(node -> new PlacementPlanner.Candidate(
-                        node.node(),
-                        memoryFor(model, node),
-                        held(model, parts, node),
-                        node.pinnedShard(),
-                        nanos(model, parts, node)))
+                .map(node -> {
+                    LikeSpeeds.Settled speed = speeds.get(node.node());
+                    return new PlacementPlanner.Candidate(
+                            node.node(),
+                            memoryFor(model, node),
+                            held(model, parts, node),
+                            node.pinnedShard(),
+                            speed == null
+                                    ? List.of()
+                                    : speed.nanos(parts.stream().mapToLong(LayerWeights.Part::tokenBytes)),
+                            speed == null ? PlacementPlanner.Doubt.NONE : speed.doubt());
+                })
                 .toList();
     }
 
@@ -220,27 +257,23 @@ final class Placing {
         return held;
     }
 
-    /** What each part takes on a node; empty if it has not told how fast it is. */
-    private static List<Long> nanos(Model model, List<LayerWeights.Part> parts, Result.Capabilities node) {
-        OptionalDouble same = node.speeds().stream()
-                .filter(speed -> speed.weights().equals(model.kind()))
-                .mapToDouble(Result.Speed::bytesPerSecond)
-                .findFirst();
-        OptionalDouble speed = same.isPresent()
-                ? same
-                : node.speeds().stream()
-                        .mapToDouble(Result.Speed::bytesPerSecond)
-                        .average();
-        if (speed.isEmpty()) {
-            return List.of();
+    /** How fast each node is taken to be with this model's weights; empty if none has told. */
+    private static Map<NodeId, LikeSpeeds.Settled> speeds(Model model, Collection<Result.Capabilities> nodes) {
+        return LikeSpeeds.of(nodes.stream()
+                .map(node -> new LikeSpeeds.Told(
+                        node.node(), node.kernels() + " on " + node.cores() + " cores", measured(model, node)))
+                .toList());
+    }
+
+    private static SpeedWindow.@Nullable Estimate measured(Model model, Result.Capabilities node) {
+        for (Result.Speed speed : node.speeds()) {
+            if (speed.weights().equals(model.kind())) {
+                return SpeedWindow.Estimate.told(speed.bytesPerSecond(), speed.mayReach());
+            }
         }
-        double rounded = Math.pow(
-                2,
-                Math.round(Math.log(speed.getAsDouble()) / Math.log(2) * STEPS_PER_DOUBLING)
-                        / (double) STEPS_PER_DOUBLING);
-        return parts.stream()
-                .map(part -> Math.min(Long.MAX_VALUE / 1_000_000, Math.round(part.tokenBytes() / rounded * 1e9)))
-                .toList();
+        OptionalDouble others =
+                node.speeds().stream().mapToDouble(Result.Speed::bytesPerSecond).average();
+        return others.isEmpty() ? null : SpeedWindow.Estimate.doubtful(Math.round(others.getAsDouble()));
     }
 
     // ------------------------------------------------------------------------------------------- ways

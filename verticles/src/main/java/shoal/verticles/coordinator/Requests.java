@@ -29,6 +29,7 @@ import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 import shoal.verticles.quic.FrameStream;
 import shoal.verticles.quic.QuicEndpoint;
+import tools.jackson.databind.json.JsonMapper;
 
 /** Those who ask for text: programs by QUIC, machines by the event bus, and verticles of this process. */
 final class Requests {
@@ -92,10 +93,23 @@ final class Requests {
 
     // ------------------------------------------------------------------------------------------- by QUIC
 
+    private void tellPlan(FrameStream stream, Frame.AskPlan wish) {
+        Integer sequences = wish.sequences() == Frame.AskPlan.AS_CONFIGURED ? null : wish.sequences();
+        bus.ask(Addresses.PLAN, new Local.AskPlan(sequences), Local.PlanTold.class)
+                .map(told -> new Frame.Plan(JsonMapper.shared().writeValueAsString(told.report())))
+                .onSuccess(stream::send)
+                .onFailure(failure -> stream.refuse(ErrorCode.NOT_READY, String.valueOf(failure.getMessage())));
+    }
+
     private void serve(FrameStream stream) {
         stream.onFrame(frame -> {
+            if (frame instanceof Frame.AskPlan wish) {
+                tellPlan(stream, wish);
+                return;
+            }
             if (!(frame instanceof Frame.Generate request)) {
-                stream.refuse(ErrorCode.UNSUPPORTED, "a coordinator takes GENERATE here, not " + frame.type());
+                stream.refuse(
+                        ErrorCode.UNSUPPORTED, "a coordinator takes GENERATE and ASK_PLAN here, not " + frame.type());
                 return;
             }
             long begun = System.nanoTime();

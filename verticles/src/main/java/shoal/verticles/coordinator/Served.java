@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -18,12 +19,15 @@ import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
+import shoal.codec.pipeline.HopTimes;
 import shoal.codec.pipeline.Scheduler;
 import shoal.codec.pipeline.Scheduler.Effect;
 import shoal.codec.pipeline.Scheduler.Input;
+import shoal.codec.pipeline.StageLoad;
 import shoal.codec.wire.ActivationType;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.verticles.bus.Local;
 import shoal.verticles.driver.MachineDriver;
 import shoal.verticles.quic.FrameStream;
 
@@ -119,6 +123,25 @@ final class Served {
 
     Scheduler scheduler() {
         return scheduler;
+    }
+
+    /** What its stages have done so far. */
+    Local.ModelWork work() {
+        StageLoad load = scheduler.load();
+        HopTimes hops = scheduler.hops();
+        int stages = Math.min(load.stages(), pipeline.hops().size());
+        return new Local.ModelWork(
+                model.name(),
+                hops.seen(),
+                hops.micros(0.5),
+                hops.micros(0.99),
+                IntStream.range(0, stages)
+                        .mapToObj(stage -> {
+                            Pipeline.Hop hop = pipeline.hops().get(stage);
+                            return new Local.StageWork(
+                                    hop.node().id(), hop.shard().layers(), load.busyMicros(stage), load.tokens(stage));
+                        })
+                        .toList());
     }
 
     int generations() {

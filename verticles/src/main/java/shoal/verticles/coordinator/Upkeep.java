@@ -18,10 +18,8 @@ import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.pipeline.Liveness;
-import shoal.codec.pipeline.Placement;
 import shoal.codec.pipeline.PlacementPlanner;
 import shoal.codec.pipeline.PlanReport;
-import shoal.codec.pipeline.Standing;
 import shoal.codec.wire.Availability;
 import shoal.codec.wire.ErrorCode;
 import shoal.verticles.bus.Addresses;
@@ -34,7 +32,7 @@ import shoal.verticles.config.Profile;
  * layers are placed anew; one that wants to leave is replaced while it still computes; who is left over stands by. A pipeline is used
  * once a canary token has passed through it. One event loop.
  */
-final class Upkeep implements Watch.Listener {
+final class Upkeep implements Watch.Listener, Improving.Moves {
     private static final Logger LOG = LoggerFactory.getLogger(Upkeep.class);
     /** Somebody who names one above it lies, or the cluster is older than all others. */
     private static final int MAX_HEARD_EPOCH = 1 << 30;
@@ -54,13 +52,10 @@ final class Upkeep implements Watch.Listener {
     private final ModelFinder finder;
     private final Watch watch;
     private final Members members;
-    private final Loading loading;
+    private final Holdings holdings;
     private final Generations generations;
     private final Placing placing;
-    private final Set<Standing.Spare> making = new HashSet<>();
-    private final Set<Standing.Spare> failedSpares = new HashSet<>();
-    private @Nullable Model model;
-    private @Nullable Standing standing;
+    private final Improving improving;
     private @Nullable Pipeline pipeline;
     /** What was interrupted a moment ago: requests may wait for those who take over. */
     private @Nullable Pipeline interrupted;
@@ -72,7 +67,7 @@ final class Upkeep implements Watch.Listener {
 
     private boolean busy;
     private boolean again;
-    private boolean mayImprove;
+
     private boolean closing;
     private int failures;
     private int needed;
@@ -94,7 +89,8 @@ final class Upkeep implements Watch.Listener {
         watch = new Watch(
                 vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), Liveness.Bounds.CLOSE, this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
-        loading = new Loading(endpoint, bus, commands, members);
+        holdings = new Holdings(commands, members, new Loading(endpoint, bus, commands, members));
+        improving = new Improving(vertx, members, placing, holdings, this);
         generations = new Generations(vertx, endpoint, commands, profile, this::faulty, this::slow);
     }
 
@@ -120,12 +116,7 @@ final class Upkeep implements Watch.Listener {
 
     /** These compute, as another coordinator has placed them. */
     void inherit(Model cut, List<NodeId> computing) {
-        model = cut;
-        Standing placed = Standing.none(computing.size());
-        for (int shard = 0; shard < computing.size(); shard++) {
-            placed = placed.with(shard, computing.get(shard));
-        }
-        standing = placed.computedBy(computing);
+        holdings.inherit(cut, computing);
         needed = 1;
     }
 
@@ -136,9 +127,10 @@ final class Upkeep implements Watch.Listener {
         pipeline = null;
         interrupted = null;
         trouble = null;
-        Model known = model;
-        standing =
-                known == null ? null : Standing.none(known.manifest().shards().size());
+        Model known = holdings.model();
+        if (known != null) {
+            holdings.begin(known);
+        }
         watch.serve(Set.of());
         generations.end(ErrorCode.LOST, why);
     }
@@ -156,7 +148,7 @@ final class Upkeep implements Watch.Listener {
     }
 
     @Nullable Model model() {
-        return model;
+        return holdings.model();
     }
 
     /** What is ready to be used now, or null. */
@@ -182,11 +174,7 @@ final class Upkeep implements Watch.Listener {
     public void lost(NodeId node, String why) {
         commands.lost(node);
         members.gone(node);
-        making.removeIf(spare -> spare.node().equals(node));
-        Standing before = standing;
-        if (before != null) {
-            standing = before.without(node);
-        }
+        holdings.lost(node);
         Pipeline through = pipeline;
         again = true;
         if (through != null && through.runsOn(node)) {
@@ -223,20 +211,22 @@ final class Upkeep implements Watch.Listener {
 
     /** A node that has become slow computes no more where another stands by for it. */
     private void slow(NodeId node) {
-        Model known = model;
+        Model known = holdings.model();
         Pipeline through = pipeline;
-        Standing now = standing;
-        if (known == null || through == null || now == null || busy || !through.runsOn(node)) {
+        if (known == null || through == null || busy || !through.runsOn(node)) {
             return;
         }
-        List<NodeId> way = now.computingWithout(Set.of(node));
+        List<NodeId> way = holdings.standing().computingWithout(Set.of(node));
         LOG.warn(
                 "node {}, which runs layers {}, computes much slower than it did{}",
                 node.toShortHex(),
                 through.layersOf(node),
                 way == null ? "; nobody stands by for it" : "");
+        placing.slow(node);
         if (way != null) {
             move(known, way, "node " + node.toShortHex() + " is slow");
+        } else {
+            improving.look(through);
         }
     }
 
@@ -246,8 +236,8 @@ final class Upkeep implements Watch.Listener {
     }
 
     private void joined(NodeId node) {
-        failedSpares.clear();
-        mayImprove = true;
+        holdings.forgiveFailures();
+        improving.joined();
         again = true;
         LOG.debug("{} takes work", node.toShortHex());
         tend();
@@ -294,24 +284,22 @@ final class Upkeep implements Watch.Listener {
 
     private Future<Void> attempt() {
         return findModel().compose(known -> {
-            Standing now = standing;
-            if (now != null && now.isWhole() && failures == 0) {
-                return tryWays(known, now.ways(), 0);
+            if (holdings.isWhole() && failures == 0) {
+                return tryWays(known, holdings.standing().ways(), 0);
             }
-            return gather(known, suspect()).compose(ways -> tryWays(Objects.requireNonNull(model), ways, 0));
+            return gather(known, suspect()).compose(ways -> tryWays(Objects.requireNonNull(holdings.model()), ways, 0));
         });
     }
 
     Future<Model> findModel() {
-        Model found = model;
+        Model found = holdings.model();
         if (found != null) {
             return Future.succeededFuture(found);
         }
         waitingFor = "the model's vocabulary file";
-        return finder.find().onSuccess(known -> {
-            model = known;
-            standing = Standing.none(known.manifest().shards().size());
+        return finder.find().map(known -> {
             waitingFor = needed + " node(s) to join";
+            return holdings.begin(known);
         });
     }
 
@@ -336,7 +324,7 @@ final class Upkeep implements Watch.Listener {
                     return needsIt ? placed(known, null) : Future.failedFuture(failure);
                 }))
                 .compose(planned -> {
-                    Model cut = cutAs(planned);
+                    Model cut = holdings.cutAs(planned);
                     List<NodeId> computing = planned.computing();
                     LOG.info(
                             "placing {} shards on {} nodes, {} ms a token expected",
@@ -348,12 +336,12 @@ final class Upkeep implements Watch.Listener {
                                     planned.plan().tokenNanos() / 1e6));
                     bus.tell(Addresses.STEP, new Local.Step(4, "checked which nodes have their shards loaded"));
                     waitingFor = "nodes to load their shards";
-                    return load(cut, computing, false).map(_ -> {
+                    return holdings.load(cut, computing, false).map(_ -> {
                         bus.tell(
                                 Addresses.STEP,
                                 new Local.Step(18, "every node has its shards; " + computing.size() + " are covered"));
-                        makeSpares(cut);
-                        return Objects.requireNonNull(standing).ways();
+                        holdings.makeSpares(this::tend);
+                        return holdings.standing().ways();
                     });
                 });
     }
@@ -365,23 +353,13 @@ final class Upkeep implements Watch.Listener {
                         .filter(node -> !node.node().equals(without))
                         .toList(),
                 placing.sequences(),
-                Objects.requireNonNull(standing).holders().stream().anyMatch(nodes -> !nodes.isEmpty()),
+                holdings.standing().holders().stream().anyMatch(nodes -> !nodes.isEmpty()),
                 false);
-    }
-
-    /** An unsplit model is cut as the plan says; what stood by for another cut does not any more. */
-    private Model cutAs(Placing.Planned planned) {
-        Model known = planned.model();
-        if (!known.shardRanges().equals(Objects.requireNonNull(model).shardRanges())) {
-            model = known;
-            standing = Standing.none(known.manifest().shards().size());
-        }
-        return Objects.requireNonNull(model);
     }
 
     /** How layers would be placed now, and what each node is worth. @throws CommandException if the model is not known yet */
     Future<Local.PlanTold> plan(@Nullable Integer sequences) {
-        Model known = model;
+        Model known = holdings.model();
         if (known == null) {
             throw new CommandException(notReady());
         }
@@ -390,43 +368,6 @@ final class Upkeep implements Watch.Listener {
                         known, members.working(), sequences == null ? placing.sequences() : sequences, false, true))
                 .map(planned -> new Local.PlanTold(PlanReport.of(
                         known.name(), planned.parts(), planned.question(), planned.plan(), NodeId::toHex)));
-    }
-
-    /** Who computes when one leaves; what others hold stays. @throws PlacementPlanner.NoPlacementException if nobody can */
-    private List<NodeId> planKeeping(Model known) {
-        Placement placement =
-                PlacementPlanner.planKeeping(Placing.sizes(known), Placing.candidates(known, members.working()));
-        return placement.nodesByShard().stream().map(List::getFirst).toList();
-    }
-
-    /** Completes when each shard is ready on its node. @param warm whether others compute meanwhile */
-    private Future<?> load(Model known, List<NodeId> computing, boolean warm) {
-        var all = new ArrayList<Future<?>>();
-        for (int i = 0; i < computing.size(); i++) {
-            int shard = i;
-            NodeId node = computing.get(shard);
-            if (warm && Objects.requireNonNull(standing).holds(shard, node)) {
-                continue;
-            }
-            Future<?> loaded =
-                    warm ? loading.makeSpare(known, shard, node, computing) : loading.load(known, shard, node);
-            all.add(loaded.onSuccess(_ -> holds(shard, node)));
-        }
-        return Future.join(all).map(_ -> {
-            if (!computing.stream().allMatch(node -> members.get(node) != null)) {
-                throw new CommandException("a node that was given layers is gone.");
-            }
-            if (!warm) {
-                standing = Objects.requireNonNull(standing).computedBy(computing);
-            }
-            return null;
-        });
-    }
-
-    private void holds(int shard, NodeId node) {
-        if (members.get(node) != null) {
-            standing = Objects.requireNonNull(standing).with(shard, node);
-        }
     }
 
     private Future<Void> tryWays(Model known, List<List<NodeId>> ways, int index) {
@@ -485,7 +426,7 @@ final class Upkeep implements Watch.Listener {
         Pipeline before = pipeline;
         pipeline = planned;
         interrupted = null;
-        standing = Objects.requireNonNull(standing).computedBy(way);
+        holdings.computedBy(way);
         trouble = null;
         failures = 0;
         needed = 1; // whoever is left must do, should some be lost
@@ -501,40 +442,28 @@ final class Upkeep implements Watch.Listener {
                         .collect(Collectors.joining(", ")),
                 planned.epoch().number());
         bus.tell(Addresses.STEP, new Local.Step(19, "the swarm is ready: a canary token passed through every stage"));
-        bus.tell(Addresses.SWARM_READY, swarmReady(known));
+        bus.tell(Addresses.SWARM_READY, holdings.swarmReady());
         generations.resume(planned);
-    }
-
-    private Local.SwarmReady swarmReady(Model known) {
-        Standing now = withSpares(known);
-        var stages = new ArrayList<Local.StageOf>();
-        var spares = new ArrayList<Local.StageOf>();
-        for (ModelManifest.Shard shard : known.manifest().shards()) {
-            List<NodeId> all = now.holders().get(shard.index());
-            stages.add(new Local.StageOf(all.getFirst(), shard.layers()));
-            all.stream().skip(1).forEach(node -> spares.add(new Local.StageOf(node, shard.layers())));
-        }
-        return new Local.SwarmReady(known.manifest().modelName(), stages, spares);
+        holdings.dropOlderCuts();
+        improving.stands();
     }
 
     // ------------------------------------------------------------------------------------------------ tending
 
     /** All that is better done while a pipeline stands, or while others see to it that one does. */
     private void tend() {
-        Model known = model;
+        Model known = holdings.model();
         if (known == null || !working) {
             return;
         }
         retire(known);
-        Standing now = standing;
-        if (now != null && now.isWhole()) {
-            makeSpares(known);
+        if (holdings.isWhole()) {
+            holdings.makeSpares(this::tend);
         }
         if (pipeline == null) {
             heal();
-        } else if (mayImprove && !busy && members.retiring().isEmpty()) {
-            mayImprove = false;
-            improve(pipeline);
+        } else {
+            improving.tend();
         }
     }
 
@@ -547,23 +476,34 @@ final class Upkeep implements Watch.Listener {
             if (through != null && through.runsOn(node)) {
                 computing.add(node);
             } else if (through != null || !busy) {
-                standing = Objects.requireNonNull(standing).without(node);
+                holdings.without(node);
                 watch.relieve(node);
             }
         }
         if (through == null || computing.isEmpty() || busy) {
             return;
         }
-        List<NodeId> way = Objects.requireNonNull(standing).computingWithout(retiring);
+        List<NodeId> way = holdings.standing().computingWithout(retiring);
         if (way != null) {
             move(known, way, "hands over");
             return;
         }
-        try {
-            move(known, planKeeping(known), "hands over");
-        } catch (PlacementPlanner.NoPlacementException nobody) {
-            endWithTheLast(through);
-        }
+        busy = true;
+        placing.keeping(known, members.working()).onComplete(planned -> {
+            busy = false;
+            if (pipeline != through
+                    || !holdings.isWhole()
+                    || !members.retiring().equals(retiring)) {
+                tend(); // what is known has changed
+            } else if (planned.succeeded()) {
+                move(known, planned.result(), "hands over");
+            } else if (planned.cause() instanceof PlacementPlanner.NoPlacementException) {
+                endWithTheLast(through);
+            } else {
+                LOG.warn("no plan to hand layers over: {}", planned.cause().toString());
+                vertx.setTimer(RETRY_MILLIS, _ -> tend());
+            }
+        });
     }
 
     /** Nobody can take over: answers that run are finished, no new ones begun. */
@@ -585,13 +525,19 @@ final class Upkeep implements Watch.Listener {
         }
     }
 
+    @Override
+    public @Nullable Pipeline movable() {
+        return busy || !members.retiring().isEmpty() ? null : pipeline;
+    }
+
     /** Loads what is missing while the present pipeline computes, then moves. */
-    private void move(Model known, List<NodeId> way, String why) {
+    @Override
+    public void move(Model known, List<NodeId> way, String why) {
         closing = false;
         busy = true;
         again = false;
         LOG.info("layers move: {}", why);
-        load(known, way, true).compose(_ -> use(known, way, PATIENCE)).onComplete(done -> {
+        holdings.load(known, way, true).compose(_ -> use(known, way, PATIENCE)).onComplete(done -> {
             busy = false;
             if (done.failed()) {
                 LOG.warn("layers stay where they are: {}", done.cause().getMessage());
@@ -600,62 +546,5 @@ final class Upkeep implements Watch.Listener {
                 tend();
             }
         });
-    }
-
-    /** A plan that is expected to give clearly more, on more nodes, is taken; with fewer it might be a mistake of measuring. */
-    private void improve(Pipeline through) {
-        members.refresh()
-                .compose(_ -> placing.plan(
-                        Objects.requireNonNull(model), members.working(), placing.sequences(), false, false))
-                .onSuccess(planned -> {
-                    if (pipeline == through
-                            && !busy
-                            && members.retiring().isEmpty()
-                            && Set.copyOf(planned.computing()).size()
-                                    > through.nodes().size()
-                            && planned.isWorthMoving(through)) {
-                        move(cutAs(planned), planned.computing(), "that is faster");
-                    }
-                })
-                .onFailure(stays -> LOG.debug("no better placement: {}", stays.getMessage()));
-    }
-
-    /** What will stand when all spares are made. */
-    private Standing withSpares(Model known) {
-        Standing planned = Objects.requireNonNull(standing);
-        List<Long> sizes = Placing.sizes(known);
-        List<PlacementPlanner.Candidate> candidates = Placing.candidates(known, members.working());
-        for (Standing.Spare spare : making) {
-            planned = planned.with(spare.shard(), spare.node());
-        }
-        for (Standing.Spare next = planned.nextSpare(sizes, candidates, failedSpares);
-                next != null;
-                next = planned.nextSpare(sizes, candidates, failedSpares)) {
-            planned = planned.with(next.shard(), next.node());
-        }
-        return planned;
-    }
-
-    private void makeSpares(Model known) {
-        Standing now = Objects.requireNonNull(standing);
-        Standing planned = withSpares(known);
-        for (int i = 0; i < planned.holders().size(); i++) {
-            int shard = i;
-            for (NodeId node : planned.holders().get(shard)) {
-                var spare = new Standing.Spare(node, shard);
-                if (!now.holds(shard, node) && making.add(spare)) {
-                    loading.makeSpare(known, shard, node, now.computing())
-                            .onSuccess(_ -> holds(shard, node))
-                            .onFailure(failure -> {
-                                failedSpares.add(spare);
-                                LOG.warn("a spare for shard {} is missing: {}", shard, failure.getMessage());
-                            })
-                            .onComplete(_ -> {
-                                making.remove(spare);
-                                tend();
-                            });
-                }
-            }
-        }
     }
 }

@@ -112,10 +112,13 @@ final class Watch {
         }
     }
 
-    /** What somebody else knows for sure: the process is gone. */
+    /**
+     * Somebody else says that the process is gone. The bus says so, long after, also of one that was frozen and is there again: while
+     * the trip-wire holds, its process lives, and beats tell whether it answers.
+     */
     void ended(NodeId node) {
         Watched known = watched.get(node);
-        if (known != null) {
+        if (known != null && known.wire == null) {
             known.driver.feed(new Liveness.Input.Ended());
         }
     }

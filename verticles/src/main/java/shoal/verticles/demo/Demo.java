@@ -7,9 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,7 +21,6 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
 import shoal.codec.wire.Frame;
@@ -42,12 +39,11 @@ public final class Demo {
     private static final long READY_SECONDS = 300;
     private static final long END_MILLIS = 5000;
     private static final String CLUSTER = "demo";
-    private static final String DIRECTORY_PREFIX = "shoal-demo-";
 
     private final Options options;
     private final Tools tools;
     private final Screen screen;
-    private final Path directory;
+    private final DemoFolder folder;
     private final List<Child> children = new CopyOnWriteArrayList<>();
     private final Map<Child, CompletableFuture<JsonNode>> ready = new ConcurrentHashMap<>();
     private final CompletableFuture<JsonNode> swarmReady = new CompletableFuture<>();
@@ -61,11 +57,11 @@ public final class Demo {
     private volatile boolean ending;
 
     /** A stage that was killed in the middle of the answer. */
-    private static final class Victim {
-        private final Child child;
-        private final String layers;
+    static final class Victim {
+        final Child child;
+        final String layers;
         private final long killedNanos = System.nanoTime();
-        private long goneMillis;
+        long goneMillis;
 
         Victim(Child child, String layers) {
             this.child = child;
@@ -102,11 +98,11 @@ public final class Demo {
         String software();
     }
 
-    private Demo(Options options, Tools tools, Screen screen, Path directory) {
+    private Demo(Options options, Tools tools, Screen screen, DemoFolder folder) {
         this.options = options;
         this.tools = tools;
         this.screen = screen;
-        this.directory = directory;
+        this.folder = folder;
     }
 
     /** Runs the demo; returns the exit code. */
@@ -119,7 +115,7 @@ public final class Demo {
                 StandardCharsets.UTF_8);
         boolean terminal =
                 System.console() != null && System.console().isTerminal() && System.getenv("NO_COLOR") == null;
-        var demo = new Demo(options, tools, new Screen(out, terminal), Files.createTempDirectory(DIRECTORY_PREFIX));
+        var demo = new Demo(options, tools, new Screen(out, terminal), DemoFolder.create(temporary()));
         Thread atExit = Thread.ofPlatform().unstarted(demo::end);
         Runtime.getRuntime().addShutdownHook(atExit);
         int exit = 1;
@@ -141,7 +137,7 @@ public final class Demo {
     private int play(PrintStream out) throws IOException, InterruptedException {
         long begun = System.nanoTime();
         Path model = options.model() == null ? bundledModel() : options.model();
-        Path seeds = Files.createDirectories(directory.resolve("rendezvous/seed"));
+        Path seeds = Files.createDirectories(folder.path().resolve("rendezvous/seed"));
         var splitting = inBackground(() -> {
             tools.split(model, options.shards(), seeds);
             return seeds;
@@ -200,9 +196,12 @@ public final class Demo {
         Reference alone = await(reference, READY_SECONDS, "one process gave no answer to compare with", null);
         boolean identical =
                 alone.tokens().equals(answer.tokens()) && alone.text().equals(answer.text());
-        summarise(answer, identical, begun);
+        var summary = new Summary(answer, identical, processes(), bytes(), victim);
+        summary.lines().forEach(screen::line);
+        screen.line(String.format(Locale.ROOT, "%.1f s in all", (System.nanoTime() - begun) / 1e9));
         if (options.json()) {
-            System.out.println(JSON.writeValueAsString(report(answer, identical, coordinatorReady)));
+            System.out.println(JSON.writeValueAsString(
+                    summary.report(options.keep() ? coordinatorReady.path("api").asString() : null)));
         }
         if (options.kill() && victim == null) {
             screen.line("shoal: the answer was over before a stage was killed; ask for more --tokens");
@@ -259,7 +258,7 @@ public final class Demo {
     // --------------------------------------------------------------------------------------------- processes
 
     private Child start(String name, String role, String... more) throws IOException {
-        Path home = Files.createDirectories(directory.resolve(name));
+        Path home = Files.createDirectories(folder.path().resolve(name));
         var command = new ArrayList<>(tools.command(role.equals("node")));
         command.add(role);
         command.addAll(List.of(
@@ -317,8 +316,8 @@ public final class Demo {
                         String.format(
                                 Locale.ROOT,
                                 "rendezvous %s, peers %s",
-                                kib(bytes.path("rendezvous").asLong()),
-                                kib(bytes.path("peers").asLong())));
+                                Summary.kib(bytes.path("rendezvous").asLong()),
+                                Summary.kib(bytes.path("peers").asLong())));
             }
             default -> {}
         }
@@ -394,91 +393,28 @@ public final class Demo {
                 child.process().destroyForcibly();
             }
         }
-        deleteTree(directory);
+        folder.delete();
     }
 
-    static void deleteTree(Path directory) {
-        try (Stream<Path> files = Files.walk(directory)) {
-            files.sorted(Comparator.reverseOrder())
-                    .forEach(file -> file.toFile().delete());
-        } catch (IOException gone) {
-            // nothing left to delete
-        }
+    /** Ends all swarms that were kept; returns how many. */
+    public static int stop() throws IOException {
+        return DemoFolder.stopKept(temporary());
     }
 
-    // ------------------------------------------------------------------------------------------- kept swarms
+    private static Path temporary() {
+        return Path.of(System.getProperty("java.io.tmpdir"));
+    }
 
     private void keep() throws IOException {
         ending = true;
-        var lines = children.stream()
-                .filter(Child::isAlive)
-                .map(child -> birth(child.process().toHandle()))
-                .toList();
-        Path kept = keptDirectory().resolve(directory.getFileName().toString());
-        Files.createDirectories(kept.getParent());
-        Files.write(kept, lines);
-        for (Child child : children) {
-            if (child.isAlive()) {
-                child.detach();
-            }
+        var staying = children.stream().filter(Child::isAlive).toList();
+        folder.keep(staying.stream().map(child -> child.process().toHandle()).toList());
+        for (Child child : staying) {
+            child.detach();
         }
     }
 
-    /** A process id and when the process began, since ids are given out again. */
-    private static String birth(ProcessHandle process) {
-        return process.pid()
-                + " "
-                + process.info().startInstant().map(Instant::toEpochMilli).orElse(0L);
-    }
-
-    private static Path keptDirectory() {
-        return Path.of(System.getProperty("java.io.tmpdir"), "shoal-demos-" + System.getProperty("user.name"));
-    }
-
-    /**
-     * Ends all swarms that were kept; returns how many.
-     *
-     * @throws IOException if somebody else made the note of them: the folder for temporary files is everybody's
-     */
-    public static int stop() throws IOException {
-        Path directory = keptDirectory();
-        if (!Files.isDirectory(directory)) {
-            return 0;
-        }
-        if (!Files.getOwner(directory).getName().endsWith(System.getProperty("user.name"))) {
-            throw new IOException(directory + " belongs to " + Files.getOwner(directory)
-                    + ", so what it says of kept swarms is not followed. Remove it.");
-        }
-        List<Path> kept;
-        try (Stream<Path> files = Files.list(directory)) {
-            kept = files.filter(file -> file.getFileName().toString().startsWith(DIRECTORY_PREFIX))
-                    .toList();
-        }
-        for (Path file : kept) {
-            stop(Files.readAllLines(file));
-            deleteTree(directory.resolveSibling(file.getFileName()));
-            Files.deleteIfExists(file);
-        }
-        return kept.size();
-    }
-
-    private static void stop(List<String> births) {
-        var processes = births.stream()
-                .flatMap(birth -> ProcessHandle.of(Long.parseLong(birth.substring(0, birth.indexOf(' '))))
-                        .filter(process -> birth(process).equals(birth))
-                        .stream())
-                .toList();
-        processes.forEach(ProcessHandle::destroy);
-        for (ProcessHandle process : processes) {
-            try {
-                process.onExit().get(END_MILLIS, TimeUnit.MILLISECONDS);
-            } catch (InterruptedException | ExecutionException | TimeoutException late) {
-                process.destroyForcibly();
-            }
-        }
-    }
-
-    // ---------------------------------------------------------------------------------------------- reports
+    // ------------------------------------------------------------------------------------------ what came of it
 
     private Map<String, Long> bytes() {
         var sums = new LinkedHashMap<String, Long>();
@@ -492,7 +428,7 @@ public final class Demo {
         return sums;
     }
 
-    private List<Map<String, Object>> processes() {
+    private List<Summary.Member> processes() {
         var layers = new HashMap<String, List<List<Integer>>>();
         for (String kind : List.of("stages", "spares")) {
             Objects.requireNonNull(placement)
@@ -502,7 +438,7 @@ public final class Demo {
                                     stage.path("layers").get(0).asInt(),
                                     stage.path("layers").get(1).asInt())));
         }
-        var processes = new ArrayList<Map<String, Object>>();
+        var processes = new ArrayList<Summary.Member>();
         Victim killed = victim;
         for (Child child : children) {
             if (killed != null && killed.child == child) {
@@ -510,84 +446,10 @@ public final class Demo {
             }
             JsonNode event = Objects.requireNonNull(ready.get(child)).join();
             String id = event.path("id").asString();
-            var process = new LinkedHashMap<String, Object>();
-            process.put("id", id);
-            process.put("name", child.name());
-            process.put("pid", child.pid());
-            process.put("role", event.path("role").asString());
-            process.put("layers", layers.getOrDefault(id, List.of()));
-            processes.add(process);
+            processes.add(new Summary.Member(
+                    id, child.name(), child.pid(), event.path("role").asString(), layers.getOrDefault(id, List.of())));
         }
         return processes;
-    }
-
-    private Map<String, Object> report(GenerateClient.Answer answer, boolean identical, JsonNode coordinatorReady) {
-        var report = new LinkedHashMap<String, Object>();
-        report.put("identical", identical);
-        report.put("text", answer.text());
-        report.put("tokens", answer.tokens());
-        report.put("stopped", answer.stopped().name().toLowerCase(Locale.ROOT));
-        report.put("nodes", processes());
-        report.put("bytes", bytes());
-        report.put("ttft_ms", answer.firstTokenMicros() / 1000.0);
-        report.put("tokens_per_second", answer.tokensPerSecond());
-        Victim killed = victim;
-        if (killed != null) {
-            report.put(
-                    "killed",
-                    Map.of("name", killed.child.name(), "pid", killed.child.pid(), "gone_ms", killed.goneMillis));
-        }
-        if (options.keep()) {
-            report.put("api", coordinatorReady.path("api").asString());
-        }
-        return report;
-    }
-
-    private void summarise(GenerateClient.Answer answer, boolean identical, long begun) {
-        Map<String, Long> bytes = bytes();
-        screen.line(String.format(
-                Locale.ROOT,
-                "%d tokens, %.1f tokens/s, first token after %.0f ms%s",
-                answer.tokens().size(),
-                answer.tokensPerSecond(),
-                answer.firstTokenMicros() / 1000.0,
-                identical ? "; one process gives exactly the same" : ""));
-        Victim killed = victim;
-        if (killed != null) {
-            screen.line(String.format(
-                    Locale.ROOT,
-                    "%s (layers %s) was killed in the middle; the answer went on after %d ms, no token lost",
-                    killed.child.name(),
-                    killed.layers,
-                    killed.goneMillis));
-        }
-        screen.line("bytes from the rendezvous " + kib(bytes.get("rendezvous")) + ", from peers "
-                + kib(bytes.get("peers")));
-        for (Map<String, Object> process : processes()) {
-            screen.line(String.format(
-                    "  %-12s pid %-8s %s  %s",
-                    process.get("name"),
-                    process.get("pid"),
-                    String.valueOf(process.get("id")).substring(0, 8),
-                    describe(process)));
-        }
-        screen.line(String.format(Locale.ROOT, "%.1f s in all", (System.nanoTime() - begun) / 1e9));
-    }
-
-    private static String describe(Map<String, Object> process) {
-        var layers = (List<?>) Objects.requireNonNull(process.get("layers"));
-        return layers.isEmpty()
-                ? String.valueOf(process.get("role"))
-                : "layers "
-                        + String.join(
-                                ", ",
-                                layers.stream()
-                                        .map(range -> ((List<?>) range).getFirst() + "–" + ((List<?>) range).getLast())
-                                        .toList());
-    }
-
-    private static String kib(@Nullable Long bytes) {
-        return String.format(Locale.ROOT, "%,d KiB", (bytes == null ? 0 : bytes) / 1024);
     }
 
     private static Endpoint endpoint(JsonNode readyEvent) {
@@ -595,7 +457,7 @@ public final class Demo {
     }
 
     private Path bundledModel() throws IOException {
-        Path file = directory.resolve("stories-q8_0.gguf");
+        Path file = folder.path().resolve("stories-q8_0.gguf");
         Supplier<@Nullable InputStream> resource = () -> Demo.class.getResourceAsStream("/models/stories-q8_0.gguf");
         try (InputStream in = resource.get()) {
             if (in == null) {

@@ -3,13 +3,11 @@ package shoal.verticles.inferencestage;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.VerticleBase;
-import io.vertx.core.WorkerExecutor;
 import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -50,7 +48,8 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final Map<Key, Member> members = new HashMap<>();
     private final Terms terms = new Terms();
     private final Receipts receipts = new Receipts();
-    private WorkerExecutor compute;
+    private ComputeThread compute;
+    private IdleSlices slices;
 
     /** A place in a pipeline. */
     private record Key(long pipeline, int stage) {}
@@ -66,7 +65,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         }
     }
 
-    @SuppressWarnings("NullAway.Init") // the executor is made when the verticle starts
+    @SuppressWarnings("NullAway.Init") // the executor and what uses it are made when the verticle starts
     public InferenceStageVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, StageHost host) {
         this.endpoint = endpoint;
         this.bus = bus;
@@ -76,17 +75,16 @@ public final class InferenceStageVerticle extends VerticleBase {
 
     @Override
     public Future<?> start() {
-        compute = vertx.createSharedWorkerExecutor("compute", 1, 1, TimeUnit.HOURS);
+        compute = new ComputeThread(vertx);
+        slices = new IdleSlices(vertx, compute, host);
+        slices.start();
         endpoint.onStream(StreamKind.STAGE, this::serve);
         endpoint.onPeerLost(this::dropSessionsOf);
         bus.answerLocally(
                 Addresses.OPEN_STAGE,
                 Local.OpenStage.class,
-                wish -> (wish.coming() == null ? compute.executeBlocking(() -> host.open(wish)) : openComing(wish))
-                        .compose(shard -> compute.executeBlocking(() -> {
-                            host.measure(shard);
-                            return shard;
-                        }))
+                wish -> (wish.coming() == null ? compute.run(() -> host.open(wish)) : openComing(wish))
+                        .onSuccess(_ -> slices.opened())
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
@@ -106,10 +104,11 @@ public final class InferenceStageVerticle extends VerticleBase {
     @Override
     public Future<?> stop() {
         List.copyOf(members.keySet()).forEach(this::drop);
-        return compute.executeBlocking(() -> {
-            host.close();
-            return null;
-        });
+        return compute.run(() -> {
+                    host.close();
+                    return null;
+                })
+                .onComplete(_ -> compute.close());
     }
 
     /** It waits for what is not here yet, so it has a thread of its own; sessions run meanwhile. */
@@ -167,7 +166,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         }
         PipelineStage runs = known != null ? known.stage() : pipelineStage(task, stage);
         members.put(key, new Member(task, runs, ways));
-        return compute.executeBlocking(() -> runs.join(task.epoch()))
+        return compute.run(() -> runs.join(task.epoch()))
                 .map(fresh -> new Result.TaskAccepted(
                         task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order(), 0));
     }
@@ -192,7 +191,8 @@ public final class InferenceStageVerticle extends VerticleBase {
         return new PipelineStage(
                 stage,
                 () -> Objects.requireNonNull(host.tokenizer(task.infoHash(), task.layers())),
-                profile.compute().replayBytes());
+                profile.compute().replayBytes(),
+                nanos -> host.computed(stage, nanos));
     }
 
     private Future<Stage> stageOf(Command.ExecuteTask task) {
@@ -234,13 +234,14 @@ public final class InferenceStageVerticle extends VerticleBase {
     }
 
     private Future<Object> closeStage(Local.CloseStage wish) {
+        Stage closing = host.find(wish.piecesRoot(), wish.layers());
         for (Member member : members.values()) {
-            if (member.task().layers().equals(wish.layers())) {
+            if (member.stage().stage() == closing) {
                 lost(member, "node " + endpoint.nodeId().toShortHex() + " has dropped layers " + wish.layers());
             }
         }
-        dropIf(member -> member.task().layers().equals(wish.layers()));
-        return compute.executeBlocking(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
+        dropIf(member -> member.stage().stage() == closing);
+        return compute.run(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
     }
 
     private void dropSessionsOf(PeerConnection lost) {
@@ -259,7 +260,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         Member member = members.remove(key);
         if (member != null) {
             member.ways().end();
-            compute.executeBlocking(() -> {
+            compute.run(() -> {
                 member.stage().close();
                 return null;
             });
@@ -325,7 +326,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             case Frame.Release release ->
                 members.forEach((key, member) -> {
                     if (key.pipeline() == release.pipeline()) {
-                        compute.executeBlocking(() -> {
+                        compute.run(() -> {
                             member.stage().release(release);
                             return null;
                         });
@@ -358,7 +359,9 @@ public final class InferenceStageVerticle extends VerticleBase {
             done.run();
             return;
         }
-        compute.executeBlocking(() -> task.run(member)).onComplete(result -> {
+        slices.workBegins();
+        compute.run(() -> task.run(member)).onComplete(result -> {
+            slices.workEnds();
             done.run();
             if (result.succeeded()) {
                 handOn(member, result.result());
@@ -372,7 +375,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private void learn(long pipeline, Epoch epoch, int stage, long session, Task task) {
         Member member = member(pipeline, epoch, stage);
         if (member != null) {
-            compute.executeBlocking(() -> task.run(member))
+            compute.run(() -> task.run(member))
                     .onSuccess(result -> handOn(member, result))
                     .onFailure(failure ->
                             LOG.warn("session {} stage {}: {}", Long.toHexString(session), stage, failure.toString()));

@@ -8,9 +8,11 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongConsumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.TopLogits;
 import shoal.bridge.model.Batch;
 import shoal.bridge.model.Stage;
 import shoal.bridge.model.text.Tokenizer;
@@ -30,6 +32,10 @@ import shoal.codec.wire.Slice;
  */
 final class PipelineStage implements AutoCloseable {
     private static final int MAX_SEQUENCES = 4096;
+
+    /** Where attention still costs little beside the weights. */
+    private static final int EARLY_POSITIONS = 256;
+
     private static final ValueLayout.OfFloat FLOAT =
             ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -40,11 +46,16 @@ final class PipelineStage implements AutoCloseable {
     private final WireRows rows = new WireRows();
     private final Map<Long, SequenceMemory> sequences = new HashMap<>();
     private final Map<Long, StageSampling> samplings = new HashMap<>();
+    private final LongConsumer tokenNanos;
     private float[] logits = new float[0];
 
-    /** @param logBytes what may be kept of what was sent */
-    PipelineStage(Stage stage, Supplier<Tokenizer> tokenizer, long logBytes) {
+    /**
+     * @param logBytes what may be kept of what was sent
+     * @param tokenNanos told how long a token took where that can be compared with others
+     */
+    PipelineStage(Stage stage, Supplier<Tokenizer> tokenizer, long logBytes, LongConsumer tokenNanos) {
         this.stage = stage;
+        this.tokenNanos = tokenNanos;
         this.tokenizer = tokenizer;
         this.log = new ReplayLog(logBytes);
     }
@@ -69,7 +80,10 @@ final class PipelineStage implements AutoCloseable {
         if (!ledger.take(batch.head())) {
             return null;
         }
-        int[] ids = batch.tokens().stream().mapToInt(Integer::intValue).toArray();
+        int[] ids = new int[batch.tokens().size()];
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] = batch.tokens().get(i);
+        }
         return run(task, batch.head(), List.of(), () -> new Batch.Input.Tokens(ids));
     }
 
@@ -109,7 +123,11 @@ final class PipelineStage implements AutoCloseable {
         try {
             var batch = new Batch(slices(head), input);
             output = rows.output(stage.outputBytes(batch));
+            long computing = System.nanoTime();
             stage.run(batch, output);
+            if (isOneEarlyToken(head)) {
+                tokenNanos.accept(System.nanoTime() - computing);
+            }
         } catch (RuntimeException failure) {
             forgetWhatFailed(head);
             throw failure;
@@ -118,6 +136,11 @@ final class PipelineStage implements AutoCloseable {
         return stage.isLast()
                 ? sampled(head, output, busyBefore, begun)
                 : handedOn(task, head, output, busyBefore, begun);
+    }
+
+    /** Of such tokens all take about as long: there is little to attend to yet. */
+    private static boolean isOneEarlyToken(BatchHead head) {
+        return head.tokenCount() == 1 && head.slices().getFirst().firstPosition() < EARLY_POSITIONS;
     }
 
     private List<Batch.Slice> slices(BatchHead head) {
@@ -136,9 +159,17 @@ final class PipelineStage implements AutoCloseable {
             Batch.Wanted wanted = !slice.sample()
                     ? Batch.Wanted.NONE
                     : slice.drafted().isEmpty() ? Batch.Wanted.LAST : Batch.Wanted.ALL;
-            slices.add(new Batch.Slice(memory, slice.firstPosition(), slice.tokenCount(), wanted));
+            slices.add(
+                    new Batch.Slice(memory, slice.firstPosition(), slice.tokenCount(), wanted, picks(slice.session())));
         }
         return slices;
+    }
+
+    /** How many of the highest logits decide a session's tokens, where the stage can pick them; else 0. */
+    private int picks(long session) {
+        StageSampling sampling = samplings.get(session);
+        int deciding = sampling == null ? 0 : Math.min(sampling.deciding(), stage.outputWidth());
+        return deciding <= stage.mostPicks() ? deciding : 0;
     }
 
     private void forgetWhatFailed(BatchHead head) {
@@ -180,7 +211,7 @@ final class PipelineStage implements AutoCloseable {
         if (logits.length != width) {
             logits = new float[width];
         }
-        long row = 0;
+        long at = 0;
         for (Slice slice : head.slices()) {
             if (!slice.sample()) {
                 continue;
@@ -188,19 +219,27 @@ final class PipelineStage implements AutoCloseable {
             StageSampling sampling = samplings.get(slice.session());
             List<Integer> drafted = slice.drafted();
             int position = slice.end() - drafted.size();
+            int picks = picks(slice.session());
+            long rowBytes = TopLogits.rowBytes(picks, width);
             if (sampling == null || !sampling.knows(position)) {
                 unknown.add(slice.session());
             } else {
                 for (int i = 0; i <= drafted.size(); i++) {
-                    MemorySegment.copy(output, FLOAT, (row + i) * width * Float.BYTES, logits, 0, width);
-                    Frame.SampledToken token = sampling.sample(slice.session(), logits, position + i);
+                    Frame.SampledToken token;
+                    if (picks > 0) {
+                        token = sampling.sample(
+                                slice.session(), TopLogits.read(output, at + i * rowBytes, picks), position + i);
+                    } else {
+                        MemorySegment.copy(output, FLOAT, at + i * rowBytes, logits, 0, width);
+                        token = sampling.sample(slice.session(), logits, position + i);
+                    }
                     tokens.add(token);
                     if (i < drafted.size() && token.token() != drafted.get(i)) {
                         break;
                     }
                 }
             }
-            row += 1 + drafted.size();
+            at += (1 + drafted.size()) * rowBytes;
         }
         return unknown.isEmpty()
                 ? new Frame.TokensSampled(head.pipeline(), head.epoch(), head.number(), with(busyBefore, begun), tokens)

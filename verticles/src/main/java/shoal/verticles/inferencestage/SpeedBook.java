@@ -9,9 +9,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.command.Result;
+import shoal.codec.pipeline.SpeedWindow;
 
 /**
  * How fast this machine was measured to be, for each kind of weights; kept in the store's directory beside the name of the kernels and
@@ -22,12 +24,16 @@ final class SpeedBook {
     private static final String FILE = "speeds";
     private static final long MAX_FILE_BYTES = 64 << 10;
 
-    /** A measurement below what was measured before counts so much: the machine may have been busy. */
-    private static final double WEIGHT_OF_SLOWER = 0.3;
+    /** So many slices are more than what an earlier process has left. */
+    private static final int ENOUGH = 4;
+
+    private static final long WRITTEN_EVERY_NANOS = 30_000_000_000L;
 
     private final Path file;
     private final String machine;
-    private final Map<String, Long> speeds = new TreeMap<>();
+    private final Map<String, SpeedWindow> windows = new TreeMap<>();
+    private final Map<String, SpeedWindow.Estimate> earlier = new TreeMap<>();
+    private @Nullable Long written;
 
     /** @param kernels name and threads of what computes */
     SpeedBook(Path directory, String kernels) {
@@ -47,28 +53,32 @@ final class SpeedBook {
                 return;
             }
             for (String line : lines.subList(1, Math.min(lines.size(), Result.Speed.MAX_SPEEDS))) {
-                int tab = line.lastIndexOf('\t');
-                Result.Speed speed = new Result.Speed(line.substring(0, tab), Long.parseLong(line.substring(tab + 1)));
-                speeds.put(speed.weights(), speed.bytesPerSecond());
+                String[] cells = line.split("\t", -1);
+                earlier.put(cells[0], new SpeedWindow.Estimate(Long.parseLong(cells[1]), Long.parseLong(cells[2])));
             }
         } catch (IOException | IllegalArgumentException | IndexOutOfBoundsException damaged) {
             LOG.debug("{} is passed over: {}", file, damaged.toString());
-            speeds.clear();
+            earlier.clear();
         }
     }
 
-    /** A measurement: at once if it is the first or the fastest, else in part. */
-    synchronized void measured(String weights, long bytesPerSecond) {
-        if (bytesPerSecond < 1 || speeds.size() == Result.Speed.MAX_SPEEDS && !speeds.containsKey(weights)) {
+    /** One more measurement. May write a file. @param nowNanos of a clock that never goes back */
+    synchronized void measured(String weights, double bytesPerSecond, long nowNanos) {
+        if (windows.size() == Result.Speed.MAX_SPEEDS && !windows.containsKey(weights)) {
             return;
         }
-        speeds.merge(
-                weights,
-                bytesPerSecond,
-                (before, now) -> now >= before ? now : Math.round(before + WEIGHT_OF_SLOWER * (now - before)));
+        windows.computeIfAbsent(weights, _ -> new SpeedWindow()).add(bytesPerSecond, nowNanos);
+        Long before = written;
+        if (before == null || nowNanos - before > WRITTEN_EVERY_NANOS) {
+            written = nowNanos;
+            write();
+        }
+    }
+
+    private void write() {
         var lines = new ArrayList<String>();
         lines.add(machine);
-        speeds.forEach((kind, speed) -> lines.add(kind + "\t" + speed));
+        all().forEach(speed -> lines.add(speed.weights() + "\t" + speed.bytesPerSecond() + "\t" + speed.mayReach()));
         try {
             Path fresh = file.resolveSibling(FILE + ".new");
             Files.write(fresh, lines, StandardCharsets.UTF_8);
@@ -78,9 +88,21 @@ final class SpeedBook {
         }
     }
 
+    /** What this process knows, or else what an earlier one has left. */
     synchronized List<Result.Speed> all() {
-        return speeds.entrySet().stream()
-                .map(entry -> new Result.Speed(entry.getKey(), entry.getValue()))
+        var all = new TreeMap<>(earlier);
+        windows.forEach((weights, window) -> {
+            SpeedWindow.Estimate estimate = window.estimate();
+            if (estimate != null && (window.slices() >= ENOUGH || !earlier.containsKey(weights))) {
+                all.put(weights, estimate);
+            }
+        });
+        return all.entrySet().stream()
+                .limit(Result.Speed.MAX_SPEEDS)
+                .map(entry -> new Result.Speed(
+                        entry.getKey(),
+                        entry.getValue().bytesPerSecond(),
+                        entry.getValue().mayReach()))
                 .toList();
     }
 }

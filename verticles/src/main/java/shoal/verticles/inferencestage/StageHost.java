@@ -5,11 +5,8 @@ import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.WeakHashMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -52,8 +49,8 @@ public final class StageHost implements AutoCloseable {
     private final long memoryBytes;
     private final @Nullable SpeedBook speeds;
 
-    /** Stages that were tried out; of the computing thread. */
-    private final Set<Stage> measured = Collections.newSetFromMap(new WeakHashMap<>());
+    /** Which of the stages is measured next; of the computing thread. */
+    private int measuredNext;
 
     /** Of the memory, what weights and caches may fill; others live on a machine that was not told how much to give. */
     private final long fillBytes;
@@ -67,8 +64,13 @@ public final class StageHost implements AutoCloseable {
     /** By pieces root, made when a session needs one. */
     private final Map<Hash256, Tokenizer> tokenizers = new ConcurrentHashMap<>();
 
-    /** A stage and the file that its tensors lie in. */
-    record Open(Local.LoadedShard shard, ModelFile file, Stage stage) {}
+    /**
+     * A stage and the file that its tensors lie in.
+     *
+     * @param kind of its weights
+     * @param tokenBytes that a token passes
+     */
+    record Open(Local.LoadedShard shard, ModelFile file, Stage stage, String kind, long tokenBytes) {}
 
     /** One that does not measure how fast it is. */
     public StageHost(Profile.Compute compute) {
@@ -221,21 +223,42 @@ public final class StageHost implements AutoCloseable {
         var shard = new Local.LoadedShard(
                 wish.shardId(), wish.layers(), wish.piecesRoot(), wish.infoHash(), wish.file(), needed, kernelsName);
         var more = new ArrayList<>(open);
-        more.add(new Open(shard, file, stage));
+        more.add(new Open(
+                shard,
+                file,
+                stage,
+                LayerWeights.kind(file.header()),
+                LayerWeights.tokenBytes(file.header(), wish.layers())));
         open = List.copyOf(more);
         return shard;
     }
 
-    /** Tries out how fast an open stage is, once; on the computing thread. */
-    void measure(Local.LoadedShard shard) {
-        SpeedBook book = speeds;
+    boolean hasStages() {
+        return !open.isEmpty();
+    }
+
+    /** Tries out for some milliseconds how fast one of the open stages is, each time another; on the computing thread. */
+    void measure() {
+        List<Open> all = open;
+        if (speeds != null && !all.isEmpty()) {
+            Open chosen = all.get(measuredNext++ % all.size());
+            note(chosen, StageSpeed.tokenNanos(chosen.stage()));
+        }
+    }
+
+    /** A stage has computed one token, near the beginning of its sequence, in earnest. */
+    void computed(Stage stage, long nanos) {
         for (Open known : open) {
-            if (book != null && known.shard() == shard && measured.add(known.stage())) {
-                double seconds = StageSpeed.tokenNanos(known.stage()) / 1e9;
-                book.measured(
-                        LayerWeights.kind(known.file().header()),
-                        Math.round(LayerWeights.tokenBytes(known.file().header(), shard.layers()) / seconds));
+            if (known.stage() == stage) {
+                note(known, nanos);
             }
+        }
+    }
+
+    private void note(Open of, long tokenNanos) {
+        SpeedBook book = speeds;
+        if (book != null) {
+            book.measured(of.kind(), of.tokenBytes() * 1e9 / Math.max(1, tokenNanos), System.nanoTime());
         }
     }
 

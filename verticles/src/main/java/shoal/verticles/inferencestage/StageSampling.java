@@ -1,6 +1,7 @@
 package shoal.verticles.inferencestage;
 
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.TopLogits;
 import shoal.bridge.model.sampling.SampledToken;
 import shoal.bridge.model.sampling.Sampler;
 import shoal.bridge.model.sampling.TokenHistory;
@@ -48,12 +49,25 @@ final class StageSampling {
         return !looksBack || history.size() >= position;
     }
 
+    /** As {@link Sampler#deciding}. */
+    int deciding() {
+        return sampler.deciding();
+    }
+
+    /** The token at a position, by the highest logits, which are as many as {@link #deciding} says. */
+    Frame.SampledToken sample(long session, TopLogits top, int position) {
+        return told(session, position, sampler.sample(top, position, state));
+    }
+
     /** The token at a position, behind these logits, which may be changed. */
     Frame.SampledToken sample(long session, float[] logits, int position) {
         if (looksBack) {
             history.truncate(position);
         }
-        SampledToken chosen = sampler.sample(logits, position, history, state);
+        return told(session, position, sampler.sample(logits, position, history, state));
+    }
+
+    private Frame.SampledToken told(long session, int position, SampledToken chosen) {
         state = chosen.next();
         if (looksBack) {
             history.add(chosen.id());

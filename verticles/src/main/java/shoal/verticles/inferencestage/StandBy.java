@@ -1,7 +1,6 @@
 package shoal.verticles.inferencestage;
 
 import io.vertx.core.Future;
-import io.vertx.core.WorkerExecutor;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,9 +28,9 @@ final class StandBy {
 
     private final QuicEndpoint endpoint;
     private final StageHost host;
-    private final WorkerExecutor compute;
+    private final ComputeThread compute;
 
-    StandBy(QuicEndpoint endpoint, StageHost host, WorkerExecutor compute) {
+    StandBy(QuicEndpoint endpoint, StageHost host, ComputeThread compute) {
         this.endpoint = endpoint;
         this.host = host;
         this.compute = compute;
@@ -55,9 +54,9 @@ final class StandBy {
     }
 
     private Future<Void> warm(Stage stage, Command.StandBy wish) {
-        return compute.executeBlocking(stage::openSequence)
+        return compute.run(stage::openSequence)
                 .compose(sequence -> step(stage, wish, sequence, 0, 0)
-                        .transform(done -> compute.executeBlocking(() -> {
+                        .transform(done -> compute.run(() -> {
                                     sequence.close();
                                     return null;
                                 })
@@ -75,7 +74,7 @@ final class StandBy {
             return Future.succeededFuture();
         }
         int count = position == 0 ? Math.min(CHUNK, stage.contextLength()) : 1;
-        return compute.executeBlocking(() -> {
+        return compute.run(() -> {
                     long begun = System.nanoTime();
                     run(stage, sequence, position, count);
                     return System.nanoTime() - begun;

@@ -327,7 +327,7 @@ public final class RoleProcess {
             deploy(vertx, new PieceFetcherVerticle(quic, files, bus, profile, bootstrap));
         }
         if (stages != null) {
-            deploy(vertx, new InferenceStageVerticle(quic, bus, profile, stages));
+            deploy(vertx, quic.beside(new InferenceStageVerticle(quic, bus, profile, stages)));
             deploy(vertx, new ShardLoaderVerticle(quic, bus, profile, files));
         }
         deploy(vertx, new CommandVerticle(quic, bus, profile, role, files, machine, software));
@@ -335,7 +335,7 @@ public final class RoleProcess {
             deploy(vertx, new GuardVerticle(quic, bus, profile, role));
         }
         if (role == Role.COORDINATOR) {
-            deploy(vertx, new CoordinatorVerticle(quic, bus, profile));
+            deploy(vertx, quic.beside(new CoordinatorVerticle(quic, bus, profile)));
             if (profile.api().enabled()) {
                 var door = new ApiVerticle(quic, bus, profile, apiKey());
                 deploy(vertx, door);

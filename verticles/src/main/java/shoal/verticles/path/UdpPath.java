@@ -16,6 +16,7 @@ import java.util.PriorityQueue;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
 
@@ -107,7 +108,7 @@ public final class UdpPath implements AutoCloseable {
     private final AtomicLong lost = new AtomicLong();
     private final Thread thread;
     private long order;
-    private volatile boolean cut;
+    private volatile Predicate<SocketAddress> cut = _ -> false;
     private volatile boolean closed;
 
     /** @param seed of what is lost */
@@ -136,7 +137,16 @@ public final class UdpPath implements AutoCloseable {
 
     /** From now on nothing comes through, or again what the conditions let through. */
     public void cut(boolean nothingPasses) {
-        cut = nothingPasses;
+        cut = _ -> nothingPasses;
+    }
+
+    /**
+     * From now on nothing comes through from these senders, nor to them.
+     *
+     * @param senders asked on the path's own thread, for each datagram
+     */
+    public void cut(Predicate<SocketAddress> senders) {
+        cut = senders;
     }
 
     /** Bytes that have come through, both ways. */
@@ -207,7 +217,7 @@ public final class UdpPath implements AutoCloseable {
             }
             input.flip();
             if (sender != null) {
-                take(back, front, sender);
+                take(back, front, sender, sender);
                 continue;
             }
             DatagramChannel out = backs.get(from);
@@ -216,12 +226,12 @@ public final class UdpPath implements AutoCloseable {
                 backs.put(from, out);
             }
             if (out != null) {
-                take(there, out, target);
+                take(there, out, target, from);
             }
         }
     }
 
-    private void take(Lane lane, DatagramChannel out, SocketAddress to) {
+    private void take(Lane lane, DatagramChannel out, SocketAddress to, SocketAddress sender) {
         long now = System.nanoTime();
         int size = input.remaining();
         long due = now;
@@ -237,7 +247,7 @@ public final class UdpPath implements AutoCloseable {
             lane.freeAtNanos = free + size * 1_000_000_000L / conditions.bytesPerSecond;
             due = lane.freeAtNanos;
         }
-        if (random.nextDouble() < conditions.loss || cut) {
+        if (random.nextDouble() < conditions.loss || cut.test(sender)) {
             lost.incrementAndGet();
             return;
         }

@@ -7,6 +7,7 @@ import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
+import io.vertx.core.internal.ContextInternal;
 import io.vertx.core.internal.buffer.BufferInternal;
 import io.vertx.core.internal.quic.QuicStreamInternal;
 import io.vertx.core.net.QuicStream;
@@ -34,7 +35,7 @@ public final class FrameStream {
     private final PeerConnection peer;
     private final StreamKind kind;
     private final QuicStream stream;
-    private final Context owner;
+    private final ContextInternal owner;
     private final Context loop;
     private final FrameDecoder decoder;
     private volatile @Nullable Consumer<Frame> frames;
@@ -53,7 +54,7 @@ public final class FrameStream {
         this.peer = peer;
         this.kind = kind;
         this.stream = stream;
-        this.owner = owner;
+        this.owner = (ContextInternal) owner;
         this.loop = Objects.requireNonNull(Vertx.currentContext(), "not on an event loop");
         this.decoder = new FrameDecoder(kind, this::memory);
         peer.streamOpened();
@@ -281,9 +282,12 @@ public final class FrameStream {
         }
     }
 
+    /** At once where the stream's event loop is the owner's too. */
     private void onOwner(Runnable task) {
         if (Vertx.currentContext() == owner) {
             task.run();
+        } else if (owner.isEventLoopContext() && owner.nettyEventLoop().inEventLoop()) {
+            owner.dispatch(task);
         } else {
             owner.runOnContext(_ -> task.run());
         }

@@ -1,6 +1,7 @@
 package shoal.verticles.quic;
 
 import io.vertx.core.Context;
+import io.vertx.core.Deployable;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
@@ -256,6 +257,14 @@ public final class QuicEndpoint {
     /** What {@link Frame.Welcome} says of the event bus. */
     public void tellBusMembers(Supplier<List<Endpoint>> members) {
         busMembers = members;
+    }
+
+    /**
+     * A verticle that is to run on the endpoint's own event loop, so that no frame changes threads on its way from the socket to it or back:
+     * waking a thread takes longer than a datagram on loopback. For those through whom each token goes; they must leave the loop soon.
+     */
+    public Deployable beside(Deployable verticle) {
+        return new Beside(vertx, loop.nettyEventLoop(), verticle);
     }
 
     /** Gives all streams of a kind to the handler, on the current context. One handler a kind. */

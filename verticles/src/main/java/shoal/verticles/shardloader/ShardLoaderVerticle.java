@@ -56,11 +56,14 @@ public final class ShardLoaderVerticle extends VerticleBase {
     private final Profile profile;
     private final ShardStore store;
     private final List<Endpoint> bootstrap;
-    private final Map<Integer, Future<Result.ShardReady>> loading = new HashMap<>();
+    private final Map<Command.LoadShard, Future<Result.ShardReady>> loading = new HashMap<>();
     /** Shards that are being fetched. */
     private final Map<Integer, ComingShard> coming = new HashMap<>();
-    /** What is told to the DHT of a loaded shard. */
-    private final Map<Integer, Hash256> announced = new HashMap<>();
+    /** What is told to the DHT of what is loaded. */
+    private final Map<Loaded, Hash256> announced = new HashMap<>();
+
+    /** Layers of a file. */
+    private record Loaded(Hash256 piecesRoot, LayerRange layers) {}
 
     public ShardLoaderVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, ShardStore store) {
         this.endpoint = endpoint;
@@ -82,8 +85,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
 
     /** Two requests for one shard share the work. */
     private Future<Result.ShardReady> load(Command.LoadShard command) {
-        Future<Result.ShardReady> running = loading.get(command.shardId());
-        if (running != null && !running.isComplete()) {
+        Future<Result.ShardReady> running = loading.get(command);
+        if (running != null) {
             return running;
         }
         bus.tell(Addresses.STEP, new Local.Step(6, "received LOAD_SHARD { shard_id: " + command.shardId() + " }"));
@@ -99,8 +102,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
                             ? bring(command)
                             : pathOf(known).map(path -> ready(command, path, known.layers()));
                 });
-        loading.put(command.shardId(), started);
-        return started;
+        loading.put(command, started);
+        return started.onComplete(_ -> loading.remove(command, started));
     }
 
     /** A file that was opened while it came lies elsewhere since it is whole. */
@@ -402,7 +405,7 @@ public final class ShardLoaderVerticle extends VerticleBase {
         broadcast(new Command.ShardLoaded(command.shardId(), header.layers()));
         bus.tell(Addresses.STEP, new Local.Step(17, "broadcast SHARD_LOADED { shard_id: " + command.shardId() + " }"));
         Hash256 key = DhtKeys.layers(header.modelRoot(), header.layers());
-        announced.put(command.shardId(), key);
+        announced.put(new Loaded(file.piecesRoot(), header.layers()), key);
         bus.ask(Addresses.ANNOUNCE, new Local.Announce(key, file.piecesRoot().toBytes()), Integer.class)
                 .onFailure(failure -> LOG.debug("layers not announced: {}", failure.toString()));
     }
@@ -416,26 +419,36 @@ public final class ShardLoaderVerticle extends VerticleBase {
         return new Result.ShardReady(command.shardId(), path.toString(), layers);
     }
 
+    private static boolean isMeant(Command.UnloadShard command, Local.LoadedShard shard) {
+        Hash256 hash = command.infoHash();
+        return Integer.valueOf(command.shardId()).equals(shard.shardId())
+                && (command.layers() == null || command.layers().equals(shard.layers()))
+                && (hash == null || hash.equals(shard.piecesRoot()) || hash.equals(shard.infoHash()));
+    }
+
+    private void dropped(Local.LoadedShard shard) {
+        release(shard);
+        Hash256 key = announced.remove(new Loaded(shard.piecesRoot(), shard.layers()));
+        if (key != null) {
+            bus.tell(Addresses.WITHDRAW, new Local.Withdraw(key));
+        }
+    }
+
     private Future<Result.ShardDropped> unload(Command.UnloadShard command) {
         return bus.ask(Addresses.LOADED, new Local.AskLoaded(), Local.Loaded.class)
                 .compose(loaded -> {
                     var closing = new ArrayList<Future<?>>();
                     for (Local.LoadedShard shard : loaded.shards()) {
-                        if (Integer.valueOf(command.shardId()).equals(shard.shardId())) {
+                        if (isMeant(command, shard)) {
                             closing.add(bus.ask(
                                             Addresses.CLOSE_STAGE,
                                             new Local.CloseStage(shard.layers(), shard.piecesRoot()),
                                             Boolean.class)
-                                    .onSuccess(_ -> release(shard)));
+                                    .onSuccess(_ -> dropped(shard)));
                         }
                     }
                     if (closing.isEmpty()) {
                         return Future.failedFuture(CommandException.notLoaded());
-                    }
-                    loading.remove(command.shardId());
-                    Hash256 key = announced.remove(command.shardId());
-                    if (key != null) {
-                        bus.tell(Addresses.WITHDRAW, new Local.Withdraw(key));
                     }
                     return Future.join(closing).map(new Result.ShardDropped(command.shardId()));
                 });

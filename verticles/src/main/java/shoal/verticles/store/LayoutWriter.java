@@ -10,6 +10,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
+import shoal.bridge.library.LargePages;
 import shoal.codec.base.Hash256;
 import shoal.codec.gguf.CopyRange;
 import shoal.codec.gguf.FileLayout;
@@ -19,7 +20,7 @@ import shoal.codec.metainfo.Pieces;
 
 /** Writes new files from plans, and hashes them in the same pass. Safe for several threads. */
 final class LayoutWriter {
-    private static final int BUFFER_BYTES = 1 << 20; // whole blocks
+    private static final int BUFFER_BYTES = LargePages.BYTES; // whole blocks, and the system keeps them in large pages
 
     private final FileHasher hasher;
     private final AtomicLong count = new AtomicLong();

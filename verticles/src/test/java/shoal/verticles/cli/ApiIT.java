@@ -343,6 +343,13 @@ final class ApiIT {
                 .mapToDouble(line -> Double.parseDouble(line.substring(line.indexOf(' '))))
                 .sum();
         assertTrue(tokens > 400, metrics);
+        for (String metric : List.of("stage_busy_seconds_total{", "stage_tokens_total{", "hop_seconds_count{")) {
+            double value = metrics.lines()
+                    .filter(line -> line.startsWith("shoal_" + metric))
+                    .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' '))))
+                    .sum();
+            assertTrue(value > 0, () -> metric + "\n" + metrics);
+        }
     }
 
     @Test

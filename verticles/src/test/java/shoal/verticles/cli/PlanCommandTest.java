@@ -133,11 +133,18 @@ class PlanCommandTest {
     void whatIsMissingIsNamed() {
         assertEquals(1, run("plan", MODEL));
         assertEquals(1, run("plan", "--at", "http://127.0.0.1:1"));
+        assertEquals(1, run("plan", "--at", "http://127.0.0.1:1", "--bootstrap", "127.0.0.1:1"));
+        assertEquals(1, run("plan", "--bootstrap", "somewhere"));
+        assertEquals(1, run("plan", "--bootstrap", "127.0.0.1:70000"));
+        assertEquals(1, run("plan", "--bootstrap", "127.0.0.1:1", "--sequences", "65537"));
         assertEquals(1, run("verify", "--at", "ftp://x"));
         assertEquals(1, run("verify"));
         String said = err.toString(StandardCharsets.UTF_8);
-        assertTrue(said.contains("name a running swarm with --at URL, or a model and machines"), said);
+        assertTrue(said.contains("name a running swarm with --at URL or --bootstrap HOST:PORT, or a model"), said);
         assertTrue(said.contains("nobody answers at http://127.0.0.1:1"), said);
+        assertTrue(said.contains("--sequences is 65537, allowed are 0..65536"), said);
+        assertTrue(said.contains("somewhere") && said.contains("70000"), said);
+        assertEquals(8, said.strip().lines().count(), said);
         assertTrue(said.contains("--at is 'ftp://x'"), said);
         assertTrue(said.contains("--at is missing"), said);
     }

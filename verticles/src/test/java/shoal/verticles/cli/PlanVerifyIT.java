@@ -10,9 +10,9 @@ import java.io.RandomAccessFile;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
@@ -24,7 +24,6 @@ import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /** A swarm that is asked for its plan and for proofs, and what is seen when a part of it is damaged, gone, or invented. */
-@Tag("slow") // and measured speeds decide where layers go
 final class PlanVerifyIT {
     private static final String[] PROOF = {"--tokens", "6", "--json"};
 
@@ -51,6 +50,9 @@ final class PlanVerifyIT {
         assertEquals(0, split.awaitExit(), split::said);
         var rendezvous = program.role("rendezvous", "rendezvous", "--port", "0", "--seed-dir", seeds.toString());
         String bootstrap = rendezvous.awaitReady().toString();
+        var nobody = program.run("plan", "plan", "--bootstrap", bootstrap);
+        assertEquals(1, nobody.awaitExit(), nobody::said);
+        assertTrue(nobody.said().contains("has no coordinator. Start one with: shoal coordinator"), nobody::said);
         var coordinator = program.role(
                 "coordinator", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--set", "coordinator.nodes=2");
         base = coordinator.awaitEvent("ready").path("api").asString();
@@ -62,7 +64,7 @@ final class PlanVerifyIT {
         assertTrue(early.said().contains("the swarm is not ready"), early::said);
         coordinator.awaitEvent("swarm_ready");
 
-        JsonNode plan = json(program.run("plan", "plan", "--at", base, "--json"));
+        JsonNode plan = measuredPlan();
         assertEquals(2, plan.path("stages").size(), plan::toString);
         assertTrue(plan.path("exact").asBoolean() && plan.path("measured").asBoolean(), plan::toString);
         assertTrue(
@@ -70,8 +72,14 @@ final class PlanVerifyIT {
         JsonNode one = json(program.run("plan", "plan", "--at", base, "--sequences", "1", "--json"));
         assertTrue(
                 one.path("ms_per_token").asDouble() <= plan.path("ms_per_token").asDouble(), one::toString);
-        var told = program.run("plan", "plan", "--at", base);
+        var told = program.run("plan", "plan", "--bootstrap", bootstrap);
         assertTrue(told.out().contains("minimised: the slowest node"), told::said);
+        JsonNode outside = json(program.run("plan", "plan", "--bootstrap", bootstrap, "--sequences", "1", "--json"));
+        assertEquals(one.path("model"), outside.path("model"), outside::toString);
+        assertEquals(1, outside.path("sequences").asInt(), outside::toString);
+        for (JsonNode node : outside.path("nodes")) {
+            assertTrue(node.has("with") && node.has("without") && node.has("why"), node::toString);
+        }
 
         JsonNode verified = json(program.run("verify", arguments()));
         assertTrue(verified.path("ok").asBoolean(), verified::toString);
@@ -88,6 +96,17 @@ final class PlanVerifyIT {
         assertTrue(before.startsWith("2 whole copies") && !now.contains("2 whole"), before + " → " + now);
 
         inventions(proof(), bootstrap);
+    }
+
+    /** Nodes are measured while they have nothing else to do. */
+    private JsonNode measuredPlan() {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+        while (true) {
+            JsonNode plan = json(program.run("plan", "plan", "--at", base, "--json"));
+            if (plan.path("measured").asBoolean() || System.nanoTime() > end) {
+                return plan;
+            }
+        }
     }
 
     private String[] arguments() {

@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
@@ -33,6 +34,9 @@ final class Program implements AutoCloseable {
     static final Path JAR = Path.of(
             System.getProperty("shoal.jar", REPOSITORY.resolve("shoal.jar").toString()));
     static final Path MODEL = REPOSITORY.resolve("verticles/src/main/resources/models/stories-q8_0.gguf");
+
+    private static final Set<String> COMPUTING_NOTHING =
+            Set.of("rendezvous", "coordinator", "split", "plan", "verify", "pause", "resume", "ls");
 
     /** How long any one event may take on a busy machine. */
     private static final long BOUND_SECONDS = 120;
@@ -70,6 +74,10 @@ final class Program implements AutoCloseable {
         var command = new ArrayList<String>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(Relaunch.FLAGS);
+        command.addAll(ClassArchive.flags());
+        if (COMPUTING_NOTHING.contains(arguments[0])) {
+            command.add("-XX:TieredStopAtLevel=1"); // what they do is over before it is compiled well
+        }
         command.addAll(List.of("-Xmx512m", "-Dshoal.relaunched=true", "-jar", JAR.toString()));
         command.addAll(List.of(arguments));
         return launch(name, command);

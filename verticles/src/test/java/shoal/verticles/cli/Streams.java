@@ -17,6 +17,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
 import tools.jackson.databind.JsonNode;
@@ -26,6 +27,7 @@ import tools.jackson.databind.json.JsonMapper;
 final class Streams implements AutoCloseable {
     static final JsonMapper JSON = JsonMapper.builder().build();
     private static final Duration BOUND = Duration.ofSeconds(120);
+    private static final long BETWEEN_NANOS = 100_000_000;
 
     private final String base;
     private final int tokens;
@@ -235,6 +237,7 @@ final class Streams implements AutoCloseable {
         JsonNode swarm = swarm();
         while (!wanted.test(swarm)) {
             assertTrue(System.nanoTime() < until, swarm.toString());
+            LockSupport.parkNanos(BETWEEN_NANOS); // each question is one to every machine
             swarm = swarm();
         }
         return swarm;

@@ -41,7 +41,7 @@ final class SwarmIT {
 
     /** A seed directory with one unsplit model is enough: the coordinator cuts it, and each node fetches its layers only. */
     @Test
-    void aModelThatNobodyHasSplitIsCutByLayers() throws IOException {
+    void aModelThatNobodyHasSplitIsCutByLayers() throws Exception {
         Path seeds = Files.createDirectories(directory.resolve("seeds"));
         Files.copy(Program.MODEL, seeds.resolve("stories.gguf"));
         String bootstrap = "127.0.0.1:" + freePort();
@@ -92,6 +92,31 @@ final class SwarmIT {
             assertFalse(file.path("whole").asBoolean(), file.toString());
             assertEquals(1, file.path("used_for").size(), file.toString());
         }
+        aThirdNodeTakesSomeOver(
+                bootstrap, coordinator.awaitEvent("ready").path("api").asString());
+    }
+
+    /** The others drop from memory what they compute no more. */
+    private void aThirdNodeTakesSomeOver(String bootstrap, String base) throws Exception {
+        try (var streams = new Streams(base, 8)) {
+            List<String> before = streams.begin(1).texts();
+            program.role("three", "node", "--port", "0", "--bootstrap", bootstrap, "--set", "torrent.enabled=true");
+            JsonNode swarm =
+                    streams.awaitSwarm(now -> Streams.in(now, "serving").size() == 3 && layers(now) == 8);
+            assertTrue(swarm.path("ready").asBoolean(), swarm.toString());
+            assertEquals(before, streams.begin(1).texts());
+        }
+    }
+
+    /** Layers that nodes have loaded, all together. */
+    private static int layers(JsonNode swarm) {
+        int layers = 0;
+        for (JsonNode node : swarm.path("nodes")) {
+            for (JsonNode range : node.path("layers")) {
+                layers += range.path(1).asInt() - range.path(0).asInt() + 1;
+            }
+        }
+        return layers;
     }
 
     @Test

@@ -85,6 +85,18 @@ final class WatchTest {
         assertEquals(new News.Lost(node.nodeId(), "its process has ended"), next(News.Lost.class));
     }
 
+    /** The bus lets a member go long after it was frozen, while it is there again. */
+    @Test
+    void whatTheBusSaysIsPassedOverWhileTheWireHolds() {
+        guard();
+        Watch watch = watch(node.contact(), Epoch.FIRST);
+        awaitHeard(5);
+        context.runOnContext(_ -> watch.ended(node.nodeId()));
+        awaitHeard(5);
+        await(nodeVertx.close());
+        assertEquals(new News.Lost(node.nodeId(), "its process has ended"), next(News.Lost.class));
+    }
+
     @Test
     void aCutPathIsSilenceAndAMendedOneBringsTheNodeBack() {
         guard();

@@ -136,7 +136,7 @@ class PipelineStageTest {
         }
 
         private static PipelineStage fresh(int stage) {
-            return new PipelineStage(OPEN.get(stage), () -> tokenizer, 1 << 20);
+            return new PipelineStage(OPEN.get(stage), () -> tokenizer, 1 << 20, _ -> {});
         }
 
         private void join(Set<Integer> fresh) {

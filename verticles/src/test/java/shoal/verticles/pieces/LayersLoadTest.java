@@ -93,10 +93,15 @@ class LayersLoadTest {
         var catalog = StoreCatalog.open(node.root, node.store.shardsDirectory());
         awaitUsers(catalog, List.of("layers 4-6"));
 
-        load(node, 8, new LayerRange(7, 7), root); // a second range of the same file, beside it
+        load(node, 7, new LayerRange(7, 7), root); // as the file is cut later, with the same number
         assertEquals(2, host.loaded().size());
-        await(node.bus.ask(Addresses.UNLOAD_SHARD, new Command.UnloadShard(7), Result.ShardDropped.class));
+        var older = new Command.UnloadShard(7, new LayerRange(4, 6), root);
+        await(node.bus.ask(Addresses.UNLOAD_SHARD, older, Result.ShardDropped.class));
         awaitUsers(catalog, List.of("layers 7-7"));
+        assertEquals(new LayerRange(7, 7), host.loaded().getFirst().layers());
+        assertThrows(
+                CompletionException.class,
+                () -> await(node.bus.ask(Addresses.UNLOAD_SHARD, older, Result.ShardDropped.class)));
 
         var wrong = assertThrows(CompletionException.class, () -> load(node, 9, new LayerRange(7, 8), root));
         assertEquals(

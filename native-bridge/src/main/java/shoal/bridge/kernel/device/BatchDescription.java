@@ -12,8 +12,10 @@ import shoal.bridge.kernel.StageProgram;
  * @param rows whose logits are wanted, all tokens if the program gives activations
  * @param idsAt where ids begin
  * @param rowsAt where wanted rows begin
+ * @param partitions that attention is launched for, as {@link AttentionLaunches#partitions(int)}
+ * @param picks how many of each row's highest logits are looked for, as {@link PickLaunches#count}
  */
-record BatchDescription(int tokens, int rows, int idsAt, int rowsAt) {
+record BatchDescription(int tokens, int rows, int idsAt, int rowsAt, int partitions, int picks) {
     private static final int LEAST_BYTES = 1 << 10;
 
     /** Takes the pages that the batch needs, and copies its description to the device. The batch was checked. */
@@ -22,9 +24,21 @@ record BatchDescription(int tokens, int rows, int idsAt, int rowsAt) {
         int[] given = batch.tokenIds();
         int[] ids = program.readsTokens() && given != null ? given : new int[0];
         int[] wanted = program.givesLogits() ? batch.logitRows() : new int[0];
+        int last = batch.slices().stream()
+                .mapToInt(slice -> slice.firstPosition() + slice.tokenCount())
+                .max()
+                .orElse(0);
         var description = new BatchDescription(
-                tokens, program.givesLogits() ? wanted.length : tokens, 2 * tokens, 2 * tokens + ids.length);
+                tokens,
+                program.givesLogits() ? wanted.length : tokens,
+                2 * tokens,
+                2 * tokens + ids.length,
+                AttentionLaunches.partitions(last),
+                program.givesLogits()
+                        ? PickLaunches.count(batch.picks(), program.output().width())
+                        : 0);
         int pages = reserve(batch, room);
+        room.reserveAngles(last);
         int tablesAt = description.rowsAt + wanted.length;
         int[] words = new int[tablesAt + pages];
         System.arraycopy(ids, 0, words, description.idsAt, ids.length);
@@ -51,16 +65,13 @@ record BatchDescription(int tokens, int rows, int idsAt, int rowsAt) {
     private static int reserve(StageBatch batch, StageResources room) {
         int missing = 0;
         int pages = 0;
-        int last = 0;
         for (StageBatch.Slice slice : batch.slices()) {
             DeviceSequence sequence = (DeviceSequence) slice.sequence();
             int end = slice.firstPosition() + slice.tokenCount();
             missing += sequence.pagesMissing(slice.firstPosition(), end);
             pages += DeviceSequence.pagesFor(end);
-            last = Math.max(last, end);
         }
         room.pool().reserve(missing);
-        room.reserveAngles(last);
         return pages;
     }
 }

@@ -1,6 +1,8 @@
 package shoal.bridge.kernel.device;
 
 import java.util.Arrays;
+import shoal.bridge.kernel.CacheShape;
+import shoal.bridge.kernel.KeyValuePages;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.codec.base.Bounds;
 
@@ -40,6 +42,37 @@ final class DeviceSequence implements SequenceMemory {
             keepPages(pagesFor(newLength));
         }
         length = newLength;
+    }
+
+    @Override
+    public CacheShape shape() {
+        return pool.shape();
+    }
+
+    @Override
+    public void copyTo(KeyValuePages to) {
+        synchronized (pool.device()) {
+            requireOpen();
+            to.requireHeldBy(shape(), length);
+            pool.copy(Arrays.copyOf(table, to.pages()), to, false);
+        }
+        to.clearBehind();
+    }
+
+    @Override
+    public void copyFrom(KeyValuePages from) {
+        synchronized (pool.device()) {
+            requireOpen();
+            from.requireRoomIn(shape(), length, capacity);
+            write(0, from.positions());
+            pool.copy(Arrays.copyOf(table, from.pages()), from, true);
+        }
+    }
+
+    private void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("the sequence is closed");
+        }
     }
 
     private void keepPages(int count) {

@@ -1,6 +1,12 @@
 package shoal.bridge.kernel.device;
 
-/** Activations on the device: rows of width F32 values, and on demand the same rows rounded to 8 bits. Grows, never shrinks. */
+import org.jspecify.annotations.Nullable;
+import shoal.codec.gguf.GgmlType;
+
+/**
+ * Activations on the device: rows of width F32 values, and on demand the same rows rounded to 8 bits, or to F16 or BF16. Grows, never
+ * shrinks.
+ */
 final class DeviceSlot implements DeviceResource {
     private static final int PART = 32;
 
@@ -9,7 +15,10 @@ final class DeviceSlot implements DeviceResource {
     private final GrowingBuffer levels;
     private final GrowingBuffer scales;
     private final GrowingBuffer sums;
+    private final GrowingBuffer halves;
     private int quantisedRows;
+    private int halvedRows;
+    private @Nullable GgmlType halvedTo;
 
     DeviceSlot(Device device, int width) {
         this.width = width;
@@ -17,6 +26,7 @@ final class DeviceSlot implements DeviceResource {
         levels = new GrowingBuffer(device);
         scales = new GrowingBuffer(device);
         sums = new GrowingBuffer(device);
+        halves = new GrowingBuffer(device);
     }
 
     int width() {
@@ -25,14 +35,19 @@ final class DeviceSlot implements DeviceResource {
 
     /** Makes room for so many rows; what they held is lost, and so is the rounded form. */
     DeviceBuffer overwrite(int rows) {
-        quantisedRows = 0;
+        forgetRounded();
         return values.reserve((long) rows * width * Float.BYTES);
     }
 
     /** The rows, to be changed in place. */
     DeviceBuffer change() {
-        quantisedRows = 0;
+        forgetRounded();
         return values.buffer();
+    }
+
+    private void forgetRounded() {
+        quantisedRows = 0;
+        halvedRows = 0;
     }
 
     DeviceBuffer values() {
@@ -50,6 +65,22 @@ final class DeviceSlot implements DeviceResource {
         sums.reserve(size / PART * 2 * Integer.BYTES);
         quantisedRows = rows;
         return true;
+    }
+
+    /** As {@link #wantsQuantising}, of the form in F16 or BF16; one of the two is kept. */
+    boolean wantsHalves(GgmlType type, int rows) {
+        if (type == halvedTo && rows <= halvedRows) {
+            return false;
+        }
+        halves.reserve((long) rows * width * Short.BYTES);
+        halvedRows = rows;
+        halvedTo = type;
+        return true;
+    }
+
+    /** Laid out as {@link #values}, in the type that was wanted last. */
+    DeviceBuffer halves() {
+        return halves.buffer();
     }
 
     /** As {@link #overwrite}, by a kernel that makes the rounded form too. */
@@ -87,5 +118,6 @@ final class DeviceSlot implements DeviceResource {
         levels.close();
         scales.close();
         sums.close();
+        halves.close();
     }
 }

@@ -59,6 +59,11 @@ final class DeviceStage implements CompiledStage {
     }
 
     @Override
+    public int mostPicks() {
+        return program.givesLogits() ? PickLaunches.most(program.output().width()) : 0;
+    }
+
+    @Override
     public void run(StageBatch batch) {
         synchronized (device) {
             if (closed) {
@@ -88,6 +93,7 @@ final class DeviceStage implements CompiledStage {
     private void runAlone(StageBatch batch) {
         batch.check(
                 program,
+                mostPicks(),
                 sequence -> sequence instanceof DeviceSequence ours && ours.pool() == room.pool() && !ours.isClosed());
         int tokens = batch.tokenCount();
         if (tokens == 0) {
@@ -104,6 +110,8 @@ final class DeviceStage implements CompiledStage {
         graphs.run(description, () -> launches.run(description));
         if (description.rows() == 0) {
             device.finish();
+        } else if (description.picks() > 0) {
+            launches.readPicks(batch, description.picks());
         } else {
             Slot output = program.output();
             long bytes = (long) description.rows() * output.width() * Float.BYTES;
@@ -140,6 +148,7 @@ final class DeviceStage implements CompiledStage {
         synchronized (device) {
             closed = true;
             graphs.close();
+            launches.close();
             room.close();
         }
     }

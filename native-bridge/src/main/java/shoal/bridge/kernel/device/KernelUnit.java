@@ -27,7 +27,7 @@ public sealed interface KernelUnit {
 
         @Override
         public String source() {
-            return resource("portable.h") + resource("layers.cl");
+            return resource("portable.h") + resource("layers.cl") + resource("attention.cl") + resource("choices.cl");
         }
     }
 
@@ -45,7 +45,7 @@ public sealed interface KernelUnit {
 
         @Override
         public String cudaSource() {
-            return source() + resource("nvidia.cu");
+            return source() + resource("nvidia.cu") + resource("tensor.cu");
         }
     }
 

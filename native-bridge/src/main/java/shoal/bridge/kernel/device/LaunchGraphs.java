@@ -19,7 +19,7 @@ final class LaunchGraphs implements DeviceResource {
     private final Map<Shape, Kept> kept = new LinkedHashMap<>();
     private long replays;
 
-    private record Shape(int tokens, int rows) {}
+    private record Shape(int tokens, int rows, int partitions, int picks) {}
 
     /** @param graph null after the first batch; @param allocations of the device, when that was so */
     private record Kept(@Nullable DeviceGraph graph, long allocations) {
@@ -42,7 +42,7 @@ final class LaunchGraphs implements DeviceResource {
             launches.run();
             return;
         }
-        var shape = new Shape(batch.tokens(), batch.rows());
+        var shape = new Shape(batch.tokens(), batch.rows(), batch.partitions(), batch.picks());
         Kept known = kept.get(shape);
         if (known == null || known.allocations() != device.allocations()) {
             launches.run();

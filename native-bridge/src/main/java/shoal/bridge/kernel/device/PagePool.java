@@ -1,9 +1,12 @@
 package shoal.bridge.kernel.device;
 
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
 import shoal.bridge.kernel.CacheShape;
+import shoal.bridge.kernel.KeyValuePages;
+import shoal.bridge.kernel.StageLostException;
 import shoal.codec.base.Bounds;
 
 /**
@@ -14,6 +17,11 @@ final class PagePool implements DeviceResource {
     static final int PAGE_POSITIONS = CacheShape.PAGE_POSITIONS;
 
     private static final int FIRST_PAGES = 8;
+
+    /** Of one layer's pages that are copied together. */
+    private static final long COPIED_BYTES = 8 << 20;
+
+    private static final int COPYING_ITEMS = 128;
 
     private final Device device;
     private final CacheShape shape;
@@ -27,10 +35,6 @@ final class PagePool implements DeviceResource {
         this.device = device;
         this.shape = shape;
         layers = new DeviceBuffer[shape.layers()];
-    }
-
-    private static long layerPageBytes(CacheShape shape) {
-        return 2L * PAGE_POSITIONS * shape.kvHeads() * shape.type().headBytes(shape.headSize());
     }
 
     DeviceBuffer layer(int layer) {
@@ -59,9 +63,9 @@ final class PagePool implements DeviceResource {
         }
         for (int layer = 0; layer < layers.length; layer++) {
             DeviceBuffer before = layers[layer];
-            DeviceBuffer after = device.allocate(grown * layerPageBytes(shape));
+            DeviceBuffer after = device.allocate(grown * shape.layerPageBytes());
             if (before != null) {
-                device.copy(before, after, pages * layerPageBytes(shape));
+                device.copy(before, after, pages * shape.layerPageBytes());
                 before.close();
             }
             layers[layer] = after;
@@ -74,7 +78,8 @@ final class PagePool implements DeviceResource {
     }
 
     private long largestCount() {
-        return Math.min(Integer.MAX_VALUE / PAGE_POSITIONS, device.info().largestBufferBytes() / layerPageBytes(shape));
+        return Math.min(
+                Integer.MAX_VALUE / PAGE_POSITIONS, device.info().largestBufferBytes() / shape.layerPageBytes());
     }
 
     /** A page of nobody else. */
@@ -97,11 +102,63 @@ final class PagePool implements DeviceResource {
     /** A page of nobody else with what another has in it. */
     int copyOf(int page) {
         int copy = take();
-        long bytes = layerPageBytes(shape);
+        long bytes = shape.layerPageBytes();
         for (DeviceBuffer layer : layers) {
             device.copy(layer, page * bytes, layer, copy * bytes, bytes);
         }
         return copy;
+    }
+
+    /**
+     * Copies pages from a layer to the next: to host memory, or from there if inwards. A part at a time is gathered on the device, so
+     * that few copies cross the bus.
+     *
+     * @throws StageLostException if the device is lost
+     */
+    void copy(int[] table, KeyValuePages others, boolean inwards) {
+        long pageBytes = shape.layerPageBytes();
+        int together = Math.clamp(COPIED_BYTES / pageBytes, 1, Math.max(1, table.length));
+        try (DeviceBuffer row = device.allocate(together * pageBytes);
+                DeviceBuffer numbers = device.allocate((long) Integer.BYTES * Math.max(1, table.length))) {
+            device.write(numbers, 0, MemorySegment.ofArray(table));
+            for (int layer = 0; layer < layers.length; layer++) {
+                for (int page = 0; page < table.length; page += together) {
+                    int count = Math.min(together, table.length - page);
+                    MemorySegment part = others.layer(layer).asSlice(page * pageBytes, count * pageBytes);
+                    if (inwards) {
+                        device.write(row, 0, part);
+                    }
+                    gather(layers[layer], row, numbers, page, count, inwards);
+                    if (!inwards) {
+                        device.read(row, 0, part);
+                    }
+                }
+            }
+            device.finish();
+        } catch (DeviceException failure) {
+            if (failure.lost()) {
+                throw new StageLostException(device.info().id() + " is lost: " + failure.getMessage(), failure);
+            }
+            throw failure;
+        }
+    }
+
+    private void gather(DeviceBuffer layer, DeviceBuffer row, DeviceBuffer numbers, int first, int count, boolean in) {
+        int words = (int) (shape.layerPageBytes() / Integer.BYTES);
+        int all = count * words;
+        device.launch(
+                device.function(new KernelUnit.Layers(), "copy_pages"),
+                Math.ceilDiv(all, COPYING_ITEMS),
+                1,
+                COPYING_ITEMS,
+                1,
+                new Argument.Memory(layer),
+                new Argument.Memory(row),
+                new Argument.Memory(numbers),
+                new Argument.Whole(first),
+                new Argument.Whole(words),
+                new Argument.Whole(in ? 1 : 0),
+                new Argument.Whole(all));
     }
 
     void giveBack(int page) {

@@ -22,6 +22,10 @@ final class ProductChoice {
     private static final int[] TOKENS = {1, 5, 67};
 
     private static final int MOST_ROWS = 70;
+
+    /** The bits that a BF16 has. */
+    private static final int COARSE = 0xffff_0000;
+
     private static final double TOLERANCE = 1e-4;
 
     private final Device device;
@@ -54,6 +58,10 @@ final class ProductChoice {
                 if (chosen.containsKey(type)) {
                     continue;
                 }
+                if (own != ProductKernels.COMMON && !isLookedAt(own, matrix)) {
+                    continue; // another matrix of that type may tell more; until then the common kernels multiply all
+                    // alike
+                }
                 String difference = own == ProductKernels.COMMON ? null : difference(own, matrix, room);
                 chosen.put(type, difference == null ? own : ProductKernels.COMMON);
                 if (difference != null) {
@@ -69,12 +77,19 @@ final class ProductChoice {
         }
     }
 
+    /** Whether the two have different kernels for a matrix. */
+    private static boolean isLookedAt(ProductKernels own, DeviceWeights matrix) {
+        return Arrays.stream(TOKENS)
+                .anyMatch(tokens -> !own.dense(matrix.type(), 1, matrix.columns(), tokens)
+                        .equals(ProductKernels.COMMON.dense(matrix.type(), 1, matrix.columns(), tokens)));
+    }
+
     /** Null if both give the same, or the first that is not. */
     private @Nullable String difference(ProductKernels own, DeviceWeights matrix, StageResources room) {
         int rows = Math.min(MOST_ROWS, matrix.rows());
         for (int tokens : TOKENS) {
-            if (own.dense(matrix.type(), rows, tokens)
-                    .equals(ProductKernels.COMMON.dense(matrix.type(), rows, tokens))) {
+            if (own.dense(matrix.type(), rows, matrix.columns(), tokens)
+                    .equals(ProductKernels.COMMON.dense(matrix.type(), rows, matrix.columns(), tokens))) {
                 continue;
             }
             float[] expected = multiplied(ProductKernels.COMMON, matrix, rows, tokens, room);
@@ -97,7 +112,8 @@ final class ProductChoice {
         float[] values = new float[tokens * matrix.columns()];
         var random = new SplittableRandom(tokens);
         for (int i = 0; i < values.length; i++) {
-            values[i] = (float) random.nextDouble(-1, 1);
+            int bits = Float.floatToRawIntBits((float) random.nextDouble(-1, 1));
+            values[i] = Float.intBitsToFloat(bits & COARSE); // which no kernel has to round
         }
         float[] results = new float[tokens * rows];
         Arrays.fill(results, Float.NaN);
@@ -105,13 +121,32 @@ final class ProductChoice {
         try (DeviceBuffer out = device.allocate((long) results.length * Float.BYTES)) {
             device.write(in.overwrite(tokens), 0, MemorySegment.ofArray(values));
             device.write(out, 0, MemorySegment.ofArray(results));
-            quantiseFor(matrix, in, tokens);
+            roundFor(kernels, matrix, in, tokens);
             launch(kernels, matrix, rows, room.matrix(matrix), in, room.nothing(), 0, out, tokens, room.nothing());
             device.read(out, 0, MemorySegment.ofArray(results));
         } finally {
             in.close();
         }
         return results;
+    }
+
+    /** Rounds activations for a dense product by some kernels, if that was not done yet. */
+    void roundFor(ProductKernels kernels, DeviceWeights weights, DeviceSlot in, int tokens) {
+        quantiseFor(weights, in, tokens);
+        String rounding = kernels.rounding(weights.type(), weights.columns(), tokens);
+        if (!rounding.isEmpty() && in.wantsHalves(weights.type(), tokens)) {
+            int pairs = tokens * weights.columns() / 2;
+            int items = 128;
+            device.launch(
+                    device.function(new KernelUnit.Products(weights.type()), rounding),
+                    Math.ceilDiv(pairs, items),
+                    1,
+                    items,
+                    1,
+                    new Argument.Memory(in.values()),
+                    new Argument.Memory(in.halves()),
+                    new Argument.Whole(pairs));
+        }
     }
 
     /** Rounds activations to 8 bits if the matrix wants that and it was not done yet. */
@@ -154,7 +189,9 @@ final class ProductChoice {
             DeviceBuffer out,
             int tokens,
             DeviceBuffer nothing) {
-        ProductKernels.Launch launch = kernels.dense(weights.type(), rows, tokens);
+        ProductKernels.Launch launch = kernels.dense(weights.type(), rows, weights.columns(), tokens);
+        boolean halves =
+                !kernels.rounding(weights.type(), weights.columns(), tokens).isEmpty();
         device.launch(
                 device.function(new KernelUnit.Products(weights.type()), launch.kernel()),
                 launch.groups0(),
@@ -163,7 +200,7 @@ final class ProductChoice {
                 launch.items1(),
                 new Argument.Memory(matrix),
                 new Argument.Memory(in.values()),
-                new Argument.Memory(weights.quantised() ? in.levels() : nothing),
+                new Argument.Memory(weights.quantised() ? in.levels() : halves ? in.halves() : nothing),
                 new Argument.Memory(weights.quantised() ? in.scales() : nothing),
                 new Argument.Memory(weights.quantised() ? in.sums() : nothing),
                 new Argument.Memory(bias),

@@ -10,13 +10,14 @@ import shoal.bridge.kernel.Op;
 import shoal.bridge.kernel.PreparedWeights;
 import shoal.bridge.kernel.RopeTable;
 import shoal.bridge.kernel.Slot;
+import shoal.bridge.kernel.StageBatch;
 import shoal.bridge.kernel.StageProgram;
 
 /**
  * Turns operations into launches. What is launched depends on how many tokens a batch has and how many rows are wanted, and on where
  * buffers lie; all else is in the batch's description, which lies on the device.
  */
-final class StageLaunches {
+final class StageLaunches implements DeviceResource {
     private static final int WIDE_LANES = 64;
     private static final int TEAMS = 4;
     private static final int PART = 32;
@@ -33,11 +34,11 @@ final class StageLaunches {
     private final List<StageStep> body;
     private final List<StageStep> head;
 
-    /** Of the batch that runs now: how many tokens, and where in its description ids and wanted rows lie. */
-    private int batchTokens;
+    private final AttentionLaunches attention;
+    private final PickLaunches picks;
 
-    private int idsAt;
-    private int rowsAt;
+    /** Runs now. */
+    private BatchDescription batch = new BatchDescription(0, 0, 0, 0, 1, 0);
 
     StageLaunches(StageProgram program, Device device, StageResources room, ProductChoice products) {
         this.program = program;
@@ -46,13 +47,13 @@ final class StageLaunches {
         this.products = products;
         body = StageStep.body(program);
         head = StageStep.head(program);
+        attention = new AttentionLaunches(program, device, room);
+        picks = new PickLaunches(device);
     }
 
     /** Launches the program for a batch that was described. */
-    void run(BatchDescription batch) {
-        batchTokens = batch.tokens();
-        idsAt = batch.idsAt();
-        rowsAt = batch.rowsAt();
+    void run(BatchDescription described) {
+        batch = described;
         for (StageStep step : body) {
             execute(step, batch.tokens());
         }
@@ -60,7 +61,15 @@ final class StageLaunches {
             for (StageStep step : head) {
                 execute(step, batch.rows());
             }
+            if (batch.picks() > 0) {
+                picks.launch(room.slot(program.output()), batch.rows(), batch.picks());
+            }
         }
+    }
+
+    /** Fills the output of a batch that was run, some of whose logits were picked. */
+    void readPicks(StageBatch of, int count) {
+        picks.read(of, room.slot(program.output()), count);
     }
 
     private void execute(StageStep step, int rows) {
@@ -75,7 +84,7 @@ final class StageLaunches {
                     products.forEach(product -> execute(product, rows));
                 }
             }
-            case StageStep.AttendAndRound(Op.Attention attention) -> attention(attention, rows, true);
+            case StageStep.AttendAndRound(Op.Attention op) -> attention.launch(op, batch, true);
             case StageStep.RopeBoth(Op.Rope first, Op.Rope second) -> rope(first, second, rows);
             case StageStep.NormAndRound(Op.RmsNorm norm) -> {
                 DeviceSlot out = room.slot(norm.out());
@@ -153,10 +162,10 @@ final class StageLaunches {
                         memory(room.slot(values).values()),
                         memory(room.pool().layer(layer)),
                         memory(room.description().buffer()),
-                        whole(batchTokens),
+                        whole(batch.tokens()),
                         whole(program.cache().kvHeads()),
                         whole(program.cache().headSize()));
-            case Op.Attention attention -> attention(attention, rows, false);
+            case Op.Attention seen -> attention.launch(seen, batch, false);
             case Op.Gate(Slot gate, Slot up, Op.Gating gating) ->
                 gate(room.slot(gate), room.slot(up), gating, rows * gate.width());
             case Op.Gelu(Slot values) ->
@@ -186,7 +195,7 @@ final class StageLaunches {
                         memory(room.slot(in).values()),
                         memory(room.description().buffer()),
                         memory(room.slot(out).overwrite(rows)),
-                        whole(rowsAt),
+                        whole(batch.rowsAt()),
                         whole(out.width()));
             case Op.Experts experts -> experts(experts, rows);
         }
@@ -202,7 +211,7 @@ final class StageLaunches {
                 memory(room.matrix(table)),
                 memory(room.description().buffer()),
                 memory(out.overwrite(rows)),
-                whole(idsAt),
+                whole(batch.idsAt()),
                 whole(table.columns()));
     }
 
@@ -214,9 +223,10 @@ final class StageLaunches {
     private void multiply(Op.Linear linear, DeviceSlot in, DeviceSlot out, int tokens, boolean adds) {
         DeviceWeights weights = (DeviceWeights) linear.weights();
         DeviceBuffer to = adds ? out.change() : out.overwrite(tokens);
-        products.quantiseFor(weights, in, tokens);
+        ProductKernels kernels = products.of(weights.type());
+        products.roundFor(kernels, weights, in, tokens);
         products.launch(
-                products.of(weights.type()),
+                kernels,
                 weights,
                 weights.rows(),
                 room.matrix(weights),
@@ -259,7 +269,8 @@ final class StageLaunches {
         }
         arguments.add(whole(first.columns()));
         arguments.add(whole(flags));
-        ProductKernels.Launch launch = products.of(first.type()).three(first.type(), rows[0], rows[1], rows[2]);
+        ProductKernels.Launch launch =
+                products.of(first.type()).three(first.type(), first.columns(), rows[0], rows[1], rows[2]);
         device.launch(
                 device.function(new KernelUnit.Products(first.type()), launch.kernel()),
                 launch.groups0(),
@@ -294,36 +305,6 @@ final class StageLaunches {
                             case NEIGHBOURS -> 1;
                             case HALVES -> 0;
                         }));
-    }
-
-    /** @param rounds whether the result is rounded to 8 bits besides */
-    private void attention(Op.Attention attention, int rows, boolean rounds) {
-        Op.Scores scores = attention.scores();
-        DeviceSlot out = room.slot(attention.out());
-        DeviceBuffer to = rounds ? out.overwriteRounded(rows) : out.overwrite(rows);
-        device.launch(
-                device.function(LAYERS, "attention_" + cacheType()),
-                attention.heads(),
-                rows,
-                TEAMS * WIDE_LANES,
-                1,
-                memory(room.slot(attention.queries()).values()),
-                memory(room.pool().layer(attention.layer())),
-                memory(room.description().buffer()),
-                vector(scores.sinks()),
-                memory(to),
-                memory(rounds ? out.levels() : room.nothing()),
-                memory(rounds ? out.scales() : room.nothing()),
-                memory(rounds ? out.sums() : room.nothing()),
-                whole(batchTokens),
-                whole(attention.heads()),
-                whole(program.cache().kvHeads()),
-                whole(program.cache().headSize()),
-                real(scores.scale()),
-                whole(scores.window()),
-                real(scores.softCap()),
-                whole(scores.sinks() == null ? 0 : 1),
-                whole(rounds ? 1 : 0));
     }
 
     private void gate(DeviceSlot gate, DeviceSlot up, Op.Gating gating, int count) {
@@ -386,7 +367,8 @@ final class StageLaunches {
         int width = weights.rows() / op.experts();
         DeviceBuffer to = out.overwrite(assignments);
         products.quantiseFor(weights, in, assignments / share);
-        ProductKernels.Launch launch = products.of(weights.type()).experts(weights.type(), width, rows == 1, tiles);
+        ProductKernels.Launch launch =
+                products.of(weights.type()).experts(weights.type(), width, weights.columns(), rows == 1, tiles);
         device.launch(
                 device.function(new KernelUnit.Products(weights.type()), launch.kernel()),
                 launch.groups0(),
@@ -444,5 +426,11 @@ final class StageLaunches {
 
     private static Argument real(float value) {
         return new Argument.Real(value);
+    }
+
+    @Override
+    public void close() {
+        attention.close();
+        picks.close();
     }
 }

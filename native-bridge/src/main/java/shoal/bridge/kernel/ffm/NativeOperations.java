@@ -16,7 +16,10 @@ import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.library.NativeLibrary;
 import shoal.codec.gguf.GgmlType;
 
-/** Products of matrices and attention in C, with the bits of the plain loops; everything else is done by other operations. */
+/**
+ * Products of matrices, attention, gates and sums of squares in C, with the bits of the plain loops; everything else is done by other
+ * operations.
+ */
 public final class NativeOperations implements HostOperations {
     static final Set<GgmlType> TYPES = Set.of(
             GgmlType.F32,
@@ -158,7 +161,7 @@ public final class NativeOperations implements HostOperations {
 
     @Override
     public float sumOfSquares(float[] values, int offset, int size) {
-        return others.sumOfSquares(values, offset, size);
+        return symbols.sumOfSquares(level, slice(values, offset), size);
     }
 
     @Override
@@ -196,7 +199,11 @@ public final class NativeOperations implements HostOperations {
 
     @Override
     public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
-        others.gate(gate, up, gating, from, to);
+        switch (gating) {
+            case SILU, GELU ->
+                symbols.gate(level, gating == Op.Gating.GELU, slice(gate, from), slice(up, from), to - from);
+            case CLAMPED_SILU -> others.gate(gate, up, gating, from, to);
+        }
     }
 
     /** What one thread's calls need; grows, never shrinks, and is freed with the thread. */

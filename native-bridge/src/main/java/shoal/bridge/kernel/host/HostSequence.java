@@ -8,6 +8,7 @@ import java.util.List;
 import shoal.bridge.kernel.CacheShape;
 import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.Exponential;
+import shoal.bridge.kernel.KeyValuePages;
 import shoal.bridge.kernel.SequenceMemory;
 import shoal.codec.base.Bounds;
 
@@ -50,8 +51,35 @@ public final class HostSequence implements SequenceMemory {
         this.pool = pool;
     }
 
+    @Override
     public CacheShape shape() {
         return shape;
+    }
+
+    @Override
+    public void copyTo(KeyValuePages to) {
+        to.requireHeldBy(shape, length);
+        copy(to, false);
+        to.clearBehind();
+    }
+
+    @Override
+    public void copyFrom(KeyValuePages from) {
+        from.requireRoomIn(shape, length, capacity);
+        write(0, from.positions());
+        copy(from, true);
+    }
+
+    private void copy(KeyValuePages others, boolean inwards) {
+        long bytes = shape.layerPageBytes();
+        for (int layer = 0; layer < shape.layers(); layer++) {
+            MemorySegment all = others.layer(layer);
+            for (int page = 0; page < others.pages(); page++) {
+                MemorySegment mine = pages.get(page).memory().asSlice(layer * bytes, bytes);
+                MemorySegment other = all.asSlice(page * bytes, bytes);
+                MemorySegment.copy(inwards ? other : mine, 0, inwards ? mine : other, 0, bytes);
+            }
+        }
     }
 
     @Override

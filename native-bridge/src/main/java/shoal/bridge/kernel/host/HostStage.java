@@ -73,6 +73,7 @@ final class HostStage implements CompiledStage {
         int tokens = batch.tokenCount();
         batch.check(
                 program,
+                mostPicks(),
                 sequence ->
                         sequence instanceof HostSequence host && host.shape().equals(program.cache()));
         if (tokens == 0) {

@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.kernel.TopLogits;
 import shoal.bridge.model.text.Tokenizer;
 import shoal.bridge.model.text.grammar.Grammar;
 import shoal.bridge.model.text.grammar.GrammarMatcher;
@@ -117,6 +118,30 @@ public final class Sampler {
                 (float) ((double) logits[choice.id()] - logits[best] - logSum),
                 top(logits, best, logSum),
                 choice.next());
+    }
+
+    /** How many of the highest logits decide alone, so that {@link #sample(TopLogits, int, SamplingState)} may be asked; 0 if all may. */
+    public int deciding() {
+        boolean changes =
+                !sampling.logitBias().isEmpty() || sampling.penalties().isOn() || dry != null || grammar != null;
+        if (changes || sampling.mirostat() != null || sampling.logprobs() > 0) {
+            return 0;
+        }
+        boolean mayDropTheBest = sampling.xtc().isOn() || sampling.typicalP() < 1;
+        return sampling.temperature() == 0 && !mayDropTheBest ? 1 : sampling.topK();
+    }
+
+    /**
+     * As {@link #sample(float[], int, TokenHistory, SamplingState)}, which gives the same token; its log probability may differ in the
+     * last bits, since the sum over the vocabulary came in F32.
+     *
+     * @param top as many as {@link #deciding} says, or the whole vocabulary if that has fewer
+     */
+    public SampledToken sample(TopLogits top, int position, SamplingState state) {
+        Choice choice = choose(top.logits(), position, state, Draw.TOKEN, Draw.XTC);
+        float logit = top.logits()[choice.id()];
+        double logprob = (double) logit - top.logits()[0] - StrictMath.log(top.sum());
+        return new SampledToken(top.ids()[choice.id()], (float) logprob, List.of(), choice.next());
     }
 
     /** @param id -1 if no token is left */

@@ -6,12 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import shoal.bridge.kernel.CacheShape;
@@ -32,26 +30,18 @@ import shoal.codec.gguf.GgmlType;
  * does as it is documented to, only a GPU can tell.
  */
 class CudaKernelsTest extends DeviceKernelsTest {
-    @TempDir
-    private static Path directory;
-
     private DeviceKernels kernels;
+
+    /** Tensor cores take activations as F16 or BF16. */
+    @Override
+    protected double halves() {
+        return 1e-2;
+    }
 
     @Override
     protected Kernels openDevice() throws Exception {
-        kernels = CudaStandIn.open(directory);
+        kernels = CudaStandIn.open();
         return kernels;
-    }
-
-    /** The stand-in is slow. */
-    @Override
-    protected int stages() {
-        return 100;
-    }
-
-    @Override
-    protected int steps() {
-        return 70;
     }
 
     /** Else the other tests would be of the common kernels. */

@@ -6,6 +6,8 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.HexFormat;
 import java.util.List;
 import shoal.bridge.kernel.DeviceInfo;
 import shoal.bridge.kernel.device.DeviceKernels;
@@ -13,14 +15,20 @@ import shoal.bridge.kernel.device.KernelCache;
 
 /** Libraries that stand in for NVIDIA's, made by the C++ compiler that is here; resources/cuda/README.md says what they are worth. */
 public final class CudaStandIn {
+    private static final List<String> SOURCES = List.of("emulator.h", "cuda.cpp", "nvrtc.cpp");
+
     private CudaStandIn() {}
+
+    private static byte[] source(String name) throws IOException {
+        try (InputStream in = CudaStandIn.class.getResourceAsStream("/cuda/" + name)) {
+            return in.readAllBytes();
+        }
+    }
 
     /** Writes and compiles them; the test is skipped where there is no compiler. */
     static void make(Path directory) throws Exception {
-        for (String name : List.of("emulator.h", "cuda.cpp", "nvrtc.cpp")) {
-            try (InputStream in = CudaStandIn.class.getResourceAsStream("/cuda/" + name)) {
-                Files.write(directory.resolve(name), in.readAllBytes());
-            }
+        for (String name : SOURCES) {
+            Files.write(directory.resolve(name), source(name));
         }
         compile(directory, "cuda.cpp", "libcuda.so.1");
         compile(directory, "nvrtc.cpp", "libnvrtc.so.13");
@@ -47,11 +55,25 @@ public final class CudaStandIn {
         assumeTrue(code == 0, "no C++ compiler here to make the stand-in library with");
     }
 
-    /** Kernels on the stand-in; the caller closes them. The directory serves one process. */
-    public static DeviceKernels open(Path directory) throws Exception {
+    /** Kernels on the stand-in; the caller closes them. What was compiled is kept in target until its source changes. */
+    public static DeviceKernels open() throws Exception {
+        Path directory = Path.of("target", "cuda-stand-in", version()).toAbsolutePath();
         if (!Files.exists(directory.resolve("libnvrtc.so.13"))) {
+            Files.createDirectories(directory);
             make(directory);
         }
+        return open(directory);
+    }
+
+    private static String version() throws Exception {
+        MessageDigest digest = MessageDigest.getInstance("SHA-256");
+        for (String name : SOURCES) {
+            digest.update(source(name));
+        }
+        return HexFormat.of().formatHex(digest.digest(), 0, 8);
+    }
+
+    private static DeviceKernels open(Path directory) throws Exception {
         Nvrtc compiler = Nvrtc.load(directory.resolve("libnvrtc.so.13").toString());
         Cuda calls =
                 ((Cuda.Found.Here) Cuda.load(directory.resolve("libcuda.so.1").toString())).calls();

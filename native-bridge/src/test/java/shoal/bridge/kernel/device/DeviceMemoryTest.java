@@ -156,18 +156,18 @@ class DeviceMemoryTest {
                         }
 
                         @Override
-                        public Launch dense(GgmlType type, int rows, int tokens) {
+                        public Launch dense(GgmlType type, int rows, int columns, int tokens) {
                             return new Launch(tokens > 1 ? own : "right", 1, 1, 1, 1);
                         }
 
                         @Override
-                        public Launch three(GgmlType type, int rows0, int rows1, int rows2) {
-                            return COMMON.three(type, rows0, rows1, rows2);
+                        public Launch three(GgmlType type, int columns, int rows0, int rows1, int rows2) {
+                            return COMMON.three(type, columns, rows0, rows1, rows2);
                         }
 
                         @Override
-                        public Launch experts(GgmlType type, int rows, boolean one, int tiles) {
-                            return COMMON.experts(type, rows, one, tiles);
+                        public Launch experts(GgmlType type, int rows, int columns, boolean one, int tiles) {
+                            return COMMON.experts(type, rows, columns, one, tiles);
                         }
                     };
         }

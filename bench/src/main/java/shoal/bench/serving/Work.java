@@ -1,0 +1,51 @@
+package shoal.bench.serving;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * What {@code /metrics} says of stages and hops.
+ *
+ * @param hops tokens that were looked at so far
+ * @param busySeconds of each stage so far
+ * @param tokens of each stage so far
+ */
+record Work(
+        double hops, double hopMedianSeconds, double hopSlowSeconds, List<Double> busySeconds, List<Double> tokens) {
+    /** Reads Prometheus' text format; what is missing is NaN or empty. */
+    static Work parse(String text) {
+        double hops = 0;
+        double median = Double.NaN;
+        double slow = Double.NaN;
+        var busy = new ArrayList<Double>();
+        var tokens = new ArrayList<Double>();
+        for (String line : text.lines().toList()) {
+            if (line.startsWith("shoal_hop_seconds{") && line.contains("quantile=\"0.5\"")) {
+                median = value(line);
+            } else if (line.startsWith("shoal_hop_seconds{") && line.contains("quantile=\"0.99\"")) {
+                slow = value(line);
+            } else if (line.startsWith("shoal_hop_seconds_count{")) {
+                hops = value(line);
+            } else if (line.startsWith("shoal_stage_busy_seconds_total{")) {
+                busy.add(value(line));
+            } else if (line.startsWith("shoal_stage_tokens_total{")) {
+                tokens.add(value(line));
+            }
+        }
+        return new Work(hops, median, slow, busy, tokens);
+    }
+
+    private static double value(String line) {
+        return Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1));
+    }
+
+    /** Seconds that all stages together computed on each token since then. */
+    double secondsOfTokenSince(Work before) {
+        double sum = 0;
+        for (int stage = 0; stage < Math.min(busySeconds.size(), before.busySeconds.size()); stage++) {
+            sum += (busySeconds.get(stage) - before.busySeconds.get(stage))
+                    / (tokens.get(stage) - before.tokens.get(stage));
+        }
+        return sum;
+    }
+}
