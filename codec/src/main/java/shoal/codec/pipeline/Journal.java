@@ -2,11 +2,9 @@ package shoal.codec.pipeline;
 
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.MalformedException;
 import shoal.codec.base.NodeId;
@@ -33,9 +31,6 @@ public final class Journal {
 
     private final Map<String, Answer> answers = new LinkedHashMap<>();
     private final Map<NodeId, Long> heardBy = new HashMap<>();
-    /** Who followed once, and may still take over with what it has. */
-    private final Set<NodeId> gone = new HashSet<>();
-
     private Frame.@Nullable JournalPlaced placed;
     private long tokens;
     private long written;
@@ -47,10 +42,8 @@ public final class Journal {
         private final List<Frame.JournalToken> tokens = new ArrayList<>();
         private Frame.@Nullable JournalEnded ended;
         private boolean mixed;
-        /** Whether somebody may tell it who does not hear of what happens here. */
+        /** Whether somebody may tell it, or may have told it, who does not hear of what happens here. */
         private boolean forsaken;
-
-        private boolean inherited;
 
         private Answer(Frame.JournalBegun begun) {
             this.begun = begun;
@@ -136,7 +129,7 @@ public final class Journal {
         var over = new ArrayList<String>();
         answers.values().stream().filter(answer -> answer.ended == null).forEach(answer -> {
             answer.mixed = true;
-            if (answer.forsaken || answer.inherited) {
+            if (answer.forsaken) {
                 over.add(answer.begun.id());
             }
         });
@@ -162,7 +155,7 @@ public final class Journal {
 
     /** This coordinator goes on with what is under way; the one before may be doing so, too. */
     public void inherit() {
-        answers.values().stream().filter(answer -> answer.ended == null).forEach(answer -> answer.inherited = true);
+        answers.values().stream().filter(answer -> answer.ended == null).forEach(answer -> answer.forsaken = true);
     }
 
     /** Nobody asks for it any more. */
@@ -176,7 +169,6 @@ public final class Journal {
     public void clear() {
         answers.clear();
         heardBy.clear();
-        gone.clear();
         placed = null;
         tokens = 0;
     }
@@ -211,10 +203,6 @@ public final class Journal {
             if (answer.ended != null) {
                 told.add(answer.ended);
             }
-        }
-        gone.remove(follower);
-        if (gone.isEmpty()) {
-            answers.values().forEach(answer -> answer.forsaken = false);
         }
         heardBy.put(follower, written - told.size());
         return told;
@@ -261,14 +249,11 @@ public final class Journal {
         if (had == null) {
             return List.of();
         }
-        gone.add(follower);
         var over = new ArrayList<String>();
         for (Answer answer : answers.values()) {
-            if (answer.ended == null) {
-                answer.forsaken = true;
-                if (answer.mixed && had < changed) {
-                    over.add(answer.begun.id());
-                }
+            answer.forsaken |= answer.ended == null;
+            if (answer.mixed && had < changed) {
+                over.add(answer.begun.id()); // even one that is whole: its last tokens may not be told yet
             }
         }
         return over;

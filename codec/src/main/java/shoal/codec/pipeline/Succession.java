@@ -114,10 +114,15 @@ public final class Succession implements Machine<Succession.Input, Succession.Ef
                 }
             }
             case Input.Works(NodeId other, int theirs) -> works(other, theirs, nowNanos);
-            case Input.StandsBy(NodeId other) -> standingBy.put(other, nowNanos);
+            case Input.StandsBy(NodeId other) -> {
+                standingBy.put(other, nowNanos);
+                if (state == State.FOLLOWING && other.equals(leader)) {
+                    look(nowNanos); // it works no more
+                }
+            }
             case Input.Broken() -> {
                 if (state == State.FOLLOWING) {
-                    nextLook = nowNanos + LOOK_NANOS;
+                    nextLook = Math.min(nextLook, nowNanos + LOOK_NANOS);
                 }
             }
             case Input.Lost(NodeId other) -> lost(other, nowNanos);

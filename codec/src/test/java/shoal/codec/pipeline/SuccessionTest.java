@@ -66,6 +66,12 @@ final class SuccessionTest {
     }
 
     @Test
+    void looksAnewWhenTheOneThatItFollowsWorksNoMore() {
+        follow();
+        assertEquals(List.of(new Effect.Look()), feed(new Input.StandsBy(LEADER)));
+    }
+
+    @Test
     void worksWhenTheElderDoesNot() {
         follow();
         feed(new Input.StandsBy(ELDER));

@@ -210,12 +210,13 @@ final class Requests {
 
     /** An answer must end here: what this coordinator would tell might differ from what another one tells. */
     void giveUp(String id) {
-        Told told = journalled.get(id);
-        Long session = byId.get(id);
-        if (told != null && session != null) {
-            told.failed(
-                    ErrorCode.LOST,
+        Told told = journalled.remove(id);
+        if (told != null) {
+            told.giveUp(
                     "machines took over that compute other bits, while a coordinator that stands by is cut off; ask again");
+        }
+        Long session = byId.remove(id);
+        if (session != null) {
             generations.cancel(session);
         }
     }
@@ -402,11 +403,21 @@ final class Requests {
             }
         }
 
+        /** Nothing more of it is told, not even what is only waiting to be. */
+        void giveUp(String message) {
+            over = true;
+            broken = true;
+            desk.forget(request.id());
+            bus.tell(Addresses.generation(request.id()), new Local.GenerationNews.Broken(ErrorCode.LOST, message));
+        }
+
         private boolean end() {
             boolean isFirst = !over;
             over = true;
             byId.remove(request.id());
-            journalled.remove(request.id(), this);
+            if (inJournal) {
+                desk.whenHeard(() -> journalled.remove(request.id(), this));
+            }
             return isFirst;
         }
 
