@@ -4,22 +4,30 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.SocketException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
+import java.util.Set;
+import java.util.function.Predicate;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import shoal.codec.base.Endpoint;
+import shoal.verticles.path.UdpPath;
 import tools.jackson.databind.JsonNode;
 
-/** Machines freeze, rest, leave and come while answers are under way, and no answer notices. */
-@Tag("slow") // and measured speeds decide where layers go
+/** Machines freeze, rest, leave and come, and ways between them break, while answers are under way, and no answer notices. */
 final class GuestsIT {
     private static final int STREAMS = 4;
     private static final int TOKENS = 100;
@@ -29,13 +37,14 @@ final class GuestsIT {
 
     private Program program;
     private final Map<String, Program.Running> nodes = new HashMap<>();
+    private final Map<String, UdpPath> paths = new HashMap<>();
     private Program.Running coordinator;
     private String bootstrap;
     private final long seed = new Random().nextLong();
     private final Random random = new Random(seed);
 
     @BeforeEach
-    void start() {
+    void start() throws SocketException {
         program = new Program(directory);
         Path seeds = directory.resolve("seeds");
         var split = program.run("split", "split", Program.MODEL.toString(), "--shards", "2", "--out", seeds.toString());
@@ -45,15 +54,37 @@ final class GuestsIT {
         coordinator = program.role(
                 "coordinator", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--set", "coordinator.nodes=3");
         for (int i = 0; i < 3; i++) {
-            program.role("node" + i, "node", "--port", "0", "--bootstrap", bootstrap, "--enable-torrent");
+            startBehindPath(i);
         }
         program.running().stream().filter(each -> each.name.startsWith("node")).forEach(this::know);
         coordinator.awaitEvent("swarm_ready");
     }
 
+    /** Others reach it by a way that can be cut. */
+    private void startBehindPath(int number) throws SocketException {
+        int port;
+        try (var free = new DatagramSocket(0, InetAddress.getLoopbackAddress())) {
+            port = free.getLocalPort();
+        }
+        var path = new UdpPath(new Endpoint("127.0.0.1", port), UdpPath.Conditions.of(0, 0), number);
+        String name = "node" + number;
+        paths.put(name, path);
+        program.role(
+                name,
+                "node",
+                "--port",
+                String.valueOf(port),
+                "--set",
+                "quic.advertise=" + path.entrance(),
+                "--bootstrap",
+                bootstrap,
+                "--enable-torrent");
+    }
+
     @AfterEach
     void close() {
         program.close();
+        paths.values().forEach(UdpPath::close);
     }
 
     private void know(Program.Running node) {
@@ -66,6 +97,8 @@ final class GuestsIT {
         try (var streams = new Streams(base, TOKENS)) {
             List<String> undisturbed = streams.begin(STREAMS).texts();
             standsBy(streams, 1);
+            part(streams, undisturbed);
+            standsBy(streams, 1);
             freeze(streams, undisturbed);
             standsBy(streams, 1);
             rest(streams, undisturbed);
@@ -74,7 +107,41 @@ final class GuestsIT {
             join(streams);
             streams.beginAndLeave();
             streams.awaitSwarm(swarm -> swarm.path("generations").asInt() == 0);
+            loseTheRendezvous(streams, undisturbed);
         }
+    }
+
+    /** Two stages do not reach each other any more, though the coordinator reaches both. */
+    private void part(Streams streams, List<String> undisturbed) throws Exception {
+        assumeTrue(Files.isReadable(UdpSockets.TABLE), "whose a UDP socket is, is told by Linux alone");
+        Streams.UnderWay answers = streams.begin(STREAMS);
+        answers.awaitAll();
+        List<String> serving = Streams.in(streams.swarm(), "serving");
+        assertEquals(2, serving.size(), "seed " + seed);
+        Program.Running one = nodes.get(serving.getFirst());
+        Program.Running other = nodes.get(serving.getLast());
+        UdpPath toOne = Objects.requireNonNull(paths.get(one.name));
+        UdpPath toOther = Objects.requireNonNull(paths.get(other.name));
+        toOne.cut(new UdpSockets(other.process.pid())::has);
+        toOther.cut(new UdpSockets(one.process.pid())::has);
+        assertEquals(undisturbed, answers.texts(), () -> "parted, seed " + seed + "\n" + coordinator.said());
+        List<String> now = Streams.in(streams.swarm(), "serving");
+        assertNotEquals(Set.copyOf(serving), Set.copyOf(now), "they cannot compute together, seed " + seed);
+        assertTrue(toOne.lostDatagrams() + toOther.lostDatagrams() > 0, "nothing was cut");
+        toOne.cut(false);
+        toOther.cut(false);
+    }
+
+    /** Who has told everybody of everybody is needed no more. */
+    private void loseTheRendezvous(Streams streams, List<String> undisturbed) throws Exception {
+        Streams.UnderWay answers = streams.begin(STREAMS);
+        answers.awaitAll();
+        program.running().stream()
+                .filter(each -> each.name.equals("rendezvous"))
+                .forEach(Program.Running::kill);
+        assertEquals(undisturbed, answers.texts(), () -> "no rendezvous, seed " + seed + "\n" + coordinator.said());
+        assertEquals(undisturbed, streams.begin(STREAMS).texts(), "without a rendezvous, seed " + seed);
+        assertTrue(streams.swarm().path("ready").asBoolean(), "seed " + seed);
     }
 
     /** A frozen machine is taken for lost; when it thaws, it stands by, and what it still says is not listened to. */
@@ -90,7 +157,7 @@ final class GuestsIT {
         } finally {
             signal("CONT", frozen);
         }
-        streams.awaitSwarm(swarm -> takesWork(swarm, frozen));
+        awaitSwarm(streams, swarm -> takesWork(swarm, frozen));
         assertEquals(undisturbed, streams.begin(STREAMS).texts(), "thawed, seed " + seed);
     }
 
@@ -109,7 +176,7 @@ final class GuestsIT {
         }
         var resume = program.run("resume", "resume", "--store", store.toString());
         assertEquals(0, resume.awaitExit(), resume::said);
-        streams.awaitSwarm(swarm -> takesWork(swarm, resting));
+        awaitSwarm(streams, swarm -> takesWork(swarm, resting));
     }
 
     private void leave(Streams streams, List<String> undisturbed) throws Exception {
@@ -128,7 +195,7 @@ final class GuestsIT {
         var node = program.role("joins", "node", "--port", "0", "--bootstrap", bootstrap, "--enable-torrent");
         know(node);
         String id = node.awaitEvent("ready").path("id").asString();
-        streams.awaitSwarm(swarm -> takesWork(swarm, id));
+        awaitSwarm(streams, swarm -> takesWork(swarm, id));
     }
 
     /** It stands by, or computes where that spreads the layers over more nodes. */
@@ -136,10 +203,20 @@ final class GuestsIT {
         return List.of("standby", "serving").contains(Streams.state(swarm, node));
     }
 
-    private static void standsBy(Streams streams, int count) throws IOException, InterruptedException {
-        streams.awaitSwarm(swarm -> swarm.path("ready").asBoolean()
-                && Streams.in(swarm, "standby").size() == count
-                && Streams.in(swarm, "serving").size() == 2);
+    private void standsBy(Streams streams, int count) throws IOException, InterruptedException {
+        awaitSwarm(
+                streams,
+                swarm -> swarm.path("ready").asBoolean()
+                        && Streams.in(swarm, "standby").size() == count
+                        && Streams.in(swarm, "serving").size() == 2);
+    }
+
+    private void awaitSwarm(Streams streams, Predicate<JsonNode> wanted) throws IOException, InterruptedException {
+        try {
+            streams.awaitSwarm(wanted);
+        } catch (AssertionError never) {
+            throw new AssertionError("seed " + seed + "\n" + coordinator.said(), never);
+        }
     }
 
     /** One of those that compute now. */

@@ -39,10 +39,12 @@ public final class NativeOperations implements HostOperations {
             GgmlType.IQ4_XS,
             GgmlType.MXFP4);
 
-    /** A call lasts a millisecond or so, since the garbage collector waits for it: so many bytes of weights, or products. */
+    /** A call lasts a millisecond or so, since the garbage collector waits for it: so many bytes of weights, products, or gates. */
     private static final long CALL_BYTES = 8L << 20;
 
     private static final long CALL_PRODUCTS = 150_000_000;
+
+    private static final int CALL_ELEMENTS = 1 << 20;
 
     /** Rows of a panel in C; calls take whole panels. */
     private static final int PANEL_ROWS = 16;
@@ -200,8 +202,12 @@ public final class NativeOperations implements HostOperations {
     @Override
     public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
         switch (gating) {
-            case SILU, GELU ->
-                symbols.gate(level, gating == Op.Gating.GELU, slice(gate, from), slice(up, from), to - from);
+            case SILU, GELU -> {
+                for (int at = from; at < to; at += CALL_ELEMENTS) {
+                    int count = Math.min(CALL_ELEMENTS, to - at);
+                    symbols.gate(level, gating == Op.Gating.GELU, slice(gate, at), slice(up, at), count);
+                }
+            }
             case CLAMPED_SILU -> others.gate(gate, up, gating, from, to);
         }
     }
