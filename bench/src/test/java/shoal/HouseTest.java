@@ -166,7 +166,7 @@ class HouseTest {
                 "bridge.model.text",
                 "bridge.model.text.grammar");
 
-        may("verticles.api", "bridge.model.text.grammar");
+        may("verticles.api", "bridge.model.text.grammar", "codec.dht");
 
         // What puts processes together.
         may("verticles.launcher", VERTICLES.toArray(String[]::new));

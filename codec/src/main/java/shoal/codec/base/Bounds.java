@@ -25,4 +25,15 @@ public final class Bounds {
         }
         return value;
     }
+
+    /** @throws IllegalArgumentException naming the bounds if it is outside them, or no number */
+    public static void requireBetween(String name, float value, float min, float max) {
+        if (!(value >= min && value <= max)) {
+            throw new IllegalArgumentException(name + " is " + value + ", allowed " + plain(min) + ".." + plain(max));
+        }
+    }
+
+    private static String plain(float bound) {
+        return bound == (int) bound ? String.valueOf((int) bound) : String.valueOf(bound);
+    }
 }

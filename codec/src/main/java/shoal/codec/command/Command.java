@@ -117,6 +117,7 @@ public sealed interface Command {
      * @param coordinator who gets sampled tokens and failures
      * @param contextLength most positions that a sequence may take
      * @param close whether the node is to be that stage no longer
+     * @param term under which the coordinator works for the model
      */
     record ExecuteTask(
             long pipeline,
@@ -129,7 +130,8 @@ public sealed interface Command {
             Contact coordinator,
             ActivationType activations,
             int contextLength,
-            boolean close)
+            boolean close,
+            Term term)
             implements Command {
         public static final String NAME = "EXECUTE_TASK";
         public static final String TASK_TYPE = "ai_inference";
@@ -143,6 +145,19 @@ public sealed interface Command {
         @Override
         public String name() {
             return NAME;
+        }
+    }
+
+    /**
+     * Under which term a coordinator works for a model: a node that has heard of a later one, or of another coordinator's in this one,
+     * refuses.
+     *
+     * @param model pieces root of the whole model
+     * @param number from 1
+     */
+    record Term(Hash256 model, int number) {
+        public Term {
+            requireRange("term", number, 1, Integer.MAX_VALUE);
         }
     }
 

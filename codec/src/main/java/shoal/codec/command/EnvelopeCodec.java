@@ -124,6 +124,8 @@ public final class EnvelopeCodec {
                 params.put("activations", task.activations().name());
                 params.put("context_length", task.contextLength());
                 params.put("close", task.close());
+                params.put("model", task.term().model().toHex());
+                params.put("term", task.term().number());
             }
             case Command.StandBy stand -> {
                 params.put("shard_id", stand.shardId());
@@ -264,6 +266,9 @@ public final class EnvelopeCodec {
                     json.put("pages", task.pages());
                     json.put("fresh", task.fresh());
                     json.put("order", task.order());
+                }
+                if (task.outrankedBy() != 0) {
+                    json.put("outranked_by", task.outrankedBy());
                 }
             }
             case Result.StandsBy stands -> {
@@ -482,7 +487,8 @@ public final class EnvelopeCodec {
                 params.contact("coordinator"),
                 params.activationType("activations"),
                 params.integer("context_length"),
-                params.flagOr("close", false));
+                params.flagOr("close", false),
+                new Command.Term(params.hash("model"), params.integer("term")));
     }
 
     private static Sampling sampling(Fields json) {
@@ -555,7 +561,8 @@ public final class EnvelopeCodec {
                         json.text("status").equals("open"),
                         json.integerOr("pages", 0),
                         json.flagOr("fresh", true),
-                        json.textOr("order", ""));
+                        json.textOr("order", ""),
+                        json.integerOr("outranked_by", 0));
             case Command.StandBy.NAME -> new Result.StandsBy(json.integer("shard_id"));
             case Command.Generate.NAME ->
                 new Result.Generated(

@@ -162,9 +162,18 @@ public sealed interface Result {
      * @param pages of 16 positions of keys and values that the stage has room for
      * @param fresh whether it knows nothing of earlier epochs
      * @param order in which its kernels add numbers: those of the same order compute the same bits
+     * @param outrankedBy the term under which another coordinator works for the model, so that this one's task is refused; 0 if none does
      */
-    record TaskAccepted(long pipeline, int stage, boolean open, int pages, boolean fresh, String order)
-            implements Result {}
+    record TaskAccepted(long pipeline, int stage, boolean open, int pages, boolean fresh, String order, int outrankedBy)
+            implements Result {
+        public static TaskAccepted closed(long pipeline, int stage) {
+            return new TaskAccepted(pipeline, stage, false, 0, true, "", 0);
+        }
+
+        public static TaskAccepted outranked(long pipeline, int stage, int by) {
+            return new TaskAccepted(pipeline, stage, false, 0, true, "", by);
+        }
+    }
 
     /** To STAND_BY: {@code status} is "ready". */
     record StandsBy(int shardId) implements Result {}

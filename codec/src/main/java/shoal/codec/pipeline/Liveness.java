@@ -56,6 +56,10 @@ public final class Liveness implements Machine<Liveness.Input, Liveness.Effect> 
         public static final Bounds CLOSE =
                 new Bounds(Duration.ofMillis(100), Duration.ofMillis(700), Duration.ofMillis(2500));
 
+        /** For a coordinator, whose loss costs much even if it is a mistake. */
+        public static final Bounds PATIENT =
+                new Bounds(Duration.ofMillis(200), Duration.ofMillis(2000), Duration.ofMillis(6000));
+
         /** For a machine that stands by. */
         public static final Bounds LOOSE =
                 new Bounds(Duration.ofSeconds(1), Duration.ofSeconds(4), Duration.ofSeconds(10));

@@ -11,6 +11,7 @@ import shoal.codec.base.Epoch;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.NodeId;
+import shoal.codec.base.Varint;
 
 /**
  * One message on a stream. The record's components stand on the wire in this order. A text is its UTF-8 size and bytes, a
@@ -754,6 +755,179 @@ public sealed interface Frame {
         @Override
         public FrameType type() {
             return FrameType.PLAN;
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------- JOURNAL
+
+    /** A coordinator that stands by wants to hear of the answers of a model. @param model pieces root of the whole model */
+    record FollowJournal(Hash256 model) implements Frame {
+        @Override
+        public FrameType type() {
+            return FrameType.FOLLOW_JOURNAL;
+        }
+    }
+
+    /**
+     * The answer: this coordinator works for the model. What is under way comes now, then what happens.
+     *
+     * @param term under which it works; a later one outranks it
+     */
+    record JournalOpened(int term) implements Frame {
+        public JournalOpened {
+            requireRange("term", term, 1, Integer.MAX_VALUE);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.JOURNAL_OPENED;
+        }
+    }
+
+    /** From here on these compute. @param order names the order in which they add numbers: alike means the same bits */
+    record JournalPlaced(String order, List<StageEntry> stages) implements Frame {
+        public JournalPlaced {
+            requireText("order", order, MAX_TEXT_BYTES);
+            requireRange("stages", stages.size(), 1, GenerationStarted.MAX_STAGES);
+            stages = List.copyOf(stages);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.JOURNAL_PLACED;
+        }
+    }
+
+    /**
+     * An answer that was begun, with all that is needed to go on with it elsewhere.
+     *
+     * @param id by which its client knows it
+     * @param form how it is told to the client; the HTTP server's own words
+     * @param user who asked
+     * @param prompt token ids
+     * @param maxTokens how many may be generated
+     * @param stop texts before which it ends
+     * @param chances whether log probabilities are told
+     */
+    record JournalBegun(
+            String id,
+            String form,
+            String user,
+            List<Integer> prompt,
+            int maxTokens,
+            Sampling sampling,
+            List<String> stop,
+            boolean chances)
+            implements Frame {
+        public JournalBegun {
+            requireText("id", id, MAX_TEXT_BYTES);
+            requireText("form", form, MAX_TEXT_BYTES);
+            requireText("user", user, MAX_TEXT_BYTES);
+            requireRange("prompt tokens", prompt.size(), 1, Generate.MAX_PROMPT_BYTES);
+            requireRange("max tokens", maxTokens, 1, Generate.MAX_TOKENS);
+            requireRange("stop texts", stop.size(), 0, Generate.MAX_STOPS);
+            prompt = List.copyOf(prompt);
+            stop = List.copyOf(stop);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.JOURNAL_BEGUN;
+        }
+    }
+
+    /** The answer's next token. @param state with which the one behind it is chosen */
+    record JournalToken(String id, int token, float logProbability, List<TokenLogprob> top, SamplingState state)
+            implements Frame {
+        public JournalToken {
+            requireText("id", id, MAX_TEXT_BYTES);
+            requireRange("token", token, 0, Integer.MAX_VALUE);
+            requireRange("top log probabilities", top.size(), 0, Sampling.MAX_LOGPROBS);
+            top = List.copyOf(top);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.JOURNAL_TOKEN;
+        }
+    }
+
+    /** The answer is whole, or nobody wants it any more. @param whole whether it is to be told once more if asked for */
+    record JournalEnded(String id, boolean whole, StopReason reason) implements Frame {
+        public JournalEnded {
+            requireText("id", id, MAX_TEXT_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.JOURNAL_ENDED;
+        }
+    }
+
+    /** So many frames behind {@link JournalOpened} have come; what a client is told waits for this. */
+    record JournalHeard(long frames) implements Frame {
+        public JournalHeard {
+            requireRange("frames", frames, 0, Varint.MAX);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.JOURNAL_HEARD;
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------- DOOR
+
+    /**
+     * An HTTP request that another coordinator is to answer.
+     *
+     * @param method GET or POST
+     * @param path with its query
+     * @param lastEventId as the header of that name, empty for none
+     * @param user the machine that asked
+     */
+    record DoorAsk(String method, String path, String lastEventId, String user, ByteBuffer body) implements Frame {
+        public static final int MAX_BODY_BYTES = 8 << 20;
+        public static final int MAX_PATH_BYTES = 8 * 1024;
+
+        public DoorAsk {
+            requireText("method", method, 16);
+            requireText("path", path, MAX_PATH_BYTES);
+            requireText("last event", lastEventId, MAX_TEXT_BYTES);
+            requireText("user", user, MAX_TEXT_BYTES);
+            requireRange("body", body.remaining(), 0, MAX_BODY_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.DOOR_ASK;
+        }
+    }
+
+    /** The answer begins. @param contentType as the header of that name, empty for none */
+    record DoorHead(int status, String contentType) implements Frame {
+        public DoorHead {
+            requireRange("status", status, 100, 599);
+            requireText("content type", contentType, MAX_TEXT_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.DOOR_HEAD;
+        }
+    }
+
+    /** More of the answer; it ends with the stream. */
+    record DoorBytes(ByteBuffer bytes) implements Frame {
+        public static final int MAX_BYTES = 64 * 1024;
+
+        public DoorBytes {
+            requireRange("bytes", bytes.remaining(), 0, MAX_BYTES);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.DOOR_BYTES;
         }
     }
 }

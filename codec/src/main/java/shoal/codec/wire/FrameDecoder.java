@@ -234,44 +234,23 @@ public final class FrameDecoder {
                 String prompt = c.readText("prompt", Frame.Generate.MAX_PROMPT_BYTES);
                 int maxTokens = (int) c.readVarint("max tokens", 1, Frame.Generate.MAX_TOKENS);
                 Sampling sampling = readSampling(c);
-                yield new Frame.Generate(
-                        prompt,
-                        maxTokens,
-                        sampling,
-                        readList(
-                                c,
-                                "stop texts",
-                                Frame.Generate.MAX_STOPS,
-                                1,
-                                () -> c.readText("stop text", Frame.Generate.MAX_STOP_BYTES)));
+                yield new Frame.Generate(prompt, maxTokens, sampling, readStops(c));
             }
             case GENERATION_STARTED ->
                 new Frame.GenerationStarted(
-                        readTokens(c, "prompt tokens", Frame.Generate.MAX_PROMPT_BYTES),
-                        readList(
-                                c,
-                                "stages",
-                                Frame.GenerationStarted.MAX_STAGES,
-                                34,
-                                () -> new Frame.StageEntry(new NodeId(c.readHash("node")), readLayers(c))));
+                        readTokens(c, "prompt tokens", Frame.Generate.MAX_PROMPT_BYTES), readStages(c));
             case GENERATED_TOKEN ->
                 new Frame.GeneratedToken(
                         (int) c.readVarint("token", 0, Integer.MAX_VALUE),
                         c.readText("text", 32 * 1024),
                         readFloat(c, "log probability"),
                         readTop(c));
-            case GENERATION_DONE -> {
-                int reason = c.readUnsignedByte("stop reason");
-                Frame.StopReason[] reasons = Frame.StopReason.values();
-                if (reason >= reasons.length) {
-                    throw new MalformedException("stop reason is " + reason + ", allowed 0.." + (reasons.length - 1));
-                }
-                yield new Frame.GenerationDone(
-                        reasons[reason],
+            case GENERATION_DONE ->
+                new Frame.GenerationDone(
+                        readStopReason(c),
                         c.readText("text", 32 * 1024),
                         c.readVarint("first token micros", 0, Varint.MAX),
                         c.readVarint("total micros", 0, Varint.MAX));
-            }
             case ASK_PLAN -> new Frame.AskPlan((int) c.readVarint("sequences", 0, Frame.AskPlan.MAX_SEQUENCES + 1) - 1);
             case PLAN -> new Frame.Plan(c.readText("plan", Frame.Plan.MAX_BYTES));
             case BEAT -> new Frame.Beat(readEpoch(c), c.readInt("number"));
@@ -285,7 +264,67 @@ public final class FrameDecoder {
             case REST -> new Frame.Rest(readFlag(c, "rest"));
             case RESTED ->
                 new Frame.Rested(Availability.ofNumber(c.readUnsignedByte("availability")), readFlag(c, "relieved"));
+            case FOLLOW_JOURNAL -> new Frame.FollowJournal(c.readHash("model"));
+            case JOURNAL_OPENED -> new Frame.JournalOpened((int) c.readVarint("term", 1, Integer.MAX_VALUE));
+            case JOURNAL_PLACED -> new Frame.JournalPlaced(c.readText("order", Frame.MAX_TEXT_BYTES), readStages(c));
+            case JOURNAL_BEGUN -> {
+                String id = c.readText("id", Frame.MAX_TEXT_BYTES);
+                String form = c.readText("form", Frame.MAX_TEXT_BYTES);
+                String user = c.readText("user", Frame.MAX_TEXT_BYTES);
+                List<Integer> prompt = readTokens(c, "prompt tokens", Frame.Generate.MAX_PROMPT_BYTES);
+                int maxTokens = (int) c.readVarint("max tokens", 1, Frame.Generate.MAX_TOKENS);
+                Sampling sampling = readSampling(c);
+                yield new Frame.JournalBegun(
+                        id, form, user, prompt, maxTokens, sampling, readStops(c), readFlag(c, "chances"));
+            }
+            case JOURNAL_TOKEN ->
+                new Frame.JournalToken(
+                        c.readText("id", Frame.MAX_TEXT_BYTES),
+                        (int) c.readVarint("token", 0, Integer.MAX_VALUE),
+                        readFloat(c, "log probability"),
+                        readTop(c),
+                        new SamplingState(readFloat(c, "mu")));
+            case JOURNAL_ENDED ->
+                new Frame.JournalEnded(c.readText("id", Frame.MAX_TEXT_BYTES), readFlag(c, "whole"), readStopReason(c));
+            case JOURNAL_HEARD -> new Frame.JournalHeard(c.readVarint("frames", 0, Varint.MAX));
+            case DOOR_ASK ->
+                new Frame.DoorAsk(
+                        c.readText("method", 16),
+                        c.readText("path", Frame.DoorAsk.MAX_PATH_BYTES),
+                        c.readText("last event", Frame.MAX_TEXT_BYTES),
+                        c.readText("user", Frame.MAX_TEXT_BYTES),
+                        c.readSlice("body", c.remaining()));
+            case DOOR_HEAD ->
+                new Frame.DoorHead(c.readUnsignedShort("status"), c.readText("content type", Frame.MAX_TEXT_BYTES));
+            case DOOR_BYTES -> new Frame.DoorBytes(c.readSlice("bytes", c.remaining()));
         };
+    }
+
+    private static List<Frame.StageEntry> readStages(ByteCursor c) {
+        return readList(
+                c,
+                "stages",
+                Frame.GenerationStarted.MAX_STAGES,
+                34,
+                () -> new Frame.StageEntry(new NodeId(c.readHash("node")), readLayers(c)));
+    }
+
+    private static List<String> readStops(ByteCursor c) {
+        return readList(
+                c,
+                "stop texts",
+                Frame.Generate.MAX_STOPS,
+                1,
+                () -> c.readText("stop text", Frame.Generate.MAX_STOP_BYTES));
+    }
+
+    private static Frame.StopReason readStopReason(ByteCursor c) {
+        int reason = c.readUnsignedByte("stop reason");
+        Frame.StopReason[] reasons = Frame.StopReason.values();
+        if (reason >= reasons.length) {
+            throw new MalformedException("stop reason is " + reason + ", allowed 0.." + (reasons.length - 1));
+        }
+        return reasons[reason];
     }
 
     private static float readFloat(ByteCursor c, String field) {

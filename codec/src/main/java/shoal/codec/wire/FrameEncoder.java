@@ -41,6 +41,8 @@ public final class FrameEncoder {
             case Frame.PieceData data -> data.data();
             case Frame.Activation activation -> activation.values();
             case Frame.Metadata metadata -> metadata.pieceLayer();
+            case Frame.DoorAsk ask -> ask.body();
+            case Frame.DoorBytes more -> more.bytes();
             default -> null;
         };
     }
@@ -165,11 +167,7 @@ public final class FrameEncoder {
             case Frame.GenerationStarted f -> {
                 w.putVarint(f.promptTokens().size());
                 f.promptTokens().forEach(w::putVarint);
-                w.putVarint(f.stages().size());
-                for (Frame.StageEntry stage : f.stages()) {
-                    w.putHash(stage.node().hash());
-                    w.putVarint(stage.layers().first()).putVarint(stage.layers().last());
-                }
+                putStages(w, f.stages());
             }
             case Frame.GeneratedToken f -> {
                 w.putVarint(f.token()).putText(f.text());
@@ -191,6 +189,43 @@ public final class FrameEncoder {
             case Frame.Relieved f -> w.putInt(f.epoch().number());
             case Frame.Rest f -> w.putByte(f.rest() ? 1 : 0);
             case Frame.Rested f -> w.putByte(f.availability().number()).putByte(f.relieved() ? 1 : 0);
+            case Frame.FollowJournal f -> w.putHash(f.model());
+            case Frame.JournalOpened f -> w.putVarint(f.term());
+            case Frame.JournalPlaced f -> {
+                w.putText(f.order());
+                putStages(w, f.stages());
+            }
+            case Frame.JournalBegun f -> {
+                w.putText(f.id()).putText(f.form()).putText(f.user());
+                w.putVarint(f.prompt().size());
+                f.prompt().forEach(w::putVarint);
+                w.putVarint(f.maxTokens());
+                putSampling(w, f.sampling());
+                w.putVarint(f.stop().size());
+                f.stop().forEach(w::putText);
+                w.putByte(f.chances() ? 1 : 0);
+            }
+            case Frame.JournalToken f -> {
+                w.putText(f.id()).putVarint(f.token());
+                putFloat(w, f.logProbability());
+                putTop(w, f.top());
+                putFloat(w, f.state().mu());
+            }
+            case Frame.JournalEnded f ->
+                w.putText(f.id()).putByte(f.whole() ? 1 : 0).putByte(f.reason().ordinal());
+            case Frame.JournalHeard f -> w.putVarint(f.frames());
+            case Frame.DoorAsk f ->
+                w.putText(f.method()).putText(f.path()).putText(f.lastEventId()).putText(f.user());
+            case Frame.DoorHead f -> w.putShort(f.status()).putText(f.contentType());
+            case Frame.DoorBytes _ -> {}
+        }
+    }
+
+    private static void putStages(ByteWriter w, List<Frame.StageEntry> stages) {
+        w.putVarint(stages.size());
+        for (Frame.StageEntry stage : stages) {
+            w.putHash(stage.node().hash());
+            w.putVarint(stage.layers().first()).putVarint(stage.layers().last());
         }
     }
 

@@ -57,9 +57,22 @@ public enum FrameType {
     BEAT_BACK(0x51, StreamKind.WATCH, 16),
     RELIEVED(0x52, StreamKind.WATCH, 4),
     REST(0x53, StreamKind.WATCH, 1),
-    RESTED(0x54, StreamKind.WATCH, 2);
+    RESTED(0x54, StreamKind.WATCH, 2),
+    FOLLOW_JOURNAL(0x60, StreamKind.JOURNAL, 32),
+    JOURNAL_OPENED(0x61, StreamKind.JOURNAL, 8),
+    JOURNAL_PLACED(0x62, StreamKind.JOURNAL, 64 * 1024),
+    JOURNAL_BEGUN(
+            0x63,
+            StreamKind.JOURNAL,
+            5 * Frame.Generate.MAX_PROMPT_BYTES + Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
+    JOURNAL_TOKEN(0x64, StreamKind.JOURNAL, 2 * 1024),
+    JOURNAL_ENDED(0x65, StreamKind.JOURNAL, 2 * 1024),
+    JOURNAL_HEARD(0x66, StreamKind.JOURNAL, 8),
+    DOOR_ASK(0x70, StreamKind.DOOR, Frame.DoorAsk.MAX_BODY_BYTES + 16 * 1024),
+    DOOR_HEAD(0x71, StreamKind.DOOR, 2 * 1024),
+    DOOR_BYTES(0x72, StreamKind.DOOR, Frame.DoorBytes.MAX_BYTES);
 
-    private static final FrameType[] BY_NUMBER = new FrameType[0x55];
+    private static final FrameType[] BY_NUMBER = new FrameType[0x73];
 
     static {
         for (FrameType type : values()) {
@@ -126,7 +139,17 @@ public enum FrameType {
                             BEAT_BACK,
                             RELIEVED,
                             REST,
-                            RESTED -> false;
+                            RESTED,
+                            FOLLOW_JOURNAL,
+                            JOURNAL_OPENED,
+                            JOURNAL_PLACED,
+                            JOURNAL_BEGUN,
+                            JOURNAL_TOKEN,
+                            JOURNAL_ENDED,
+                            JOURNAL_HEARD,
+                            DOOR_ASK,
+                            DOOR_HEAD,
+                            DOOR_BYTES -> false;
                 };
         boolean keepsAlive = this == PING && stream == StreamKind.CONTROL;
         return kind == stream || pushed || keepsAlive || this == REFUSED;

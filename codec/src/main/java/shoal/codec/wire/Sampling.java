@@ -1,5 +1,6 @@
 package shoal.codec.wire;
 
+import static shoal.codec.base.Bounds.requireBetween;
 import static shoal.codec.base.Bounds.requireRange;
 import static shoal.codec.base.Bounds.requireText;
 
@@ -225,16 +226,6 @@ public record Sampling(
                 draft.grammar,
                 draft.logprobs,
                 draft.seed);
-    }
-
-    private static void requireBetween(String name, float value, float min, float max) {
-        if (!(value >= min && value <= max)) {
-            throw new IllegalArgumentException(name + " is " + value + ", allowed " + plain(min) + ".." + plain(max));
-        }
-    }
-
-    private static String plain(float bound) {
-        return bound == (int) bound ? String.valueOf((int) bound) : String.valueOf(bound);
     }
 
     /** What can be changed one by one. */

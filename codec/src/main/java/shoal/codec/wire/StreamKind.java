@@ -17,7 +17,11 @@ public enum StreamKind {
     /** A file is uploaded, piece by piece, by somebody who may. */
     PUSH(5),
     /** Heartbeats between a coordinator and the machines that it gives work to; a machine's owner sends it to rest. */
-    WATCH(6);
+    WATCH(6),
+    /** A coordinator that stands by hears which answers are under way at the one that works. */
+    JOURNAL(7),
+    /** A coordinator hands a program's HTTP request on to another one, whose model is asked for. */
+    DOOR(8);
 
     private final int number;
 
@@ -36,6 +40,6 @@ public enum StreamKind {
                 return kind;
             }
         }
-        throw new MalformedException("stream kind is " + number + ", allowed 0..6");
+        throw new MalformedException("stream kind is " + number + ", allowed 0..8");
     }
 }

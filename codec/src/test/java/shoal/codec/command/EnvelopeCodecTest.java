@@ -130,9 +130,21 @@ class EnvelopeCodecTest {
                         CONTACT,
                         ActivationType.F16,
                         512,
-                        false),
+                        false,
+                        new Command.Term(HASH, 1)),
                 new Command.ExecuteTask(
-                        7, Epoch.FIRST, 3, 3, new LayerRange(6, 7), HASH, null, CONTACT, ActivationType.F32, 512, true),
+                        7,
+                        Epoch.FIRST,
+                        3,
+                        3,
+                        new LayerRange(6, 7),
+                        HASH,
+                        null,
+                        CONTACT,
+                        ActivationType.F32,
+                        512,
+                        true,
+                        new Command.Term(HASH, Integer.MAX_VALUE)),
                 new Command.Generate("Once \"upon\" a time 🐟\n", 48, Sampling.GREEDY),
                 new Command.Generate(
                         "Once",
@@ -199,7 +211,9 @@ class EnvelopeCodecTest {
                         new Result.Receipts(
                                 List.of(new Result.Receipt(-7, 1, new LayerRange(2, 3), 9, HASH, 4, HASH)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
-                new Envelope.Success("EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1")),
+                new Envelope.Success(
+                        "EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1", 0)),
+                new Envelope.Success("EXECUTE_TASK", "r", Result.TaskAccepted.outranked(-1, 2, 7)),
                 new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),
                 new Envelope.Success("GENERATE", "r", new Result.Generated(List.of(1), List.of(2, 3), " text", "eos")));
     }

@@ -137,7 +137,19 @@ class FrameTest {
                 new Frame.BeatBack(7, new Epoch(3), Availability.LEAVING, 65_535),
                 new Frame.Relieved(new Epoch(4)),
                 new Frame.Rest(true),
-                new Frame.Rested(Availability.RESTING, false));
+                new Frame.Rested(Availability.RESTING, false),
+                new Frame.FollowJournal(HASH),
+                new Frame.JournalOpened(70_000),
+                new Frame.JournalPlaced("lanes-16", List.of(new Frame.StageEntry(CONTACT.id(), new LayerRange(0, 7)))),
+                new Frame.JournalBegun(
+                        "cmpl-1", "{}", "127.0.0.1", List.of(1, 70_000), 48, FULL_SAMPLING, List.of("END"), true),
+                new Frame.JournalToken(
+                        "cmpl-1", 521, -1.5f, List.of(new TokenLogprob(521, -0.5f)), new SamplingState(9)),
+                new Frame.JournalEnded("cmpl-1", true, Frame.StopReason.STOP),
+                new Frame.JournalHeard(1 << 30),
+                new Frame.DoorAsk("POST", "/v1/completions", "7", "192.168.1.9", buffer(100)),
+                new Frame.DoorHead(200, "text/event-stream"),
+                new Frame.DoorBytes(buffer(1000)));
     }
 
     @Test

@@ -1,13 +1,7 @@
 package shoal.verticles.api;
 
-import io.micrometer.core.instrument.Counter;
-import io.micrometer.core.instrument.Timer;
-import io.micrometer.prometheusmetrics.PrometheusConfig;
-import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
-import io.vertx.core.buffer.Buffer;
-import io.vertx.core.eventbus.MessageConsumer;
 import io.vertx.core.http.HttpServerOptions;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpServerResponse;
@@ -16,19 +10,24 @@ import io.vertx.ext.web.RoutingContext;
 import io.vertx.ext.web.handler.BodyHandler;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
-import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.UUID;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import shoal.codec.wire.ErrorCode;
+import shoal.codec.base.Contact;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
+import shoal.verticles.quic.QuicEndpoint;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.StreamReadConstraints;
 import tools.jackson.core.json.JsonFactory;
@@ -52,34 +51,35 @@ public final class ApiVerticle extends VerticleBase {
                     .build())
             .build();
 
+    private final QuicEndpoint endpoint;
     private final CommandBus bus;
+    private final Profile profile;
     private final Profile.Api settings;
+    private final @Nullable String keyText;
     private final byte @Nullable [] key;
-    private final PrometheusMeterRegistry metrics = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
-    private final Counter promptTokens = metrics.counter("shoal.prompt.tokens");
-    private final Counter generatedTokens = metrics.counter("shoal.generated.tokens");
-    private final Timer firstToken = Timer.builder("shoal.first.token")
-            .description("From a request to its first token")
-            .publishPercentileHistogram()
-            .minimumExpectedValue(Duration.ofMillis(10))
-            .maximumExpectedValue(Duration.ofMinutes(2))
-            .register(metrics);
+    private final ApiMetrics metrics = new ApiMetrics();
     private KeptStreams streams;
+    private Doors doors;
+    private DoorServer inner;
     private int port;
-    private int running;
 
     /** @param key that clients must send as a bearer token, or null if anybody who reaches the port may ask */
     @SuppressWarnings("NullAway.Init") // streams are kept on the verticle's event loop, which is known when it starts
-    public ApiVerticle(CommandBus bus, Profile.Api settings, @Nullable String key) {
+    public ApiVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, @Nullable String key) {
+        this.endpoint = endpoint;
         this.bus = bus;
-        this.settings = settings;
+        this.profile = profile;
+        this.settings = profile.api();
+        this.keyText = key;
         this.key = key == null ? null : key.getBytes(StandardCharsets.UTF_8);
-        metrics.gauge("shoal.generations.running", this, api -> api.running);
     }
 
     @Override
     public Future<?> start() {
         streams = new KeptStreams(vertx);
+        doors = new Doors(vertx, endpoint, bus, profile);
+        inner = new DoorServer(vertx, endpoint, profile, keyText, () -> port);
+        bus.answerLocally(Addresses.GENERATION_INHERITED, Local.GenerationInherited.class, this::inherited);
         Router router = Router.router(vertx);
         router.route().handler(this::guard);
         router.post().handler(BodyHandler.create(false).setBodyLimit(MAX_BODY_BYTES));
@@ -89,7 +89,7 @@ public final class ApiVerticle extends VerticleBase {
         router.get("/v1/shoal/nodes").handler(this::nodes);
         router.get("/v1/shoal/plan").handler(this::plan);
         router.post("/v1/shoal/proof").handler(this::proof);
-        router.get("/v1/shoal/streams/:id").handler(streams::resume);
+        router.get("/v1/shoal/streams/:id").handler(this::resume);
         router.get("/health").handler(this::health);
         router.get("/metrics").handler(this::metrics);
         router.route().handler(request -> {
@@ -105,6 +105,7 @@ public final class ApiVerticle extends VerticleBase {
                 .listen()
                 .onSuccess(server -> {
                     port = server.actualPort();
+                    inner.start();
                     LOG.info("answers programs at {}", baseUrl());
                 })
                 .recover(failure -> Future.failedFuture(new IllegalStateException("TCP " + settings.host() + ":"
@@ -153,11 +154,65 @@ public final class ApiVerticle extends VerticleBase {
 
     // ------------------------------------------------------------------------------------------ completions
 
+    /** Here, or at another coordinator, which has the model that was asked for. */
     private void complete(RoutingContext request, Function<ObjectNode, CompletionRequest> reader) {
         CompletionRequest wanted = reader.apply(body(request));
+        swarm().onFailure(request::fail).onSuccess(state -> {
+            String own = state.model();
+            boolean isOwn = wanted.model() == null
+                    || wanted.model().equals("default")
+                    || wanted.model().equals(own);
+            if (isOwn && state.ready()) {
+                generate(request, wanted);
+                return;
+            }
+            String name = isOwn ? own : wanted.model();
+            elsewhere(request, name)
+                    .onSuccess(there -> {
+                        if (there != null) {
+                            handOn(request, there);
+                        } else if (isOwn) {
+                            request.fail(ApiException.notReady(state.trouble()));
+                        } else {
+                            tellNotServed(request, String.valueOf(name));
+                        }
+                    })
+                    .onFailure(request::fail);
+        });
+    }
+
+    /** Null for nowhere, and for a request that was handed on already. */
+    private Future<@Nullable Contact> elsewhere(RoutingContext request, @Nullable String model) {
+        return model == null || inner.user(request.request()) != null
+                ? Future.succeededFuture(null)
+                : doors.find(model);
+    }
+
+    private void handOn(RoutingContext request, Contact there) {
+        doors.handOn(request, there, user(request), _ -> true)
+                .onSuccess(_ -> metrics.answered(request.response().getStatusCode()))
+                .onFailure(failure -> request.fail(ApiException.of(
+                        502,
+                        "server_error",
+                        "the coordinator " + there.id().toShortHex() + ", which serves this model, did not answer: "
+                                + failure.getMessage() + "; ask again")));
+    }
+
+    private void tellNotServed(RoutingContext request, String name) {
+        all(request).onFailure(request::fail).onSuccess(served -> {
+            String there =
+                    served.keySet().stream().map(each -> "'" + each + "'").collect(Collectors.joining(", "));
+            request.fail(ApiException.notFound("the model '" + name + "' is not served here; "
+                    + (served.isEmpty()
+                            ? "no model is yet"
+                            : served.size() == 1 ? "served is " + there : "served are " + there)));
+        });
+    }
+
+    private void generate(RoutingContext request, CompletionRequest wanted) {
         String id = (wanted.prompt() instanceof Local.Prompt.Chat ? "chatcmpl-" : "cmpl-") + UUID.randomUUID();
-        var run = new Run(request, wanted, id);
-        run.consumer = bus.listen(Addresses.generation(id), Local.GenerationNews.class, run::heard);
+        long created = System.currentTimeMillis() / 1000;
+        var run = new Run(bus, streams, metrics, request, wanted, id, created);
         request.response().closeHandler(_ -> run.leave());
         var start = new Local.StartGeneration(
                 id,
@@ -166,9 +221,9 @@ public final class ApiVerticle extends VerticleBase {
                 wanted.sampling(),
                 wanted.stop(),
                 wanted.logProbabilities(),
-                user(request));
-        checkModel(wanted.model())
-                .compose(_ -> bus.ask(Addresses.START_GENERATION, start, Local.GenerationAccepted.class))
+                user(request),
+                wanted.form(created));
+        bus.ask(Addresses.START_GENERATION, start, Local.GenerationAccepted.class)
                 .onSuccess(run::accepted)
                 .onFailure(failure -> {
                     run.end();
@@ -176,24 +231,67 @@ public final class ApiVerticle extends VerticleBase {
                 });
     }
 
+    /** An answer that another coordinator began, for a client that will come back for it. */
+    private Future<Boolean> inherited(Local.GenerationInherited taken) {
+        long created = CompletionRequest.created(taken.form());
+        var run = new Run(bus, streams, metrics, null, CompletionRequest.ofForm(taken.form()), taken.id(), created);
+        run.accepted(taken.accepted());
+        streams.nobodyHears(taken.id());
+        return Future.succeededFuture(true);
+    }
+
+    /** Goes on with a stream, whichever coordinator has it. While this one takes over from another, nobody is told that there is none. */
+    private void resume(RoutingContext request) {
+        if (streams.has(request.pathParam("id"))) {
+            streams.resume(request);
+        } else if (inner.user(request.request()) != null) {
+            notHere(request);
+        } else {
+            doors.models().onFailure(request::fail).onSuccess(served -> {
+                var places = new ArrayDeque<Contact>();
+                served.stream().map(Doors.Served::coordinator).distinct().forEach(places::add);
+                resumeElsewhere(request, places);
+            });
+        }
+    }
+
+    private void resumeElsewhere(RoutingContext request, Deque<Contact> places) {
+        Contact next = places.poll();
+        if (next == null) {
+            notHere(request);
+            return;
+        }
+        doors.handOn(request, next, user(request), status -> status != 404 && status != 503)
+                .otherwise(false)
+                .onSuccess(found -> {
+                    if (!found) {
+                        resumeElsewhere(request, places);
+                    }
+                });
+    }
+
+    private void notHere(RoutingContext request) {
+        swarm().onFailure(request::fail).onSuccess(state -> {
+            try {
+                if (!state.ready() && !streams.has(request.pathParam("id"))) {
+                    throw ApiException.notReady(state.trouble());
+                }
+                streams.resume(request);
+            } catch (ApiException refused) {
+                request.fail(refused);
+            }
+        });
+    }
+
     /** Who asks, so that nobody takes the place of all others: the machine that the request comes from. */
-    private static String user(RoutingContext request) {
+    private String user(RoutingContext request) {
+        String elsewhere = inner.user(request.request());
+        if (elsewhere != null) {
+            return elsewhere;
+        }
         return request.request().remoteAddress() == null
                 ? ""
                 : String.valueOf(request.request().remoteAddress().hostAddress());
-    }
-
-    /** A client that names a model means that one. */
-    private Future<?> checkModel(@Nullable String name) {
-        return swarm().compose(state -> {
-            if (!state.ready()) {
-                return Future.failedFuture(ApiException.notReady(state.trouble()));
-            }
-            return name == null || name.equals(state.model()) || name.equals("default")
-                    ? Future.succeededFuture()
-                    : Future.failedFuture(ApiException.notFound(
-                            "the model '" + name + "' is not served here; served is '" + state.model() + "'"));
-        });
     }
 
     private static ObjectNode body(RoutingContext request) {
@@ -213,184 +311,56 @@ public final class ApiVerticle extends VerticleBase {
         }
     }
 
-    /** One request, from the question to the last byte of the answer. */
-    private final class Run {
-        private final RoutingContext request;
-        private final CompletionRequest wanted;
-        private final String id;
-        private @Nullable MessageConsumer<?> consumer;
-        private final EventLog log = new EventLog();
-        private @Nullable Answer answer;
-        private boolean over;
-
-        Run(RoutingContext request, CompletionRequest wanted, String id) {
-            this.request = request;
-            this.wanted = wanted;
-            this.id = id;
-            running++;
-        }
-
-        void accepted(Local.GenerationAccepted accepted) {
-            if (over) {
-                cancel();
-                return;
-            }
-            promptTokens.increment(accepted.promptTokens());
-            var begun = new Answer(id, wanted, System.currentTimeMillis() / 1000, accepted);
-            answer = begun;
-            if (wanted.stream()) {
-                if (wanted.resumable()) {
-                    streams.keep(id, log, this::cancel);
-                }
-                log.hear(request.response(), -1);
-                send(begun.opening());
-            }
-        }
-
-        void heard(Local.GenerationNews news) {
-            Answer current = answer;
-            if (over || current == null) {
-                return;
-            }
-            switch (news) {
-                case Local.GenerationNews.Piece piece -> {
-                    generatedTokens.increment();
-                    if (wanted.stream()) {
-                        send(current.chunk(piece));
-                    } else {
-                        current.add(piece);
-                    }
-                }
-                case Local.GenerationNews.Ended ended -> {
-                    firstToken.record(ended.firstTokenMicros(), TimeUnit.MICROSECONDS);
-                    if (wanted.stream()) {
-                        send(current.closing(ended));
-                        if (wanted.usageInStream()) {
-                            send(current.usage(ended));
-                        }
-                        finishStream();
-                    } else {
-                        write(request, 200, current.whole(ended));
-                    }
-                    count(200);
-                    end();
-                }
-                case Local.GenerationNews.Broken(ErrorCode code, String message) -> {
-                    ApiException failure = code == ErrorCode.BUSY
-                            ? ApiException.of(429, "rate_limit_error", message)
-                            : ApiException.of(502, "server_error", message);
-                    if (wanted.stream()) {
-                        send(error(failure));
-                        finishStream();
-                        count(failure.status());
-                    } else {
-                        request.fail(failure);
-                    }
-                    LOG.debug("generation {} broke: {} {}", id, code, message);
-                    end();
-                }
-            }
-        }
-
-        private void send(@Nullable ObjectNode chunk) {
-            if (chunk != null) {
-                log.add(JSON.writeValueAsString(chunk));
-            }
-        }
-
-        private void finishStream() {
-            log.end();
-            streams.over(id);
-        }
-
-        /** The client is gone, and with it its wish, unless it said that it may come back. */
-        void leave() {
-            if (wanted.resumable() && answer != null) {
-                streams.left(id, request.response());
-            } else if (!over) {
-                cancel();
-            }
-        }
-
-        private void cancel() {
-            end();
-            bus.tell(Addresses.CANCEL_GENERATION, new Local.CancelGeneration(id));
-        }
-
-        void end() {
-            if (!over) {
-                over = true;
-                running--;
-                MessageConsumer<?> listening = consumer;
-                if (listening != null) {
-                    listening.unregister();
-                }
-            }
-        }
-    }
-
     // ------------------------------------------------------------------------------------------------ status
 
     private Future<Local.SwarmState> swarm() {
         return bus.ask(Addresses.SWARM_STATE, new Local.AskSwarm(false), Local.SwarmState.class);
     }
 
+    /** All models of the cluster, and whether they are ready. One that was asked by another coordinator tells of its own. */
+    private Future<Map<String, Boolean>> all(RoutingContext request) {
+        Future<List<Doors.Served>> others =
+                inner.user(request.request()) == null ? doors.models() : Future.succeededFuture(List.of());
+        return swarm().compose(state -> others.map(served -> {
+            var all = new LinkedHashMap<String, Boolean>();
+            if (state.model() != null) {
+                all.put(state.model(), state.ready());
+            }
+            served.forEach(each -> all.merge(each.model(), each.ready(), Boolean::logicalOr));
+            return all;
+        }));
+    }
+
     private void models(RoutingContext request) {
-        swarm().onFailure(request::fail).onSuccess(state -> {
+        all(request).onFailure(request::fail).onSuccess(served -> {
             ObjectNode list = JSON.createObjectNode().put("object", "list");
             ArrayNode data = list.putArray("data");
-            if (state.model() != null) {
-                data.addObject()
-                        .put("id", state.model())
-                        .put("object", "model")
-                        .put("created", 0)
-                        .put("owned_by", "shoal")
-                        .put("ready", state.ready());
-            }
-            write(request, 200, list);
+            served.forEach((model, ready) -> data.addObject()
+                    .put("id", model)
+                    .put("object", "model")
+                    .put("created", 0)
+                    .put("owned_by", "shoal")
+                    .put("ready", ready));
+            Replies.write(request, 200, list);
         });
     }
 
     private void nodes(RoutingContext request) {
         bus.ask(Addresses.SWARM_STATE, new Local.AskSwarm(true), Local.SwarmState.class)
                 .onFailure(request::fail)
-                .onSuccess(state -> {
-                    ObjectNode all = JSON.createObjectNode()
-                            .put("model", state.model())
-                            .put("ready", state.ready())
-                            .put("reason", state.ready() ? null : state.trouble())
-                            .put("generations", state.generations());
-                    ArrayNode nodes = all.putArray("nodes");
-                    for (Local.NodeState node : state.nodes()) {
-                        ObjectNode entry = nodes.addObject()
-                                .put("id", node.node().toHex())
-                                .put("pid", node.pid())
-                                .put("role", node.role());
-                        ArrayNode layers = entry.putArray("layers");
-                        node.layers()
-                                .forEach(range ->
-                                        layers.addArray().add(range.first()).add(range.last()));
-                        if (node.epoch() == null) {
-                            entry.putNull("epoch");
-                        } else {
-                            entry.put("epoch", node.epoch().number());
-                        }
-                        entry.put("state", node.state()).put("kernels", node.kernels());
-                    }
-                    write(request, 200, all);
-                });
+                .onSuccess(state -> Replies.write(request, 200, SwarmPages.nodes(state)));
     }
 
     private void plan(RoutingContext request) {
         bus.ask(Addresses.PLAN, SwarmPages.askPlan(request), Local.PlanTold.class)
                 .onFailure(request::fail)
-                .onSuccess(plan -> write(request, 200, SwarmPages.plan(plan)));
+                .onSuccess(plan -> Replies.write(request, 200, SwarmPages.plan(plan)));
     }
 
     private void proof(RoutingContext request) {
         bus.ask(Addresses.PROOF, SwarmPages.askProof(body(request)), Local.Proof.class)
                 .onFailure(request::fail)
-                .onSuccess(proof -> write(request, 200, SwarmPages.proof(proof)));
+                .onSuccess(proof -> Replies.write(request, 200, SwarmPages.proof(proof)));
     }
 
     private void health(RoutingContext request) {
@@ -399,7 +369,7 @@ public final class ApiVerticle extends VerticleBase {
             if (!state.ready()) {
                 health.put("reason", state.trouble());
             }
-            write(request, state.ready() ? 200 : 503, health);
+            Replies.write(request, state.ready() ? 200 : 503, health);
         });
     }
 
@@ -415,7 +385,7 @@ public final class ApiVerticle extends VerticleBase {
 
     private void failed(RoutingContext request) {
         ApiException failure = explain(request);
-        count(failure.status());
+        metrics.answered(failure.status());
         HttpServerResponse response = request.response();
         if (response.ended() || response.closed()) {
             return;
@@ -424,7 +394,7 @@ public final class ApiVerticle extends VerticleBase {
             response.end();
             return;
         }
-        write(request, failure.status(), error(failure));
+        Replies.write(request, failure.status(), Replies.error(failure));
     }
 
     private static ApiException explain(RoutingContext request) {
@@ -441,28 +411,5 @@ public final class ApiVerticle extends VerticleBase {
                 yield ApiException.of(500, "server_error", "this machine failed; its log says why");
             }
         };
-    }
-
-    private static ObjectNode error(ApiException failure) {
-        ObjectNode json = JSON.createObjectNode();
-        json.putObject("error")
-                .put("message", failure.getMessage())
-                .put("type", failure.type())
-                .put("param", failure.parameter())
-                .put("code", failure.status());
-        return json;
-    }
-
-    private void count(int status) {
-        metrics.counter("shoal.requests", "status", String.valueOf(status)).increment();
-    }
-
-    private static void write(RoutingContext request, int status, ObjectNode json) {
-        if (!request.response().closed()) {
-            request.response()
-                    .setStatusCode(status)
-                    .putHeader("Content-Type", "application/json")
-                    .end(Buffer.buffer(JSON.writeValueAsBytes(json)));
-        }
     }
 }

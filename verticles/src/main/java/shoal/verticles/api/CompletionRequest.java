@@ -281,4 +281,36 @@ record CompletionRequest(
                 ? text
                 : "of type " + value.getNodeType().name().toLowerCase(java.util.Locale.ROOT);
     }
+
+    /** What another coordinator needs to know to tell a streamed answer to its client; null if none should. */
+    @Nullable String form(long createdSeconds) {
+        return !resumable
+                ? null
+                : JSON.writeValueAsString(JSON.createObjectNode()
+                        .put("chat", prompt instanceof Local.Prompt.Chat)
+                        .put("usage", usageInStream)
+                        .put("chances", logProbabilities)
+                        .put("created", createdSeconds));
+    }
+
+    /** A streamed answer as its form tells, without what it was asked. */
+    static CompletionRequest ofForm(String form) {
+        JsonNode json = JSON.readTree(form);
+        boolean chat = json.path("chat").asBoolean(false);
+        return new CompletionRequest(
+                null,
+                chat ? new Local.Prompt.Chat(List.of(), null, Map.of()) : new Local.Prompt.Text(""),
+                0,
+                Sampling.GREEDY,
+                List.of(),
+                true,
+                json.path("usage").asBoolean(false),
+                true,
+                json.path("chances").asBoolean(false));
+    }
+
+    /** Seconds since 1970. */
+    static long created(String form) {
+        return JSON.readTree(form).path("created").asLong(0);
+    }
 }

@@ -2,9 +2,9 @@ package shoal.verticles.api;
 
 import io.vertx.core.http.HttpServerResponse;
 import java.util.ArrayList;
-import java.util.HashSet;
+import java.util.HashMap;
 import java.util.List;
-import java.util.Set;
+import java.util.Map;
 
 /**
  * The events of one streamed answer (server-sent events, HTML standard, section 9.2), numbered from 0 by their {@code id}, and those
@@ -14,20 +14,33 @@ final class EventLog {
     static final String DONE = "[DONE]";
 
     private final List<String> events = new ArrayList<>();
-    private final Set<HttpServerResponse> hearers = new HashSet<>();
+    /** Who hears, and the number of the next event that each lacks. */
+    private final Map<HttpServerResponse, Integer> hearers = new HashMap<>();
+
     private boolean over;
 
     /** One more event, to all who hear. @param data one line */
     void add(String data) {
         events.add(data);
-        hearers.forEach(hearer -> write(hearer, events.size() - 1));
+        hearers.forEach((hearer, next) -> {
+            if (events.size() > next) {
+                write(hearer, events.size() - 1);
+            }
+        });
     }
 
     /** The last event. */
     void end() {
         add(DONE);
         over = true;
-        hearers.forEach(HttpServerResponse::end);
+        hearers.keySet().forEach(HttpServerResponse::end);
+        hearers.clear();
+    }
+
+    /** It breaks here; told without a number, since it may be gone on with elsewhere behind the last one that has one. */
+    void fail(String data) {
+        over = true;
+        hearers.keySet().forEach(hearer -> hearer.end("data: " + data + "\n\ndata: " + DONE + "\n\n"));
         hearers.clear();
     }
 
@@ -39,16 +52,21 @@ final class EventLog {
         return !hearers.isEmpty();
     }
 
-    /** Tells what came after an event, and what comes from now on. @param last number of that event, -1 for all */
+    /**
+     * Tells what came after an event, and what comes from now on.
+     *
+     * @param last number of that event, -1 for all; it may still be to come, where another coordinator has told it
+     */
     void hear(HttpServerResponse response, long last) {
         response.setChunked(true).putHeader("Content-Type", "text/event-stream").putHeader("Cache-Control", "no-cache");
-        for (int number = Math.clamp(last + 1, 0, events.size()); number < events.size(); number++) {
+        int next = Math.clamp(last + 1, 0, Integer.MAX_VALUE);
+        for (int number = next; number < events.size(); number++) {
             write(response, number);
         }
         if (over) {
             response.end();
         } else {
-            hearers.add(response);
+            hearers.put(response, next);
         }
     }
 

@@ -40,6 +40,10 @@ final class KeptStreams {
         streams.put(id, new Kept(log, cancel));
     }
 
+    boolean has(String id) {
+        return streams.containsKey(id);
+    }
+
     void forget(String id) {
         Kept kept = streams.remove(id);
         if (kept != null) {
@@ -72,6 +76,15 @@ final class KeptStreams {
             return;
         }
         kept.log.leave(response);
+        nobodyHears(id);
+    }
+
+    /** An answer that nobody hears ends after a while. */
+    void nobodyHears(String id) {
+        Kept kept = streams.get(id);
+        if (kept == null) {
+            return;
+        }
         if (!kept.log.hasHearers() && !kept.log.isOver()) {
             vertx.cancelTimer(kept.timer);
             kept.timer = vertx.setTimer(KEEP_MILLIS, _ -> {

@@ -37,6 +37,30 @@ final class SwarmPages {
                 "sequences is '" + wish.getFirst() + "', allowed are 0.." + MAX_SEQUENCES + ", 0 for many");
     }
 
+    static ObjectNode nodes(Local.SwarmState state) {
+        ObjectNode all = JSON.createObjectNode()
+                .put("model", state.model())
+                .put("ready", state.ready())
+                .put("reason", state.ready() ? null : state.trouble())
+                .put("generations", state.generations());
+        ArrayNode nodes = all.putArray("nodes");
+        for (Local.NodeState node : state.nodes()) {
+            ObjectNode entry = nodes.addObject()
+                    .put("id", node.node().toHex())
+                    .put("pid", node.pid())
+                    .put("role", node.role());
+            ArrayNode layers = entry.putArray("layers");
+            node.layers().forEach(range -> layers.addArray().add(range.first()).add(range.last()));
+            if (node.epoch() == null) {
+                entry.putNull("epoch");
+            } else {
+                entry.put("epoch", node.epoch().number());
+            }
+            entry.put("state", node.state()).put("kernels", node.kernels());
+        }
+        return all;
+    }
+
     static ObjectNode plan(Local.PlanTold plan) {
         return JSON.valueToTree(plan.report());
     }

@@ -85,6 +85,9 @@ public final class Addresses {
     /** {@link Local.StartGeneration} → {@link Local.GenerationAccepted}; answered by the coordinator. */
     public static final String START_GENERATION = "local.start-generation";
 
+    /** {@link Local.GenerationInherited} → true; answered by who tells clients. */
+    public static final String GENERATION_INHERITED = "local.generation-inherited";
+
     /** {@link Local.CancelGeneration}, told to the coordinator. */
     public static final String CANCEL_GENERATION = "local.cancel-generation";
 

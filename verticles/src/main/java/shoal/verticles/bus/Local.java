@@ -223,10 +223,21 @@ public sealed interface Local {
      * @param stop texts that end the generation, and are not part of it
      * @param chances whether each token's log probability is told
      * @param user who asks: generations of one user share what others leave
+     * @param form how it is told to its client, for another coordinator that may go on with it; null if none should
      */
     record StartGeneration(
-            String id, Prompt prompt, int maxTokens, Sampling sampling, List<String> stop, boolean chances, String user)
+            String id,
+            Prompt prompt,
+            int maxTokens,
+            Sampling sampling,
+            List<String> stop,
+            boolean chances,
+            String user,
+            @Nullable String form)
             implements Local {}
+
+    /** An answer that another coordinator began is told here, from its first token on. @param form as it was begun with */
+    record GenerationInherited(String id, String form, GenerationAccepted accepted) implements Local {}
 
     /** The generation runs. */
     record GenerationAccepted(String model, int promptTokens) implements Local {}

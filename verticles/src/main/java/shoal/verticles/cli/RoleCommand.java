@@ -227,8 +227,28 @@ abstract class RoleCommand implements Callable<Integer> {
             description = "Give layers to nodes, and generate text through them.",
             mixinStandardHelpOptions = true)
     static final class Coordinator extends RoleCommand {
+        @Option(
+                names = "--model",
+                paramLabel = "NAME",
+                description = "coordinator.model: which model of the bootstrap's.")
+        private @Nullable String model;
+
+        @Option(
+                names = "--standby",
+                description =
+                        "coordinator.standby: while another coordinator works for the model, stand by; take over when it is lost.")
+        private boolean standby;
+
         Coordinator() {
             super(Role.COORDINATOR);
+        }
+
+        @Override
+        void apply(ProfileReader reader) {
+            option(reader, "--model", "coordinator.model", model);
+            if (standby) {
+                reader.option("--standby", "coordinator.standby", true);
+            }
         }
     }
 }

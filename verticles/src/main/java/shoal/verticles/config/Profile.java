@@ -166,7 +166,13 @@ public record Profile(
     }
 
     public record Coordinator(
-            @Nullable String model, int nodes, String activations, int sequences, int queue, int placedFor) {
+            @Nullable String model,
+            int nodes,
+            String activations,
+            int sequences,
+            int queue,
+            int placedFor,
+            boolean standby) {
         public ActivationType activationType() {
             return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));
         }

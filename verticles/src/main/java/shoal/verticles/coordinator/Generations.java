@@ -54,9 +54,23 @@ final class Generations implements Served.Wires {
     private final Map<Pipeline, Model> tried = new WeakHashMap<>();
     private final Map<NodeId, Future<FrameStream>> ways = new HashMap<>();
     private final Paces paces;
+    private Course course = new Course() {};
+    private int term = 1;
+
+    /** Who hears of the course of things that concerns all generations. */
+    interface Course {
+        /** These compute for a model from here on. @param order of their sums: alike means the same bits */
+        default void placed(Pipeline now, String order) {}
+
+        /** A node works for another coordinator under this term. */
+        default void outranked(int by) {}
+    }
 
     /** Who hears a generation. */
     interface Listener {
+        /** With what the token behind the next one is chosen; told before each. */
+        default void state(SamplingState next) {}
+
         /** @return whether that is all that is wanted */
         boolean token(int token, float logProbability, List<TokenLogprob> top);
 
@@ -93,6 +107,23 @@ final class Generations implements Served.Wires {
         endpoint.onPeerLost(this::lost);
     }
 
+    void listen(Course listener) {
+        course = listener;
+    }
+
+    /** Under which this coordinator works from now on. */
+    void work(int underTerm) {
+        term = underTerm;
+    }
+
+    /** All that runs fails, and the stages may forget it. */
+    void end(ErrorCode code, String message) {
+        var ending = all();
+        models.clear();
+        trials.clear();
+        ending.forEach(served -> served.close(code, message));
+    }
+
     /** Generations that run or wait. */
     int running() {
         return models.values().stream().mapToInt(Served::generations).sum();
@@ -124,12 +155,42 @@ final class Generations implements Served.Wires {
             int recoveries,
             String user,
             Listener listener) {
-        long id = nextNumber();
-        var request = new Scheduler.Request(
-                id,
+        return goOn(
+                model,
+                through,
                 prompt,
                 prompt.size(),
                 SamplingState.START,
+                maxTokens,
+                sampling,
+                recoveries,
+                user,
+                listener);
+    }
+
+    /**
+     * Goes on with a generation of which there are tokens already, as {@link #run} else.
+     *
+     * @param tokens of the prompt, and those behind it
+     * @param state with which the next one is chosen
+     */
+    long goOn(
+            Model model,
+            Pipeline through,
+            List<Integer> tokens,
+            int promptSize,
+            SamplingState state,
+            int maxTokens,
+            Sampling sampling,
+            int recoveries,
+            String user,
+            Listener listener) {
+        long id = nextNumber();
+        var request = new Scheduler.Request(
+                id,
+                tokens,
+                promptSize,
+                state,
                 maxTokens,
                 model.tokenizer().endOfGeneration(),
                 sampling,
@@ -154,6 +215,11 @@ final class Generations implements Served.Wires {
         Served trial = served(model, through);
         trials.add(trial);
         trial.submit(request, new Listener() {
+            @Override
+            public void state(SamplingState next) {
+                listener.state(next);
+            }
+
             @Override
             public boolean token(int token, float logProbability, List<TokenLogprob> top) {
                 return listener.token(token, logProbability, top);
@@ -237,6 +303,23 @@ final class Generations implements Served.Wires {
     @Override
     public Future<Result.TaskAccepted> ask(Pipeline.Hop hop, Command.ExecuteTask task) {
         return commands.ask(hop.node().id(), task, Result.TaskAccepted.class, ASK_TIMEOUT);
+    }
+
+    @Override
+    public int term() {
+        return term;
+    }
+
+    @Override
+    public void outranked(int by) {
+        course.outranked(by);
+    }
+
+    @Override
+    public void placed(Served served, String order) {
+        if (models.containsValue(served)) {
+            course.placed(served.pipeline(), order);
+        }
     }
 
     @Override

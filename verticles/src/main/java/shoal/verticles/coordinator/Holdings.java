@@ -59,6 +59,16 @@ final class Holdings {
         return known;
     }
 
+    /** A model whose shards these have ready, and compute. */
+    void inherit(Model known, List<NodeId> computing) {
+        Standing placed = Standing.none(computing.size());
+        for (int shard = 0; shard < computing.size(); shard++) {
+            placed = placed.with(shard, computing.get(shard));
+        }
+        model = known;
+        standing = placed.computedBy(computing);
+    }
+
     /** An unsplit model is cut as the plan says; what stood by for another cut does not any more. */
     Model cutAs(Placing.Planned planned) {
         Model known = Objects.requireNonNull(model);

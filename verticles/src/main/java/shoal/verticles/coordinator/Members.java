@@ -68,6 +68,7 @@ final class Members {
                 LOG.debug("a broadcast was passed over: {}", bad.getMessage());
             }
         });
+        look();
         vertx.setPeriodic(LATER_LOOK_MILLIS, _ -> look());
     }
 

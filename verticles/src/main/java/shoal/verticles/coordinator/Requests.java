@@ -1,14 +1,14 @@
 package shoal.verticles.coordinator;
 
 import io.vertx.core.Future;
-import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import shoal.bridge.model.text.ChatTemplate;
 import shoal.bridge.model.text.Detokenizer;
 import shoal.bridge.model.text.StopTexts;
@@ -17,8 +17,10 @@ import shoal.bridge.model.text.jinja.TemplateException;
 import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
+import shoal.codec.pipeline.Journal;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.SamplingState;
 import shoal.codec.wire.StreamKind;
 import shoal.codec.wire.TokenLogprob;
 import shoal.verticles.bus.Addresses;
@@ -31,6 +33,8 @@ import tools.jackson.databind.json.JsonMapper;
 
 /** Those who ask for text: programs by QUIC, machines by the event bus, and verticles of this process. */
 final class Requests {
+    private static final Logger LOG = LoggerFactory.getLogger(Requests.class);
+
     /** How often other machines may take over during one answer. */
     private static final int MAX_RECOVERIES = 100;
 
@@ -43,7 +47,10 @@ final class Requests {
     private final Profile profile;
     private final Generations generations;
     private final Supplier<Serving> serving;
+    private final Journal journal;
+    private final JournalDesk desk;
     private final Map<String, Long> byId = new HashMap<>();
+    private final Map<String, Told> journalled = new HashMap<>();
 
     /** The model, and the machines that run it now. */
     record Serving(Model model, Pipeline pipeline) {}
@@ -55,13 +62,17 @@ final class Requests {
             CommandBus bus,
             Profile profile,
             Generations generations,
-            Supplier<Serving> serving) {
+            Supplier<Serving> serving,
+            Journal journal,
+            JournalDesk desk) {
         this.vertx = vertx;
         this.endpoint = endpoint;
         this.bus = bus;
         this.profile = profile;
         this.generations = generations;
         this.serving = serving;
+        this.journal = journal;
+        this.desk = desk;
     }
 
     void start() {
@@ -124,73 +135,10 @@ final class Requests {
                                 request.sampling(),
                                 MAX_RECOVERIES,
                                 stream.peer().id().toHex(),
-                                new Streaming(stream, model, request.stop(), begun));
+                                new StreamedAnswer(stream, model, request.stop(), begun));
                         stream.onClose(() -> generations.cancel(id));
                     });
         });
-    }
-
-    /** When the first and the last token came. */
-    private static final class Clock {
-        private final long begunNanos;
-        private long firstNanos;
-        private long lastNanos;
-
-        Clock(long begunNanos) {
-            this.begunNanos = begunNanos;
-        }
-
-        void token() {
-            lastNanos = System.nanoTime();
-            if (firstNanos == 0) {
-                firstNanos = lastNanos;
-            }
-        }
-
-        long firstMicros() {
-            return ((firstNanos == 0 ? System.nanoTime() : firstNanos) - begunNanos) / 1000;
-        }
-
-        long totalMicros() {
-            return lastNanos == 0 ? firstMicros() : (lastNanos - begunNanos) / 1000;
-        }
-    }
-
-    private static final class Streaming implements Generations.Listener {
-        private final FrameStream stream;
-        private final Detokenizer detokenizer;
-        private final StopTexts stops;
-        private final Clock clock;
-
-        Streaming(FrameStream stream, Model model, List<String> stop, long begunNanos) {
-            this.stream = stream;
-            this.detokenizer = new Detokenizer(model.tokenizer(), true);
-            this.stops = new StopTexts(stop);
-            this.clock = new Clock(begunNanos);
-        }
-
-        @Override
-        public boolean token(int token, float logProbability, List<TokenLogprob> top) {
-            clock.token();
-            stream.send(new Frame.GeneratedToken(token, stops.next(detokenizer.next(token)), logProbability, top));
-            return stops.stopped();
-        }
-
-        @Override
-        public void finished(Frame.StopReason reason) {
-            String rest = stops.next(detokenizer.end()) + stops.end();
-            stream.send(new Frame.GenerationDone(
-                            stops.stopped() ? Frame.StopReason.STOP : reason,
-                            rest,
-                            clock.firstMicros(),
-                            clock.totalMicros()))
-                    .onSuccess(_ -> stream.end());
-        }
-
-        @Override
-        public void failed(ErrorCode code, String message) {
-            stream.refuse(code, message);
-        }
     }
 
     // ------------------------------------------------------------------------------------- by the event bus
@@ -202,7 +150,7 @@ final class Requests {
         return vertx.executeBlocking(() ->
                         model.tokens(request.prompt(), true, request.maxTokens(), request.sampling(), context(model)))
                 .compose(prompt -> {
-                    var whole = new Whole(model, prompt);
+                    var whole = new WholeAnswer(model, prompt);
                     generations.run(
                             model,
                             now.pipeline(),
@@ -212,40 +160,8 @@ final class Requests {
                             MAX_RECOVERIES,
                             BUS_USER,
                             whole);
-                    return whole.answered.future();
+                    return whole.answered();
                 });
-    }
-
-    private static final class Whole implements Generations.Listener {
-        private final List<Integer> prompt;
-        private final Detokenizer detokenizer;
-        private final StringBuilder text = new StringBuilder();
-        private final List<Integer> tokens = new ArrayList<>();
-        private final Promise<Result.Generated> answered = Promise.promise();
-
-        Whole(Model model, List<Integer> prompt) {
-            this.prompt = prompt;
-            detokenizer = new Detokenizer(model.tokenizer(), true);
-        }
-
-        @Override
-        public boolean token(int token, float logProbability, List<TokenLogprob> top) {
-            tokens.add(token);
-            text.append(detokenizer.next(token));
-            return false;
-        }
-
-        @Override
-        public void finished(Frame.StopReason reason) {
-            text.append(detokenizer.end());
-            answered.tryComplete(new Result.Generated(
-                    prompt, tokens, text.toString(), reason.name().toLowerCase(Locale.ROOT)));
-        }
-
-        @Override
-        public void failed(ErrorCode code, String message) {
-            answered.tryFail(new CommandException(message));
-        }
     }
 
     // ------------------------------------------------------------------------------------ within the process
@@ -257,20 +173,111 @@ final class Requests {
         int context = context(model);
         return vertx.executeBlocking(() -> tokens(model, request, context)).map(prompt -> {
             int most = request.maxTokens() == 0 ? context - prompt.size() : request.maxTokens();
-            var told = new Told(request, now, new Clock(begun));
+            int tokens = Math.min(most, Frame.Generate.MAX_TOKENS);
+            var told = new Told(request, now, new AnswerClock(begun), begin(request, prompt, tokens));
             byId.put(
                     request.id(),
                     generations.run(
                             model,
                             now.pipeline(),
                             prompt,
-                            Math.min(most, Frame.Generate.MAX_TOKENS),
+                            tokens,
                             request.sampling(),
                             MAX_RECOVERIES,
                             request.user(),
                             told));
             return new Local.GenerationAccepted(model.name(), prompt.size());
         });
+    }
+
+    /** @return whether others may go on with it */
+    private boolean begin(Local.StartGeneration request, List<Integer> prompt, int maxTokens) {
+        String form = request.form();
+        if (form == null || !journal.hasRoom(prompt.size(), maxTokens)) {
+            return false;
+        }
+        desk.write(new Frame.JournalBegun(
+                request.id(),
+                form,
+                request.user(),
+                prompt,
+                maxTokens,
+                request.sampling(),
+                request.stop(),
+                request.chances()));
+        return true;
+    }
+
+    /** An answer must end here: what this coordinator would tell might differ from what another one tells. */
+    void giveUp(String id) {
+        Told told = journalled.remove(id);
+        if (told != null) {
+            told.giveUp(
+                    "machines took over that compute other bits, while a coordinator that stands by is cut off; ask again");
+        }
+        Long session = byId.remove(id);
+        if (session != null) {
+            generations.cancel(session);
+        }
+    }
+
+    /** An answer that another coordinator began: what there is of it is told once more, then it goes on. */
+    void goOn(Journal.Answer answer, Serving now) {
+        Frame.JournalBegun begun = answer.begun();
+        var accepted =
+                new Local.GenerationAccepted(now.model().name(), begun.prompt().size());
+        bus.ask(
+                        Addresses.GENERATION_INHERITED,
+                        new Local.GenerationInherited(begun.id(), begun.form(), accepted),
+                        Boolean.class)
+                .onSuccess(_ -> goOnTold(answer, now))
+                .onFailure(failure -> {
+                    LOG.warn("answer {} is not gone on with: {}", begun.id(), failure.getMessage());
+                    desk.forget(begun.id());
+                });
+    }
+
+    private void goOnTold(Journal.Answer answer, Serving now) {
+        Frame.JournalBegun begun = answer.begun();
+        var request = new Local.StartGeneration(
+                begun.id(),
+                new Local.Prompt.Text(""),
+                begun.maxTokens(),
+                begun.sampling(),
+                begun.stop(),
+                begun.chances(),
+                begun.user(),
+                begun.form());
+        var told = new Told(request, now, new AnswerClock(System.nanoTime()), true);
+        told.moved(now.pipeline(), answer.isExact());
+        var tokens = new ArrayList<>(begun.prompt());
+        SamplingState state = SamplingState.START;
+        for (Frame.JournalToken token : answer.tokens()) {
+            tokens.add(token.token());
+            state = token.state();
+            if (told.say(token.token(), token.logProbability(), token.top())) {
+                told.finished(Frame.StopReason.STOP);
+                return;
+            }
+        }
+        Frame.JournalEnded ended = answer.ended();
+        if (ended != null || tokens.size() - begun.prompt().size() >= begun.maxTokens()) {
+            told.finished(ended == null ? Frame.StopReason.LENGTH : ended.reason());
+            return;
+        }
+        byId.put(
+                begun.id(),
+                generations.goOn(
+                        now.model(),
+                        now.pipeline(),
+                        tokens,
+                        begun.prompt().size(),
+                        state,
+                        begun.maxTokens(),
+                        begun.sampling(),
+                        MAX_RECOVERIES,
+                        begun.user(),
+                        told));
     }
 
     private static List<Integer> tokens(Model model, Local.StartGeneration request, int context) {
@@ -299,15 +306,24 @@ final class Requests {
         private final Tokenizer tokenizer;
         private final Detokenizer detokenizer;
         private final StopTexts stops;
-        private final Clock clock;
+        private final AnswerClock clock;
         private Pipeline pipeline;
         private boolean exact = true;
         private int recoveries;
         private int tokens;
+        private SamplingState state = SamplingState.START;
+        private final boolean inJournal;
+        private boolean over;
+        private boolean broken;
 
-        Told(Local.StartGeneration request, Serving now, Clock clock) {
+        /** @param inJournal whether others are told of it, who may go on with it */
+        Told(Local.StartGeneration request, Serving now, AnswerClock clock, boolean inJournal) {
             this.request = request;
             this.clock = clock;
+            this.inJournal = inJournal;
+            if (inJournal) {
+                journalled.put(request.id(), this);
+            }
             pipeline = now.pipeline();
             tokenizer = now.model().tokenizer();
             detokenizer = new Detokenizer(tokenizer, false);
@@ -315,7 +331,22 @@ final class Requests {
         }
 
         @Override
+        public void state(SamplingState next) {
+            state = next;
+        }
+
+        @Override
         public boolean token(int token, float logProbability, List<TokenLogprob> top) {
+            if (over) {
+                return true;
+            }
+            if (inJournal) {
+                desk.write(new Frame.JournalToken(request.id(), token, logProbability, top, state));
+            }
+            return say(token, logProbability, top);
+        }
+
+        boolean say(int token, float logProbability, List<TokenLogprob> top) {
             clock.token();
             tokens++;
             tell(new Local.GenerationNews.Piece(
@@ -336,13 +367,18 @@ final class Requests {
         @Override
         public void moved(Pipeline now, boolean isExact) {
             pipeline = now;
-            exact = isExact;
+            exact &= isExact;
             recoveries++;
         }
 
         @Override
         public void finished(Frame.StopReason reason) {
-            byId.remove(request.id());
+            if (!end()) {
+                return;
+            }
+            if (inJournal) {
+                desk.end(request.id(), reason);
+            }
             String rest = stops.next(detokenizer.end()) + stops.end();
             boolean stopped = stops.stopped() || reason == Frame.StopReason.EOS;
             tell(new Local.GenerationNews.Ended(
@@ -358,12 +394,44 @@ final class Requests {
 
         @Override
         public void failed(ErrorCode code, String message) {
-            byId.remove(request.id());
-            tell(new Local.GenerationNews.Broken(code, message));
+            if (end()) {
+                broken = true;
+                if (inJournal) {
+                    desk.forget(request.id());
+                }
+                bus.tell(Addresses.generation(request.id()), new Local.GenerationNews.Broken(code, message));
+            }
         }
 
+        /** Nothing more of it is told, not even what is only waiting to be. */
+        void giveUp(String message) {
+            over = true;
+            broken = true;
+            desk.forget(request.id());
+            bus.tell(Addresses.generation(request.id()), new Local.GenerationNews.Broken(ErrorCode.LOST, message));
+        }
+
+        private boolean end() {
+            boolean isFirst = !over;
+            over = true;
+            byId.remove(request.id());
+            if (inJournal) {
+                desk.whenHeard(() -> journalled.remove(request.id(), this));
+            }
+            return isFirst;
+        }
+
+        /** What others may go on with is told once they have it, unless the answer broke meanwhile. */
         private void tell(Local.GenerationNews news) {
-            bus.tell(Addresses.generation(request.id()), news);
+            if (inJournal) {
+                desk.whenHeard(() -> {
+                    if (!broken) {
+                        bus.tell(Addresses.generation(request.id()), news);
+                    }
+                });
+            } else {
+                bus.tell(Addresses.generation(request.id()), news);
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ import shoal.bridge.generate.PromptLookup;
 import shoal.bridge.model.sampling.TokenHistory;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
+import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
 import shoal.codec.pipeline.HopTimes;
 import shoal.codec.pipeline.Scheduler;
@@ -33,6 +34,7 @@ import shoal.verticles.quic.FrameStream;
 /** One model's scheduler, the pipeline that it runs through now, and who listens to its generations. One event loop. */
 final class Served {
     private static final Logger LOG = LoggerFactory.getLogger(Served.class);
+    private static final int MAX_ORDER = 256;
 
     private final Wires wires;
     private final long number;
@@ -58,6 +60,15 @@ final class Served {
         shoal.codec.base.Contact self();
 
         ActivationType activations(Model model);
+
+        /** Under which this coordinator works. */
+        int term();
+
+        /** A node works for another coordinator under this term. */
+        void outranked(int by);
+
+        /** All stages have joined, and what runs goes on. @param order as {@link Generations.Course#placed} */
+        void placed(Served served, String order);
     }
 
     /** Told when a pipeline does not do what it should. */
@@ -188,8 +199,24 @@ final class Served {
                         opening.forEach((node, way) -> open.put(node, way.result()));
                         ways = open;
                     }
-                    return joining.stream().map(Future::result).toList();
+                    return notOutranked(joining.stream().map(Future::result).toList());
                 });
+    }
+
+    private List<Result.TaskAccepted> notOutranked(List<Result.TaskAccepted> stages) {
+        int by =
+                stages.stream().mapToInt(Result.TaskAccepted::outrankedBy).max().orElse(0);
+        if (by != 0) {
+            wires.outranked(by);
+            throw new CommandException("another coordinator works for this model, under term " + by);
+        }
+        return stages;
+    }
+
+    /** One name for the orders of all stages. */
+    private static String order(List<String> orders) {
+        String order = orders.stream().distinct().count() == 1 ? orders.getFirst() : String.join(",", orders);
+        return order.length() <= MAX_ORDER ? order : String.valueOf(order.hashCode());
     }
 
     private void begin(Pipeline now, List<Result.TaskAccepted> accepted) {
@@ -208,6 +235,7 @@ final class Served {
                 fresh.add(stage.stage());
             }
         }
+        wires.placed(this, order(orders));
         driver.feed(new Input.Ready(now.epoch(), accepted.size(), pages, fresh));
     }
 
@@ -242,7 +270,8 @@ final class Served {
                 wires.self(),
                 wires.activations(model),
                 model.config().contextLength(),
-                close);
+                close,
+                new Command.Term(model.manifest().modelRoot(), wires.term()));
     }
 
     /** The pipeline lost a stage: what runs waits for {@link #move}. */
@@ -282,8 +311,11 @@ final class Served {
             case Effect.Release(Frame.Release release) -> ways.values().forEach(way -> way.send(release));
             case Effect.Emit emit -> {
                 Running generation = running.get(emit.session());
-                if (generation != null && generation.listener.token(emit.token(), emit.logProbability(), emit.top())) {
-                    driver.feed(new Input.Enough(emit.session()));
+                if (generation != null) {
+                    generation.listener.state(emit.state());
+                    if (generation.listener.token(emit.token(), emit.logProbability(), emit.top())) {
+                        driver.feed(new Input.Enough(emit.session()));
+                    }
                 }
             }
             case Effect.Finish(long session, Frame.StopReason reason) -> {

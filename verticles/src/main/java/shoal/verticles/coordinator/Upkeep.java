@@ -17,9 +17,11 @@ import shoal.codec.base.NodeId;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
 import shoal.codec.metainfo.ModelManifest;
+import shoal.codec.pipeline.Liveness;
 import shoal.codec.pipeline.PlacementPlanner;
 import shoal.codec.pipeline.PlanReport;
 import shoal.codec.wire.Availability;
+import shoal.codec.wire.ErrorCode;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -60,6 +62,9 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
     /** The next that is given out: above all that were, here or by others. */
     private Epoch epoch = Epoch.FIRST;
 
+    /** Whether this coordinator gives the work. */
+    private boolean working;
+
     private boolean busy;
     private boolean again;
 
@@ -81,17 +86,53 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
         this.needed = profile.coordinator().nodes();
         placing = new Placing(vertx, endpoint, commands, profile);
         finder = new ModelFinder(vertx, endpoint, bus, profile);
-        watch = new Watch(vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), this);
+        watch = new Watch(
+                vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), Liveness.Bounds.CLOSE, this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
         holdings = new Holdings(commands, members, new Loading(endpoint, bus, commands, members));
         improving = new Improving(vertx, members, placing, holdings, this);
         generations = new Generations(vertx, endpoint, commands, profile, this::faulty, this::slow);
     }
 
+    /** Gets to know the nodes; another coordinator may give the work meanwhile. */
     void start() {
         members.start();
         bus.listen(Addresses.MEMBER_LOST, Local.MemberLost.class, gone -> watch.ended(gone.node()));
+    }
+
+    /** From now on this coordinator gives the work. */
+    void work() {
+        working = true;
         heal();
+    }
+
+    /** Why nothing stands, if that is known. */
+    void troubled(@Nullable String reason) {
+        if (reason != null && !reason.equals(trouble)) {
+            LOG.warn("not ready: {} Trying again every {} ms.", reason, RETRY_MILLIS);
+        }
+        trouble = reason;
+    }
+
+    /** These compute, as another coordinator has placed them. */
+    void inherit(Model cut, List<NodeId> computing) {
+        holdings.inherit(cut, computing);
+        needed = 1;
+    }
+
+    /** Another coordinator gives the work: what runs here fails. */
+    void rest(String why) {
+        working = false;
+        closing = false;
+        pipeline = null;
+        interrupted = null;
+        trouble = null;
+        Model known = holdings.model();
+        if (known != null) {
+            holdings.begin(known);
+        }
+        watch.serve(Set.of());
+        generations.end(ErrorCode.LOST, why);
     }
 
     Generations generations() {
@@ -223,7 +264,7 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
 
     /** Tries until a pipeline stands. */
     private void heal() {
-        if (busy || pipeline != null) {
+        if (!working || busy || pipeline != null) {
             return; // whoever is at it looks again
         }
         busy = true;
@@ -235,11 +276,7 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
             } else if (done.succeeded() || again) {
                 heal();
             } else {
-                String reason = String.valueOf(done.cause().getMessage());
-                if (!reason.equals(trouble)) {
-                    LOG.warn("not ready: {} Trying again every {} ms.", reason, RETRY_MILLIS);
-                }
-                trouble = reason;
+                troubled(String.valueOf(done.cause().getMessage()));
                 vertx.setTimer(RETRY_MILLIS, _ -> heal());
             }
         });
@@ -254,7 +291,7 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
         });
     }
 
-    private Future<Model> findModel() {
+    Future<Model> findModel() {
         Model found = holdings.model();
         if (found != null) {
             return Future.succeededFuture(found);
@@ -374,6 +411,9 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
         }
         watch.serve(watched);
         return Canary.fly(vertx, generations, known, planned, patience).map(_ -> {
+            if (!working) {
+                throw new CommandException("another coordinator works for the model.");
+            }
             if (!way.stream().allMatch(node -> members.get(node) != null)) {
                 throw new CommandException("a node was lost just after the canary token had passed.");
             }
@@ -413,7 +453,7 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
     /** All that is better done while a pipeline stands, or while others see to it that one does. */
     private void tend() {
         Model known = holdings.model();
-        if (known == null) {
+        if (known == null || !working) {
             return;
         }
         retire(known);

@@ -37,6 +37,7 @@ final class Watch {
     private final Vertx vertx;
     private final QuicEndpoint endpoint;
     private final Supplier<Epoch> epoch;
+    private final Liveness.Bounds close;
     private final Listener listener;
     private final NetClient wires;
     private final Map<NodeId, Watched> watched = new HashMap<>();
@@ -56,11 +57,15 @@ final class Watch {
         void heardOf(Epoch epoch);
     }
 
-    /** @param epoch the newest that was given out here */
-    Watch(Vertx vertx, QuicEndpoint endpoint, Supplier<Epoch> epoch, Listener listener) {
+    /**
+     * @param epoch the newest that was given out here
+     * @param close how closely those are watched who serve
+     */
+    Watch(Vertx vertx, QuicEndpoint endpoint, Supplier<Epoch> epoch, Liveness.Bounds close, Listener listener) {
         this.vertx = vertx;
         this.endpoint = endpoint;
         this.epoch = epoch;
+        this.close = close;
         this.listener = listener;
         this.wires = vertx.createNetClient(new NetClientOptions().setConnectTimeout(WIRE_TIMEOUT_MILLIS));
     }
@@ -139,10 +144,7 @@ final class Watch {
         Watched(Contact contact) {
             this.contact = contact;
             driver = new MachineDriver<>(
-                    vertx,
-                    new Liveness(Liveness.Bounds.CLOSE, Liveness.Bounds.LOOSE),
-                    new Liveness.Input.Tick(),
-                    this::carryOut);
+                    vertx, new Liveness(close, Liveness.Bounds.LOOSE), new Liveness.Input.Tick(), this::carryOut);
         }
 
         void start() {

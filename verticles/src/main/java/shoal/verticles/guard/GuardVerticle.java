@@ -34,7 +34,7 @@ import shoal.verticles.quic.PeerConnection;
 import shoal.verticles.quic.QuicEndpoint;
 
 /**
- * Answers the coordinator's beats, holds the trip-wires by which it notices this process's death, and asks it to take the work back
+ * Answers beats of coordinators, holds the trip-wires by which it notices this process's death, and asks it to take the work back
  * when the machine is to rest or to end. Its event loop never computes.
  */
 public final class GuardVerticle extends VerticleBase {
@@ -44,6 +44,7 @@ public final class GuardVerticle extends VerticleBase {
     private final QuicEndpoint endpoint;
     private final CommandBus bus;
     private final Profile profile;
+    private final Role role;
     /** Those who watch, and the number of the last beat of each. */
     private final Map<FrameStream, Integer> watchers = new HashMap<>();
 
@@ -53,10 +54,11 @@ public final class GuardVerticle extends VerticleBase {
     private int wirePort;
     private @Nullable Promise<Boolean> handingOver;
 
-    public GuardVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile) {
+    public GuardVerticle(QuicEndpoint endpoint, CommandBus bus, Profile profile, Role role) {
         this.endpoint = endpoint;
         this.bus = bus;
         this.profile = profile;
+        this.role = role;
     }
 
     @Override
@@ -64,8 +66,10 @@ public final class GuardVerticle extends VerticleBase {
         bus.answerLocally(Addresses.LEAVE, Local.Leave.class, _ -> handOver(Availability.LEAVING));
         return layWire().onComplete(_ -> {
             endpoint.onStream(StreamKind.WATCH, this::serve);
-            bus.broadcast(EnvelopeCodec.write(new Envelope.Request(
-                    UUID.randomUUID().toString(), endpoint.nodeId().toHex(), null, new Command.NodeReady())));
+            if (role == Role.NODE) {
+                bus.broadcast(EnvelopeCodec.write(new Envelope.Request(
+                        UUID.randomUUID().toString(), endpoint.nodeId().toHex(), null, new Command.NodeReady())));
+            }
         });
     }
 
@@ -113,7 +117,7 @@ public final class GuardVerticle extends VerticleBase {
                 case Frame.Rest rest -> rest(stream, rest.rest());
                 case Frame.Beat _, Frame.Relieved _ ->
                     stream.refuse(ErrorCode.NOT_ALLOWED, "coordinators of this cluster alone may watch.");
-                default -> stream.refuse(ErrorCode.UNSUPPORTED, "a node takes beats here, not " + frame.type());
+                default -> stream.refuse(ErrorCode.UNSUPPORTED, "beats are taken here, not " + frame.type());
             }
         });
         stream.onClose(() -> {
@@ -175,6 +179,10 @@ public final class GuardVerticle extends VerticleBase {
 
     private void rest(FrameStream stream, boolean rest) {
         PeerConnection peer = stream.peer();
+        if (role != Role.NODE) {
+            stream.refuse(ErrorCode.UNSUPPORTED, "a " + role.text() + " computes nothing; only a node can rest.");
+            return;
+        }
         if (!peer.id().equals(endpoint.nodeId()) && !isThisMachine(peer)) {
             stream.refuse(
                     ErrorCode.NOT_ALLOWED,

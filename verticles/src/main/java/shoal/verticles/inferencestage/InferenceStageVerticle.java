@@ -46,6 +46,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final Profile profile;
     private final StageHost host;
     private final Map<Key, Member> members = new HashMap<>();
+    private final Terms terms = new Terms();
     private final Receipts receipts = new Receipts();
     private ComputeThread compute;
     private IdleSlices slices;
@@ -133,8 +134,13 @@ public final class InferenceStageVerticle extends VerticleBase {
             if (known != null && known.task().epoch().compareTo(task.epoch()) <= 0) {
                 drop(key);
             }
-            return Future.succeededFuture(new Result.TaskAccepted(task.pipeline(), task.stage(), false, 0, true, ""));
+            return Future.succeededFuture(Result.TaskAccepted.closed(task.pipeline(), task.stage()));
         }
+        int outrankedBy = terms.outranks(task);
+        if (outrankedBy != 0) {
+            return Future.succeededFuture(Result.TaskAccepted.outranked(task.pipeline(), task.stage(), outrankedBy));
+        }
+        dropOutranked(task);
         LOG.info("[EXECUTE_TASK] Processing inference for shard {}", task.shardId());
         if (members.size() >= MAX_MEMBERS && !members.containsKey(key)) {
             return Future.failedFuture(new CommandException(
@@ -163,7 +169,23 @@ public final class InferenceStageVerticle extends VerticleBase {
         members.put(key, new Member(task, runs, ways));
         return compute.run(() -> runs.join(task.epoch()))
                 .map(fresh -> new Result.TaskAccepted(
-                        task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order()));
+                        task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order(), 0));
+    }
+
+    /** What another coordinator, which this task's outranks, has given here for the model is computed no more. */
+    private void dropOutranked(Command.ExecuteTask task) {
+        Predicate<Member> outranked =
+                member -> member.task().term().model().equals(task.term().model())
+                        && member.task().term().number() < task.term().number();
+        for (Member member : members.values()) {
+            if (outranked.test(member)) {
+                lost(
+                        member,
+                        "coordinator " + task.coordinator().id().toShortHex() + " works for the model now, under term "
+                                + task.term().number());
+            }
+        }
+        dropIf(outranked);
     }
 
     private PipelineStage pipelineStage(Command.ExecuteTask task, Stage stage) {

@@ -343,13 +343,13 @@ public final class RoleProcess {
             deploy(vertx, new ShardLoaderVerticle(quic, bus, profile, files));
         }
         deploy(vertx, new CommandVerticle(quic, bus, profile, role, files, machine, software));
-        if (role == Role.NODE) {
-            deploy(vertx, new GuardVerticle(quic, bus, profile));
+        if (role != Role.RENDEZVOUS) {
+            deploy(vertx, new GuardVerticle(quic, bus, profile, role));
         }
         if (role == Role.COORDINATOR) {
             deploy(vertx, quic.beside(new CoordinatorVerticle(quic, bus, profile)));
             if (profile.api().enabled()) {
-                var door = new ApiVerticle(bus, profile.api(), apiKey());
+                var door = new ApiVerticle(quic, bus, profile, apiKey());
                 deploy(vertx, door);
                 api = door.baseUrl();
             }

@@ -99,6 +99,7 @@ final class ApiIT {
                 .toList());
         badRequests();
         aClientThatLeavesFreesItsPlace();
+        aThousandWait();
         aStreamGoesOnWhereItsConnectionBroke();
         metricsCount();
     }
@@ -259,6 +260,32 @@ final class ApiIT {
         while (get("/shoal/nodes", 200).path("generations").asInt() > 0) {
             assertTrue(System.nanoTime() < until, "the generation runs on though nobody listens");
         }
+    }
+
+    private void aThousandWait() throws Exception {
+        var asked = new ArrayList<CompletableFuture<HttpResponse<String>>>();
+        for (int i = 0; i < 1000; i++) {
+            asked.add(http.sendAsync(
+                    request("/completions")
+                            .POST(HttpRequest.BodyPublishers.ofString(
+                                    "{\"prompt\":\"Once upon a time\",\"max_tokens\":2,\"temperature\":0}"))
+                            .build(),
+                    HttpResponse.BodyHandlers.ofString()));
+        }
+        var texts = new TreeMap<String, Integer>();
+        for (CompletableFuture<HttpResponse<String>> each : asked) {
+            HttpResponse<String> answer = each.join();
+            assertEquals(200, answer.statusCode(), answer.body());
+            texts.merge(
+                    JSON.readTree(answer.body())
+                            .path("choices")
+                            .path(0)
+                            .path("text")
+                            .asString(),
+                    1,
+                    Integer::sum);
+        }
+        assertEquals(1, texts.size(), texts::toString);
     }
 
     private void aStreamGoesOnWhereItsConnectionBroke() throws Exception {

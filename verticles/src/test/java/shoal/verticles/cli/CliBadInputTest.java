@@ -103,6 +103,7 @@ final class CliBadInputTest {
         generate --model G/model.gguf --prompt x --threads 9999   | 1 | threads is 9999, allowed 1..1024
         node --max-memory much --bootstrap 127.0.0.1:1    | 2 | --max-memory is 'much'
         node --threads 2000 --bootstrap 127.0.0.1:1       | 2 | --threads: compute.threads is 2000
+        coordinator --set coordinator.standby=perhaps --bootstrap 127.0.0.1:1 | 2 | coordinator.standby is "perhaps"
         # the owner's machine
         pause --store D/none                              | 1 | open. Name the node's store with --store DIR, or its address with --at HOST:PORT
         resume --at 127.0.0.1:1                           | 1 | 127.0.0.1:1 does not answer

@@ -29,7 +29,10 @@ import org.junit.jupiter.api.io.TempDir;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Stages are killed while answers are under way: not a token is lost, doubled or different. */
+/**
+ * Stages are killed while answers are under way, and machines with other kernels take over: not a token is lost, doubled or different,
+ * and each answer says who computed it.
+ */
 final class RecoveryIT {
     private static final JsonMapper JSON = JsonMapper.builder().build();
     private static final Duration BOUND = Duration.ofSeconds(180);
@@ -72,7 +75,16 @@ final class RecoveryIT {
                 "coordinator", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--set", "coordinator.nodes=3");
         Map<String, Program.Running> nodes = new HashMap<>();
         for (int i = 0; i < 3; i++) {
-            var node = program.role("node" + i, "node", "--port", "0", "--bootstrap", bootstrap, "--enable-torrent");
+            var node = program.role(
+                    "node" + i,
+                    "node",
+                    "--port",
+                    "0",
+                    "--bootstrap",
+                    bootstrap,
+                    "--enable-torrent",
+                    "--set",
+                    "compute.kernels=" + (i == 1 ? "vector" : "auto"));
             nodes.put(node.awaitEvent("ready").path("id").asString(), node);
         }
         base = coordinator.awaitEvent("ready").path("api").asString();
@@ -97,6 +109,7 @@ final class RecoveryIT {
                 String text =
                         String.join("", chunks.stream().map(RecoveryIT::piece).toList());
                 assertEquals(undisturbed.get(i), text, "seed " + seed + ", stream " + i + "\n" + coordinator.said());
+                checkWhoAnswered(chunks.getLast().path("shoal"), victim);
                 recovered += chunks.getLast().path("shoal").path("recoveries").asInt();
             }
             assertTrue(recovered > 0, "seed " + seed + ": all were over before the stage died");
@@ -141,6 +154,29 @@ final class RecoveryIT {
                 .forEach(stage -> nodes.add(stage.path("node").asString()));
         assertEquals(2, nodes.size(), answer::toString);
         return nodes;
+    }
+
+    /** The nodes that computed the last token, each with the kernels that it has; all of them compute the same bits. */
+    private void checkWhoAnswered(JsonNode run, Program.Running dead) throws Exception {
+        Map<String, String> kernels = new HashMap<>();
+        JSON.readTree(http.send(
+                                HttpRequest.newBuilder(URI.create(base + "/shoal/nodes"))
+                                        .timeout(BOUND)
+                                        .build(),
+                                HttpResponse.BodyHandlers.ofString())
+                        .body())
+                .path("nodes")
+                .forEach(node -> kernels.put(
+                        node.path("id").asString(), node.path("kernels").asString()));
+        assertTrue(run.path("exact").asBoolean(), run::toString);
+        assertEquals(2, run.path("stages").size(), run::toString);
+        boolean moved = run.path("recoveries").asInt() > 0;
+        for (JsonNode stage : run.path("stages")) {
+            String node = stage.path("node").asString();
+            assertTrue(
+                    !moved || !node.equals(dead.awaitEvent("ready").path("id").asString()), run::toString);
+            assertTrue(!moved || kernels.get(node).equals(stage.path("kernels").asString()), run::toString);
+        }
     }
 
     private static String text(String body) {

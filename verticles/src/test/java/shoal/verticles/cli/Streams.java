@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -30,6 +31,8 @@ final class Streams implements AutoCloseable {
 
     private final String base;
     private final int tokens;
+    private final boolean resumable;
+    private final String model;
     private final ExecutorService readers = Executors.newVirtualThreadPerTaskExecutor();
     private final HttpClient http =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
@@ -80,14 +83,27 @@ final class Streams implements AutoCloseable {
 
     /** @param base of the API, with /v1 */
     Streams(String base, int tokens) {
+        this(base, tokens, false);
+    }
+
+    Streams(String base, int tokens, boolean resumable) {
+        this(base, tokens, resumable, "default");
+    }
+
+    /** @param resumable whether answers go on for a while when the connection breaks */
+    Streams(String base, int tokens, boolean resumable, String model) {
         this.base = base;
         this.tokens = tokens;
+        this.resumable = resumable;
+        this.model = model;
     }
 
     /** Half of the requests are greedy, the others draw with a seed. */
     private HttpRequest request(int number) {
-        String body = "{\"prompt\":\"Once upon a time number " + number + "\",\"max_tokens\":" + tokens
-                + ",\"temperature\":" + number % 2 + ",\"seed\":" + number + ",\"stream\":true}";
+        String body = "{\"model\":\"" + model + "\",\"prompt\":\"Once upon a time number " + number
+                + "\",\"max_tokens\":" + tokens
+                + ",\"temperature\":" + number % 2 + ",\"seed\":" + number
+                + (resumable ? ",\"stream_options\":{\"resumable\":true}" : "") + ",\"stream\":true}";
         return HttpRequest.newBuilder(URI.create(base + "/completions"))
                 .timeout(BOUND)
                 .header("Content-Type", "application/json")
@@ -117,8 +133,86 @@ final class Streams implements AutoCloseable {
                     begun.countDown();
                 }
             });
+        } catch (UncheckedIOException broken) {
+            return lines; // the last of them tells that it is not whole
         }
         return lines;
+    }
+
+    /** Begins an answer, loses the connection in the middle of it, and goes on with it. */
+    String beginAndComeBack() throws IOException, InterruptedException {
+        var heard = new ArrayList<String>();
+        try (Stream<String> body =
+                http.send(request(0), HttpResponse.BodyHandlers.ofLines()).body()) {
+            body.limit(5).forEach(heard::add);
+        }
+        List<String> whole = heard.subList(0, heard.lastIndexOf("") + 1);
+        String id = chunks(whole).getFirst().path("id").asString();
+        String last = whole.stream()
+                .filter(line -> line.startsWith("id: "))
+                .reduce((_, later) -> later)
+                .orElseThrow();
+        return text(whole) + text(rest(id, last.substring("id: ".length())));
+    }
+
+    /** Goes on with broken answers at another coordinator, behind the last events that came. */
+    List<Told> goOn(UnderWay broken) throws Exception {
+        var told = new ArrayList<Told>();
+        for (Future<List<String>> each : broken.lines()) {
+            List<String> heard = each.get(BOUND.toSeconds(), TimeUnit.SECONDS);
+            int last = -1;
+            for (int i = 0; i + 1 < heard.size(); i++) { // an event is whole with its data
+                if (heard.get(i).startsWith("id: ") && isWhole(heard.get(i + 1))) {
+                    last = i;
+                }
+            }
+            assertTrue(last >= 0, () -> String.join("\n", heard));
+            List<String> before = heard.subList(0, last + 2);
+            String id = chunks(before).getFirst().path("id").asString();
+            if (before.getLast().equals("data: [DONE]")) {
+                told.add(new Told(text(before), chunks(before).getLast()));
+                continue; // it was whole before the connection ended
+            }
+            List<String> rest = rest(id, heard.get(last).substring("id: ".length()));
+            told.add(new Told(text(before) + text(rest), chunks(rest).getLast()));
+        }
+        return told;
+    }
+
+    private static boolean isWhole(String line) {
+        return line.equals("data: [DONE]") || line.startsWith("data: {") && line.endsWith("}");
+    }
+
+    /** Asks until the coordinator is ready. */
+    private List<String> rest(String id, String last) throws IOException, InterruptedException {
+        HttpRequest ask = HttpRequest.newBuilder(URI.create(base + "/shoal/streams/" + id))
+                .timeout(BOUND)
+                .header("Last-Event-ID", last)
+                .build();
+        long until = System.nanoTime() + BOUND.toNanos();
+        HttpResponse<String> answer = http.send(ask, HttpResponse.BodyHandlers.ofString());
+        while (answer.statusCode() == 503) {
+            assertTrue(System.nanoTime() < until, answer.body());
+            answer = http.send(ask, HttpResponse.BodyHandlers.ofString());
+        }
+        assertEquals(200, answer.statusCode(), answer.body());
+        assertTrue(answer.body().endsWith("data: [DONE]\n\n"), answer.body());
+        return answer.body().lines().toList();
+    }
+
+    private static List<JsonNode> chunks(List<String> lines) {
+        return lines.stream()
+                .filter(line -> line.startsWith("data: {") && line.endsWith("}"))
+                .map(line -> JSON.readTree(line.substring("data: ".length())))
+                .toList();
+    }
+
+    private static String text(List<String> lines) {
+        return String.join(
+                "",
+                chunks(lines).stream()
+                        .map(chunk -> chunk.path("choices").path(0).path("text").asString(""))
+                        .toList());
     }
 
     /** Begins an answer and goes away in the middle of it. */

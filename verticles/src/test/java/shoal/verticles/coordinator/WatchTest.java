@@ -23,6 +23,7 @@ import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Epoch;
 import shoal.codec.base.NodeId;
+import shoal.codec.pipeline.Liveness;
 import shoal.codec.wire.Availability;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
@@ -170,21 +171,22 @@ final class WatchTest {
             QuicEndpoint second = endpoint(other, Identity.create(), Role.COORDINATOR, "127.0.0.1");
             CompletableFuture<Epoch> heard = new CompletableFuture<>();
             other.getOrCreateContext()
-                    .runOnContext(_ -> new Watch(other, second, () -> Epoch.FIRST, new Watch.Listener() {
-                                @Override
-                                public void lost(NodeId id, String why) {}
+                    .runOnContext(_ -> new Watch(
+                                    other, second, () -> Epoch.FIRST, Liveness.Bounds.CLOSE, new Watch.Listener() {
+                                        @Override
+                                        public void lost(NodeId id, String why) {}
 
-                                @Override
-                                public void back(NodeId id) {}
+                                        @Override
+                                        public void back(NodeId id) {}
 
-                                @Override
-                                public void availability(NodeId id, Availability availability) {}
+                                        @Override
+                                        public void availability(NodeId id, Availability availability) {}
 
-                                @Override
-                                public void heardOf(Epoch epoch) {
-                                    heard.complete(epoch);
-                                }
-                            })
+                                        @Override
+                                        public void heardOf(Epoch epoch) {
+                                            heard.complete(epoch);
+                                        }
+                                    })
                             .over(node.contact()));
             assertEquals(new Epoch(41), within(heard));
         } finally {
@@ -204,7 +206,8 @@ final class WatchTest {
         try {
             Identity identity = Identity.create();
             QuicEndpoint open = endpoint(vertx, identity, Role.NODE, outside.getHostAddress());
-            await(vertx.deployVerticle(new GuardVerticle(open, CommandBus.install(vertx), new ProfileReader().read())));
+            await(vertx.deployVerticle(
+                    new GuardVerticle(open, CommandBus.install(vertx), new ProfileReader().read(), Role.NODE)));
             PeerRefusedException refused = assertThrows(
                     PeerRefusedException.class,
                     () -> OwnerClient.rest(open.bound(), true, Identity.create(), null, "test"));
@@ -222,7 +225,7 @@ final class WatchTest {
         for (String setting : settings) {
             reader.set(setting);
         }
-        await(nodeVertx.deployVerticle(new GuardVerticle(node, nodeBus, reader.read())));
+        await(nodeVertx.deployVerticle(new GuardVerticle(node, nodeBus, reader.read(), Role.NODE)));
     }
 
     private Future<Boolean> leave() {
@@ -237,7 +240,7 @@ final class WatchTest {
     private Watch watch(Contact contact, Epoch epoch) {
         CompletableFuture<Watch> made = new CompletableFuture<>();
         context.runOnContext(_ -> {
-            var watch = new Watch(ownVertx, own, () -> epoch, new Watch.Listener() {
+            var watch = new Watch(ownVertx, own, () -> epoch, Liveness.Bounds.CLOSE, new Watch.Listener() {
                 @Override
                 public void lost(NodeId id, String why) {
                     news.add(new News.Lost(id, why));

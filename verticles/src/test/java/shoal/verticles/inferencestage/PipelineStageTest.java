@@ -252,7 +252,8 @@ class PipelineStageTest {
                     contact,
                     type,
                     512,
-                    false);
+                    false,
+                    new Command.Term(Hash256.ZERO, 1));
         }
 
         @Override
