@@ -2,7 +2,8 @@
 # Compiles the native library if there is a C compiler, and says in one line why not if there is none; never fails the build.
 #   build.sh OUT WORK    writes OUT/<os>-<arch>/libshoal.so (.dylib on macOS); keeps objects in WORK
 # Files named level-*.c are compiled with the instruction sets of that level; the library looks at the CPU before it calls them.
-# All other files run on any CPU of the architecture. CC names another compiler.
+# All other files run on any CPU of the architecture. CC names another compiler; what it compiles for is asked of it. SHOAL_CROSS_CC
+# names more compilers, such as aarch64-linux-gnu-gcc: their libraries are built beside, so that one jar serves several platforms.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
@@ -10,29 +11,41 @@ work=$2
 cc=${CC:-cc}
 
 skip() {
-  echo "native kernels are not built: $1. Everything works without them, more slowly."
-  rm -rf "$out"
+  if [ -n "${SHOAL_CROSS:-}" ]; then
+    echo "native kernels are not built with $cc: $1."
+  else
+    echo "native kernels are not built: $1. Everything works without them, more slowly."
+    rm -rf "$out"
+  fi
   exit 0
+}
+
+others() { # one after another, each with objects of its own
+  for other in ${SHOAL_CROSS_CC:-}; do
+    CC=$other SHOAL_CROSS=yes SHOAL_CROSS_CC= sh "$here/build.sh" "$out" "$work/$(basename "$other")"
+  done
 }
 
 command -v "$cc" >/dev/null 2>&1 || skip "there is no C compiler ($cc)"
 
-case $(uname -s) in
-  Linux) os=linux library=libshoal.so ;;
-  Darwin) os=macos library=libshoal.dylib ;;
-  *) skip "$(uname -s) is not among the systems they are built for" ;;
+machine=$("$cc" -dumpmachine 2>/dev/null) || machine=$(uname -m)-$(uname -s) # such as x86_64-linux-gnu, arm64-apple-darwin23.1
+case $machine in
+  *linux* | *Linux*) os=linux library=libshoal.so ;;
+  *darwin* | *Darwin*) os=macos library=libshoal.dylib ;;
+  *) skip "$machine is not among the systems they are built for" ;;
 esac
-case $(uname -m) in
-  x86_64 | amd64) arch=x86_64 ;;
-  aarch64 | arm64) arch=aarch64 ;;
-  *) skip "$(uname -m) is not among the architectures they are built for" ;;
+case $machine in
+  x86_64-* | amd64-*) arch=x86_64 ;;
+  aarch64-* | arm64-*) arch=aarch64 ;;
+  *) skip "$machine is not among the architectures they are built for" ;;
 esac
 target=$out/$os-$arch/$library
 
 # No contraction: a product and a sum are one rounding only where the source says fma.
-flags="-std=gnu11 -O3 -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror=implicit-function-declaration"
+flags="-std=gnu11 ${OPTIMISE:--O3} -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror=implicit-function-declaration"
 stamp=$(cat "$here"/*.c "$here"/*.h "$here"/*.sh | cksum; "$cc" --version 2>/dev/null | head -n 1)
 if [ -f "$target" ] && [ "$(cat "$work/stamp" 2>/dev/null)" = "$stamp" ]; then
+  others
   exit 0
 fi
 mkdir -p "$work" "$(dirname "$target")" || skip "$work can't be written"
@@ -51,6 +64,9 @@ case $arch in
     level avxvnni level-avx2.c -mavx2 -mfma -mf16c -mavxvnni
     level avx512vnni level-avx512.c -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni \
       -mprefer-vector-width=512
+    ;;
+  aarch64)
+    level neon level-neon.c -march=armv8.2-a+dotprod
     ;;
 esac
 wait
@@ -72,3 +88,4 @@ for source in "$here"/*.c; do
 done
 "$cc" -shared -o "$target" $objects 2>"$work/log" || skip "$(head -n 1 "$work/log")"
 printf '%s\n' "$stamp" >"$work/stamp"
+others

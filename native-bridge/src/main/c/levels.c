@@ -10,6 +10,9 @@ extern const struct level level_avxvnni;
 #ifdef HAVE_avx512vnni
 extern const struct level level_avx512vnni;
 #endif
+#ifdef HAVE_neon
+extern const struct level level_neon;
+#endif
 
 static const struct level *const TABLE[LEVELS + 1] = {
 #ifdef HAVE_avx2
@@ -20,6 +23,9 @@ static const struct level *const TABLE[LEVELS + 1] = {
 #endif
 #ifdef HAVE_avx512vnni
     [LEVEL_AVX512VNNI] = &level_avx512vnni,
+#endif
+#ifdef HAVE_neon
+    [LEVEL_NEON] = &level_neon,
 #endif
     [LEVELS] = NULL, /* so that the table is never empty */
 };
@@ -60,6 +66,21 @@ static uint32_t runnable(void) {
     }
     return levels;
 }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+static uint32_t runnable(void) {
+    unsigned long dot_product = 1ul << 20; /* HWCAP_ASIMDDP */
+    return getauxval(AT_HWCAP) & dot_product ? 1u << LEVEL_NEON : 0;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static uint32_t runnable(void) {
+    int32_t here = 0;
+    size_t size = sizeof here;
+    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &here, &size, NULL, 0) == 0 && here ? 1u << LEVEL_NEON : 0;
+}
 #else
 static uint32_t runnable(void) { return 0; }
 #endif
@@ -90,3 +111,7 @@ int32_t shoal_attend(int32_t level, int32_t cache, const int64_t *pages, int64_t
     };
     return TABLE[level]->attend(cache, &block, scratch);
 }
+
+void shoal_gate(int32_t level, int32_t gelu, float *gates, const float *up, int32_t count) { TABLE[level]->gate(gelu, gates, up, count); }
+
+float shoal_sum_of_squares(int32_t level, const float *values, int32_t count) { return TABLE[level]->sum_of_squares(values, count); }

@@ -1,5 +1,6 @@
 /* One level's functions: TILE tokens at a time, and the level's name in LEVEL. Included once by each level's file. */
 #include "attend.h"
+#include "elements.h"
 #include "floats.h"
 #include "pack.h"
 #include "panels.h"
@@ -61,4 +62,4 @@ static int multiply(int type, const uint8_t *w, int rows, int columns, const voi
 
 #define JOIN(a, b) a##b
 #define LEVEL_STRUCT(level) JOIN(level_, level)
-const struct level LEVEL_STRUCT(LEVEL) = {pack, multiply, attend};
+const struct level LEVEL_STRUCT(LEVEL) = {pack, multiply, attend, gate, sum_of_squares};

@@ -21,7 +21,7 @@ EXPORT int32_t shoal_blake3(
         int32_t variant, const uint8_t *input, size_t count, size_t blocks, uint64_t counter, uint8_t *out);
 
 /* Instruction sets that kernels were compiled for, slowest first. */
-enum { LEVEL_AVX2, LEVEL_AVXVNNI, LEVEL_AVX512VNNI, LEVELS };
+enum { LEVEL_AVX2, LEVEL_AVXVNNI, LEVEL_AVX512VNNI, LEVEL_NEON, LEVELS };
 
 /* Bit l: level l was compiled and runs on this CPU and this system. */
 EXPORT uint32_t shoal_levels(void);
@@ -58,6 +58,12 @@ EXPORT int32_t shoal_attend(int32_t level, int32_t cache, const int64_t *pages, 
                             int32_t first_position, int32_t rows, int32_t heads, const float *queries, float *out, int32_t stride,
                             float scale, int32_t window, float cap, const float *sinks, void *scratch);
 
+/* gates[i] = silu(gates[i]) * up[i], or gelu's, for i below count, to the bits of Exponential.java. */
+EXPORT void shoal_gate(int32_t level, int32_t gelu, float *gates, const float *up, int32_t count);
+
+/* In the order of SumOrder.java. */
+EXPORT float shoal_sum_of_squares(int32_t level, const float *values, int32_t count);
+
 /* shoal_attend's arguments. */
 struct attention {
     const int64_t *pages;
@@ -75,6 +81,8 @@ struct level {
     int (*multiply)(int type, const uint8_t *w, int rows, int columns, const void *x, int tokens, float *out, int out_stride,
                     uint8_t *scratch, size_t scratch_bytes);
     int (*attend)(int cache, const struct attention *block, float *scratch);
+    void (*gate)(int gelu, float *gates, const float *up, int count);
+    float (*sum_of_squares)(const float *values, int count);
 };
 
 #endif

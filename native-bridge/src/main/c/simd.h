@@ -1,9 +1,14 @@
-/* Sixteen 32-bit numbers in as many registers as the level needs, and products of bytes. x86 only. */
+/* Sixteen 32-bit numbers in as many registers as the level needs, and products of bytes. On ARM neon.h stands in for AVX2. */
 #ifndef SIMD_H
 #define SIMD_H
 
-#include <immintrin.h>
 #include <stdint.h>
+
+#ifdef __aarch64__
+#include "neon.h"
+#else
+#include <immintrin.h>
+#endif
 
 /* From numbers that were just computed: in registers, since a load right after narrower stores would wait for them. */
 #define EIGHT(a, i) a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
@@ -199,6 +204,11 @@ INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpb
 #elif defined(__AVXVNNI__)
 #define UNSIGNED_WEIGHTS 1
 INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, weights, x); }
+#elif defined(__aarch64__)
+#define UNSIGNED_WEIGHTS 0
+INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) {
+    return (__m256i){dot_of_half(sum.a, weights.a, x.a), dot_of_half(sum.b, weights.b, x.b)};
+}
 #else
 #define UNSIGNED_WEIGHTS 0
 INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) {
@@ -209,7 +219,7 @@ INLINE __m256i dot4(__m256i sum, __m256i weights, __m256i x) {
 
 /* The same for weights that are never above 127 and never negative: no sign to look after. */
 INLINE __m256i dot4_small(__m256i sum, __m256i weights, __m256i x) {
-#if UNSIGNED_WEIGHTS
+#if UNSIGNED_WEIGHTS || defined(__aarch64__)
     return dot4(sum, weights, x);
 #else
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1)));

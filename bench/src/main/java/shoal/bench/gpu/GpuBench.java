@@ -38,6 +38,12 @@ final class GpuBench {
     private static final double PREFILL_AIM = 0.5;
     private static final double UPLOAD_AIM = 0.8;
 
+    /** Logits that a greedy request wants. */
+    private static final int GREEDY = 1;
+
+    /** Prompts that a long context is as long as. */
+    private static final int CONTEXT_PROMPTS = 8;
+
     private final GpuPlan plan;
     private final DeviceKernels kernels;
     private final GpuFindings findings;
@@ -76,6 +82,7 @@ final class GpuBench {
         if (graphs) {
             measureGraphs();
         }
+        measureContext();
         measureHop();
     }
 
@@ -147,9 +154,11 @@ final class GpuBench {
                             .sum();
         }
 
-        private void run(SequenceMemory sequence, int count) {
+        /** @param picks as {@link Batch.Slice} has it */
+        private void run(SequenceMemory sequence, int count, int picks) {
             int[] ids = random.ints(count, 0, stage.config().vocabulary()).toArray();
-            stage.run(Batch.ofTokens(sequence, sequence.length(), ids, Batch.Wanted.LAST), logits);
+            var slice = new Batch.Slice(sequence, sequence.length(), count, Batch.Wanted.LAST, picks);
+            stage.run(new Batch(List.of(slice), new Batch.Input.Tokens(ids)), logits);
         }
 
         /** Seconds for a prompt, the best of some; the first compiles. */
@@ -158,23 +167,31 @@ final class GpuBench {
             for (int round = 0; round <= plan.rounds(); round++) {
                 try (SequenceMemory sequence = stage.openSequence()) {
                     long begun = System.nanoTime();
-                    run(sequence, plan.prompt());
+                    run(sequence, plan.prompt(), GREEDY);
                     best = round == 0 ? best : Math.min(best, (System.nanoTime() - begun) / GIGA);
                 }
             }
             return best;
         }
 
-        /** Seconds for a step, the best mean of some rounds. */
+        /** Seconds for a step that a greedy request asks for, at the beginning of a context. */
         double step() {
+            return step(0, GREEDY);
+        }
+
+        /** Seconds for a step behind so many positions, the best mean of some rounds. */
+        double step(int behind, int picks) {
             double best = Double.POSITIVE_INFINITY;
             try (SequenceMemory sequence = stage.openSequence()) {
+                while (sequence.length() < behind) {
+                    run(sequence, Math.min(plan.prompt(), behind - sequence.length()), GREEDY);
+                }
                 for (int round = 0; round <= plan.rounds(); round++) {
-                    sequence.truncate(0);
-                    run(sequence, 1);
+                    sequence.truncate(behind);
+                    run(sequence, 1, picks);
                     long begun = System.nanoTime();
                     for (int i = 0; i < plan.steps(); i++) {
-                        run(sequence, 1);
+                        run(sequence, 1, picks);
                     }
                     best = round == 0 ? best : Math.min(best, (System.nanoTime() - begun) / GIGA / plan.steps());
                 }
@@ -252,6 +269,26 @@ final class GpuBench {
             }
         }
         findings.ratio("steps from a graph over steps without", steps[1] / steps[0], 0);
+    }
+
+    /** What a long context costs, and what it saves to pick the highest logit on the device. */
+    private void measureContext() {
+        FileType type = plan.types().getFirst();
+        findings.progress(plan.small() + " in " + type + " behind a long context");
+        try (Model model = new Model(plan.small(), type)) {
+            int positions = Math.min(CONTEXT_PROMPTS * plan.prompt(), model.stage.contextLength() - plan.steps() - 2);
+            double first = model.step();
+            double behind = model.step(positions, GREEDY);
+            findings.row(
+                    "what",
+                    plan.small() + " " + type + ", behind " + positions + " positions",
+                    "tokens/s",
+                    1 / behind,
+                    "at the beginning",
+                    1 / first);
+            findings.ratio("steps at the beginning over steps behind " + positions + " positions", first / behind, 0);
+            findings.ratio("steps with all logits copied over steps with one picked", model.step(0, 0) / first, 0);
+        }
     }
 
     /** What a stage gives to the next, to memory outside the heap, where the network takes it, and by way of the heap. */

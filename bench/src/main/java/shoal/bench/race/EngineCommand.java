@@ -139,7 +139,7 @@ public final class EngineCommand extends BenchCommand {
                 .setting("rounds", rounds)
                 .setting(
                         "warm-up",
-                        "two prompts and " + generate + " tokens before Shoal's first round; each peer's own");
+                        "two prompts and twice " + generate + " tokens before Shoal's first round; each peer's own");
         for (Map.Entry<String, Path> each : models.entrySet()) {
             for (int count : threads) {
                 race(report, each.getKey(), each.getValue(), count, rivals);
@@ -191,6 +191,7 @@ public final class EngineCommand extends BenchCommand {
                 progress(name + ", " + count + " threads: " + contestant + " warms up …");
                 side.ask("prefill " + prompt);
                 side.ask("prefill " + prompt);
+                side.ask("decode " + generate);
                 side.ask("decode " + generate);
             }
             rivals.forEach(rival -> runs.put(rival.name(), new Runs()));

@@ -2,7 +2,6 @@ package shoal.bench.serving;
 
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.List;
 import java.util.function.Consumer;
 import shoal.bench.report.Report;
 
@@ -15,7 +14,9 @@ final class Hops {
     private static final int TOKENS = 512;
 
     /** The JVMs' compilers must have seen the way of a token before it counts. */
-    private static final int WARM_UP_ANSWERS = 8;
+    private static final int WARM_UP_TOKENS = 10_000;
+
+    private static final long WARM_UP_NANOS = 25_000_000_000L;
 
     private final ServingCommand.Settings settings;
     private final Report report;
@@ -33,7 +34,8 @@ final class Hops {
         try (var swarm = new Swarm(settings.model(), STAGES, STAGES, settings.threads(), settings.kernels());
                 var client = new Client(swarm.api())) {
             progress.accept("hop: warming up …");
-            for (int i = 0; i < WARM_UP_ANSWERS; i++) {
+            long until = System.nanoTime() + WARM_UP_NANOS;
+            while (client.work().hops() < WARM_UP_TOKENS && System.nanoTime() - until < 0) {
                 client.ask(prompt(asked++), settings.tokens());
             }
             var medians = new ArrayList<Double>();
@@ -43,7 +45,7 @@ final class Hops {
             for (int round = 0; round < settings.rounds(); round++) {
                 Work before = client.work();
                 Work after = before;
-                while (after.hops() - before.hops() < TOKENS) {
+                for (int i = 0; i < TOKENS && after.hops() - before.hops() < TOKENS; i++) {
                     Client.Answer answer = client.ask(prompt(asked++), settings.tokens());
                     if (!answer.error().isEmpty()) {
                         report.fail("an answer broke: " + answer.error());
@@ -66,6 +68,6 @@ final class Hops {
     }
 
     private static String prompt(int number) {
-        return "Number " + number + ". " + String.join(" ", List.of("once", "upon", "a", "time"));
+        return "Number " + number + ". Once upon a time";
     }
 }

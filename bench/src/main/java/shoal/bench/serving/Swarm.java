@@ -127,11 +127,7 @@ final class Swarm implements AutoCloseable {
         this.kernels = kernels;
         try {
             Path seeds = Files.createDirectories(directory.resolve("seeds"));
-            if (computing == 1) {
-                Files.createSymbolicLink(seeds.resolve(model.getFileName()), model.toAbsolutePath());
-            } else {
-                split(model, computing, seeds);
-            }
+            split(model, computing, seeds);
             Member rendezvous = new Member("rendezvous", List.of("rendezvous", "--seed-dir", seeds.toString()));
             bootstrap = rendezvous.await("ready").path("quic").asString();
             Member door = new Member(
@@ -184,7 +180,7 @@ final class Swarm implements AutoCloseable {
                 String.valueOf(threads),
                 "--set",
                 "compute.kernels=" + kernels));
-        if (computing > 1 && started < computing) { // a small model would be placed on one node, where it is faster
+        if (started < computing) { // a small model would be placed on one node, where it is faster
             arguments.addAll(List.of("--shard-id", String.valueOf(started)));
         }
         Member node = new Member("node" + started++, arguments);

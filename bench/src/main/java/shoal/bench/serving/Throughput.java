@@ -41,20 +41,18 @@ final class Throughput {
     }
 
     void measure(Set<String> parts) throws IOException, InterruptedException {
-        progress.accept("starting one process, a swarm of one node, and one of two …");
+        progress.accept("starting one process, and a swarm of two nodes …");
         try (var alone = ShoalSide.start(
                         settings.model(),
                         settings.kernels(),
                         settings.threads(),
                         Math.max(MOST_TOKENS_A_WORD * settings.prompt(), settings.tokens()) + 64);
-                var oneNode = new Swarm(settings.model(), 1, 1, settings.threads(), settings.kernels());
                 var swarm = new Swarm(settings.model(), STAGES, STAGES, settings.threads(), settings.kernels());
-                var client = new Client(swarm.api());
-                var oneClient = new Client(oneNode.api())) {
+                var client = new Client(swarm.api())) {
             report.setting("kernels", alone.kernels());
-            warmUp(alone, client, oneClient);
+            warmUp(alone, client);
             if (parts.contains("decode")) {
-                decode(alone, client, oneClient);
+                decode(alone, client);
             }
             if (parts.contains("prefill")) {
                 prefill(alone, client);
@@ -65,18 +63,16 @@ final class Throughput {
         }
     }
 
-    private void warmUp(ShoalSide alone, Client client, Client oneClient) throws IOException, InterruptedException {
+    private void warmUp(ShoalSide alone, Client client) throws IOException, InterruptedException {
         progress.accept("warming up …");
         alone.ask("prefill " + settings.prompt());
         alone.ask("decode " + settings.tokens());
-        for (Client each : List.of(client, oneClient)) {
-            long until = System.nanoTime() + WARM_UP_NANOS;
-            each.ask(prompt(settings.prompt()), settings.tokens());
-            int tokens = settings.tokens();
-            while (tokens < WARM_UP_TOKENS && System.nanoTime() - until < 0) {
-                each.ask(prompt(8), settings.tokens());
-                tokens += settings.tokens();
-            }
+        long until = System.nanoTime() + WARM_UP_NANOS;
+        client.ask(prompt(settings.prompt()), settings.tokens());
+        for (int tokens = settings.tokens();
+                tokens < WARM_UP_TOKENS && System.nanoTime() - until < 0;
+                tokens += settings.tokens()) {
+            client.ask(prompt(8), settings.tokens());
         }
     }
 
@@ -89,24 +85,20 @@ final class Throughput {
         return text.toString();
     }
 
-    private void decode(ShoalSide alone, Client client, Client oneClient) throws IOException, InterruptedException {
+    private void decode(ShoalSide alone, Client client) throws IOException, InterruptedException {
         var ours = new ArrayList<Double>();
         var theirs = new ArrayList<Double>();
         var ratios = new ArrayList<Double>();
-        var hops = new ArrayList<Double>();
         for (int round = 0; round < settings.rounds(); round++) {
             progress.accept("decode: round " + (round + 1) + " of " + settings.rounds() + " …");
             double one = alone.ask("decode " + settings.tokens());
             Client.Answer two = checked(client.ask(prompt(8), settings.tokens()));
-            Client.Answer single = checked(oneClient.ask(prompt(8), settings.tokens()));
             ours.add(two.rate());
             theirs.add(one);
             ratios.add(two.rate() / one);
-            hops.add(two.medianGapMillis() - single.medianGapMillis());
         }
         report.row("what", "decode, one process", "tokens/s", median(theirs));
         report.row("what", "decode, two stages", "tokens/s", median(ours));
-        report.row("what", "what one node more adds to the median gap at the client", "ms", median(hops));
         report.ratio("decode: two stages over one process", median(ratios), DECODE_AIM);
         progress.accept("decode: " + median(ratios) + " of one process");
     }

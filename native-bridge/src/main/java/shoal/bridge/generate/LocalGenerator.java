@@ -182,6 +182,11 @@ public final class LocalGenerator implements AutoCloseable {
         private final Detokenizer detokenizer = new Detokenizer(tokenizer, true);
         private final StopTexts stops;
         private SamplingState state = SamplingState.START;
+
+        /** What the model sees: the first windowSize of these; grows. */
+        private int[] window;
+
+        private int windowSize;
         private Generation.@Nullable Stop stop;
         private int drafted;
         private int accepted;
@@ -195,21 +200,23 @@ public final class LocalGenerator implements AutoCloseable {
             this.listener = listener;
             this.sampler = Sampler.of(request.sampling(), tokenizer);
             this.history = new TokenHistory(request.prompt());
+            this.window = request.prompt().clone();
+            this.windowSize = window.length;
             this.stops = new StopTexts(request.stop());
         }
 
         Generation run() {
-            List<Integer> window = new ArrayList<>(boxed(request.prompt())); // what the model sees
             if (request.maxTokens() == 0) {
                 stop = Generation.Stop.LENGTH;
             }
             while (stop == null) {
-                if (window.size() >= contextLength() && tokens.size() > 0 && request.contextShift()) {
-                    window = shifted(window);
+                if (windowSize >= contextLength() && tokens.size() > 0 && request.contextShift()) {
+                    shift();
                 }
-                int[] draft = draft(window.size());
-                int[] seen = joined(window, draft);
-                float[][] logits = context.logits(seen, 1 + draft.length);
+                int[] draft = draft(windowSize);
+                makeRoom(draft.length + 1);
+                System.arraycopy(draft, 0, window, windowSize, draft.length);
+                float[][] logits = context.logits(window, windowSize + draft.length, 1 + draft.length);
                 drafted += draft.length;
                 int right = 0;
                 for (float[] row : logits) {
@@ -217,7 +224,7 @@ public final class LocalGenerator implements AutoCloseable {
                     if (stop != null) {
                         break;
                     }
-                    window.add(token);
+                    window[windowSize++] = token;
                     if (right == draft.length || token != draft[right]) {
                         break;
                     }
@@ -231,12 +238,18 @@ public final class LocalGenerator implements AutoCloseable {
             return new Generation(boxed(request.prompt()), tokens, text.toString(), stop, drafted, accepted);
         }
 
-        /** The first token, which begins the text, and the later half of the others. */
-        private List<Integer> shifted(List<Integer> window) {
-            int first = window.getFirst() == tokenizer.beginOfText() ? 1 : 0;
-            List<Integer> kept = new ArrayList<>(window.subList(0, first));
-            kept.addAll(window.subList(first + (window.size() - first + 1) / 2, window.size()));
-            return kept;
+        /** Keeps the first token, which begins the text, and the later half of the others. */
+        private void shift() {
+            int first = window[0] == tokenizer.beginOfText() ? 1 : 0;
+            int from = first + (windowSize - first + 1) / 2;
+            System.arraycopy(window, from, window, first, windowSize - from);
+            windowSize -= from - first;
+        }
+
+        private void makeRoom(int more) {
+            if (windowSize + more > window.length) {
+                window = Arrays.copyOf(window, 2 * (windowSize + more));
+            }
         }
 
         private int[] draft(int windowSize) {
@@ -279,19 +292,13 @@ public final class LocalGenerator implements AutoCloseable {
         return Arrays.stream(values).boxed().toList();
     }
 
-    private static int[] joined(List<Integer> window, int[] draft) {
-        int[] all = new int[window.size() + draft.length];
-        for (int i = 0; i < window.size(); i++) {
-            all[i] = window.get(i);
-        }
-        System.arraycopy(draft, 0, all, window.size(), draft.length);
-        return all;
-    }
-
     /** One sequence through all stages, and which tokens it holds. One thread at a time. */
     public final class Context implements AutoCloseable {
         private final List<SequenceMemory> sequences = new ArrayList<>();
         private int[] held = new int[0];
+        private int heldCount;
+        private MemorySegment[] outputs = new MemorySegment[0];
+        private float[][] lastRows = new float[0][];
 
         private Context() {
             for (Stage stage : stages) {
@@ -299,42 +306,60 @@ public final class LocalGenerator implements AutoCloseable {
             }
         }
 
-        /** The logits behind the last of these tokens. Only those are computed that the context does not hold. */
+        /** The logits behind the last of these tokens; valid until the next call. */
         float[] logitsBehind(int[] tokens) {
-            return logits(tokens, 1)[0];
+            return logits(tokens, tokens.length, 1)[0];
         }
 
-        /** The logits behind each of the last tokens. */
-        float[][] logits(int[] tokens, int rows) {
-            int firstRow = tokens.length - rows;
-            int same = Arrays.mismatch(held, tokens);
-            int from = Math.min(same < 0 ? tokens.length : same, firstRow);
-            held = Arrays.copyOf(tokens, from); // if it fails behind here, this much is sure
-            while (from < firstRow && (rows > 1 || tokens.length - from > chunk)) {
+        /**
+         * The logits behind each of the last rows of the first count tokens; valid until the next call. Only those are computed that
+         * the context does not hold.
+         */
+        float[][] logits(int[] tokens, int count, int rows) {
+            int firstRow = count - rows;
+            int same = Arrays.mismatch(held, 0, heldCount, tokens, 0, count);
+            int from = Math.min(same < 0 ? count : same, firstRow);
+            heldCount = from; // if it fails behind here, this much is sure
+            while (from < firstRow && (rows > 1 || count - from > chunk)) {
                 int to = Math.min(from + chunk, firstRow);
                 runChunk(tokens, from, to, Batch.Wanted.NONE);
                 from = to;
             }
-            float[] all = runChunk(tokens, from, tokens.length, rows == 1 ? Batch.Wanted.LAST : Batch.Wanted.ALL);
-            held = tokens.clone();
-            float[][] result = new float[rows][];
-            int width = all.length / rows;
-            for (int row = 0; row < rows; row++) {
-                result[row] = rows == 1 ? all : Arrays.copyOfRange(all, row * width, (row + 1) * width);
+            runChunk(tokens, from, count, rows == 1 ? Batch.Wanted.LAST : Batch.Wanted.ALL);
+            if (held.length < count) {
+                held = Arrays.copyOf(held, 2 * count);
             }
-            return result;
+            System.arraycopy(tokens, heldCount, held, heldCount, count - heldCount);
+            heldCount = count;
+            return rowsOf(outputs[stages.size() - 1], rows);
         }
 
-        private float[] runChunk(int[] tokens, int from, int to, Batch.Wanted wanted) {
+        private float[][] rowsOf(MemorySegment output, int count) {
+            int width = stages.getLast().outputWidth();
+            if (lastRows.length != count) {
+                lastRows = new float[count][width];
+            }
+            for (int row = 0; row < count; row++) {
+                MemorySegment.copy(output, FLOAT, (long) row * width * Float.BYTES, lastRows[row], 0, width);
+            }
+            return lastRows;
+        }
+
+        private void runChunk(int[] tokens, int from, int to, Batch.Wanted wanted) {
             Batch.Input input = new Batch.Input.Tokens(Arrays.copyOfRange(tokens, from, to));
-            MemorySegment output = MemorySegment.NULL;
+            if (outputs.length == 0) {
+                outputs = new MemorySegment[stages.size()];
+                Arrays.fill(outputs, MemorySegment.NULL);
+            }
             for (int i = 0; i < stages.size(); i++) {
                 Batch batch = new Batch(List.of(new Batch.Slice(sequences.get(i), from, to - from, wanted)), input);
-                output = MemorySegment.ofArray(new float[(int) (stages.get(i).outputBytes(batch) / Float.BYTES)]);
-                stages.get(i).run(batch, output);
-                input = new Batch.Input.Activations(output);
+                long bytes = stages.get(i).outputBytes(batch);
+                if (outputs[i].byteSize() < bytes) {
+                    outputs[i] = MemorySegment.ofArray(new float[Math.toIntExact(bytes / Float.BYTES)]);
+                }
+                stages.get(i).run(batch, outputs[i]);
+                input = new Batch.Input.Activations(outputs[i]);
             }
-            return output.toArray(FLOAT);
         }
 
         @Override

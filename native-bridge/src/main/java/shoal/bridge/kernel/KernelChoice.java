@@ -36,6 +36,11 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
         List<KernelSettings> each = settings.each();
         List<KernelChoice> choices = each.stream().map(KernelChoice::of).toList();
         if (each.size() == 1 && !choices.getFirst().provider().runsOnDevices()) {
+            String named = each.getFirst().provider();
+            if (named != null && named.indexOf(':') >= 0) {
+                throw new IllegalArgumentException(each.getFirst().providerName()
+                        + " has no devices to be numbered; leave out the colon and what follows it, given is " + named);
+            }
             return choices.getFirst().provider().open(settings);
         }
         List<SplitKernels.Share> shares = new ArrayList<>();

@@ -10,7 +10,8 @@ import shoal.codec.gguf.GgmlType;
  *
  * <h2>Arithmetic</h2>
  *
- * Weights stay as they are stored. With F32, F16 and BF16 weights, activations are F32. With quantised weights, activations are
+ * Weights stay as they are stored. With F32, F16 and BF16 weights, activations are F32 (but for tensor cores, which take them rounded to
+ * the type of F16 and BF16 weights). With quantised weights, activations are
  * first quantised to blocks of 32: scale = max|x| / 127 (F32), q = x * (127 / max|x|) rounded to the nearest, ties to even; a
  * block whose max is below 1e-30 is all zeros. Products of a block are summed as integers.
  *

@@ -189,6 +189,9 @@ public final class KeyValuePages {
 
     /** All of it behind its header, to be sent. Only of what was {@link #allocate}d and filled, or {@link #read}. */
     public MemorySegment sealed() {
+        if (whole.byteSize() == bytes.byteSize()) {
+            throw new IllegalStateException("some layers of other pages have no header of their own");
+        }
         int[] header = {
             MAGIC,
             shape.type().ordinal(),

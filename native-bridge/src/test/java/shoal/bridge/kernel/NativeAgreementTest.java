@@ -1,5 +1,6 @@
 package shoal.bridge.kernel;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 
@@ -131,6 +132,37 @@ class NativeAgreementTest {
                     }
                 }
             }
+        }
+    }
+
+    /** All magnitudes, what is no number, and every length around a vector's; what lies outside stays as it was. */
+    @ParameterizedTest(allowZeroInvocations = true)
+    @MethodSource("levels")
+    void gatesAndAddsSquaresAsTheOracle(InstructionSet level) {
+        HostOperations operations = operations(level);
+        Random random = new Random(SEED);
+        for (int size = 1; size < 70; size++) {
+            float[] gates = new float[size + 8];
+            float[] up = new float[size + 8];
+            for (int i = 0; i < gates.length; i++) {
+                gates[i] = switch (random.nextInt(12)) {
+                    case 0 -> Float.NaN;
+                    case 1 -> random.nextBoolean() ? Float.POSITIVE_INFINITY : Float.NEGATIVE_INFINITY;
+                    case 2 -> random.nextBoolean() ? 0f : -0f;
+                    default -> (float) random.nextGaussian() * (float) Math.exp(random.nextInt(-40, 8));
+                };
+                up[i] = (float) random.nextGaussian();
+            }
+            for (Op.Gating gating : Op.Gating.values()) {
+                float[] expected = gates.clone();
+                float[] found = gates.clone();
+                SCALAR.gate(expected, up, gating, 3, 3 + size);
+                operations.gate(found, up, gating, 3, 3 + size);
+                assertArrayEquals(expected, found, gating + " of " + size + ", seed " + SEED);
+            }
+            assertEquals(
+                    SCALAR.sumOfSquares(up, 3, size), operations.sumOfSquares(up, 3, size), size + ", seed " + SEED);
+            assertEquals(SCALAR.sumOfSquares(gates, 3, size), operations.sumOfSquares(gates, 3, size));
         }
     }
 

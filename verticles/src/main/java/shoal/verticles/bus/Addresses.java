@@ -97,6 +97,9 @@ public final class Addresses {
     /** {@link Local.MemberLost}, published when a process of the cluster is gone. */
     public static final String MEMBER_LOST = "local.member-lost";
 
+    /** {@link Local.DeviceLost}, published when this process can compute no more. */
+    public static final String DEVICE_LOST = "local.device-lost";
+
     /** {@link Local.Leave} → whether the work was handed over; answered by the guard. */
     public static final String LEAVE = "local.leave";
 

@@ -195,6 +195,9 @@ public sealed interface Local {
     /** This process is to end: hand over what others gave it to do. */
     record Leave() implements Local {}
 
+    /** What this process computes on is gone, and does not come back before it is started again. */
+    record DeviceLost(String message) implements Local {}
+
     /** A process of the cluster is gone. */
     record MemberLost(NodeId node) implements Local {}
 

@@ -57,6 +57,7 @@ final class DoctorCommand implements Callable<Integer> {
     private boolean json;
 
     private final List<Finding> findings = new ArrayList<>();
+    private final List<Map<String, Object>> devices = new ArrayList<>();
 
     /** How it stands with one thing. */
     private enum Verdict {
@@ -165,10 +166,19 @@ final class DoctorCommand implements Callable<Integer> {
                     not(Verdict.NOTE, provider.name(), reason + ", so no device computes through it", remedy);
                 case KernelProvider.Readiness.Ready() -> {
                     for (DeviceInfo device : provider.devices()) {
+                        double copied = KernelChoice.measured(provider, device);
+                        var told = new LinkedHashMap<String, Object>();
+                        told.put("id", device.id());
+                        told.put("name", device.name());
+                        told.put("driver", device.driver());
+                        told.put("memory_bytes", device.memoryBytes());
+                        told.put("bytes_per_second", Math.round(copied));
+                        told.put("processor", device.processor());
+                        devices.add(told);
                         ok(
                                 device.id(),
                                 device.name() + ", " + mib(device.memoryBytes()) + ", " + device.driver()
-                                        + bandwidth(KernelChoice.measured(provider, device))
+                                        + bandwidth(copied)
                                         + (device.processor()
                                                 ? "; a CPU: used only if asked for with --device " + device.id()
                                                 : ""));
@@ -310,6 +320,7 @@ final class DoctorCommand implements Callable<Integer> {
         var report = new LinkedHashMap<String, Object>();
         report.put("node_can_run", runs);
         report.put("checks", checks);
+        report.put("devices", devices);
         return report;
     }
 

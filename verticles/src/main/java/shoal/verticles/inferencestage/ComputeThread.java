@@ -1,9 +1,9 @@
 package shoal.verticles.inferencestage;
 
+import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
-import io.vertx.core.internal.VertxInternal;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.LockSupport;
@@ -19,14 +19,14 @@ final class ComputeThread implements AutoCloseable {
 
     private static final int LOOKS_AT_CLOCK = 32;
 
-    private final VertxInternal vertx;
+    private final Vertx vertx;
     private final ConcurrentLinkedQueue<Runnable> waiting = new ConcurrentLinkedQueue<>();
     private final Thread thread;
     private volatile boolean asleep;
     private volatile boolean closed;
 
     ComputeThread(Vertx vertx) {
-        this.vertx = (VertxInternal) vertx;
+        this.vertx = vertx;
         thread = Thread.ofPlatform().daemon().name("compute").start(this::work);
     }
 
@@ -40,12 +40,14 @@ final class ComputeThread implements AutoCloseable {
 
     /** The same; the future completes on the caller's context. */
     <T> Future<T> run(Callable<T> task) {
-        Promise<T> done = vertx.getOrCreateContext().promise();
+        Context caller = vertx.getOrCreateContext();
+        Promise<T> done = Promise.promise();
         execute(() -> {
             try {
-                done.complete(task.call());
+                T result = task.call();
+                caller.runOnContext(_ -> done.complete(result));
             } catch (Throwable failure) {
-                done.fail(failure);
+                caller.runOnContext(_ -> done.fail(failure));
             }
         });
         return done.future();

@@ -84,6 +84,7 @@ public final class InferenceStageVerticle extends VerticleBase {
                 Local.OpenStage.class,
                 wish -> (wish.coming() == null ? compute.run(() -> host.open(wish)) : openComing(wish))
                         .onSuccess(_ -> slices.opened())
+                        .onFailure(this::endIfLost)
                         .map(shard -> new Local.StageOpened(shard.layers(), shard.memoryBytes(), shard.kernels())));
         bus.answerLocally(Addresses.CLOSE_STAGE, Local.CloseStage.class, this::closeStage);
         bus.answerLocally(Addresses.EXECUTE_TASK, Command.ExecuteTask.class, this::executeTask);
@@ -360,12 +361,20 @@ public final class InferenceStageVerticle extends VerticleBase {
         }
     }
 
-    private static void tellFailure(Member member, int microBatch, List<Long> sessions, Throwable failure) {
+    private void tellFailure(Member member, int microBatch, List<Long> sessions, Throwable failure) {
         Command.ExecuteTask task = member.task();
         LOG.warn("stage {} of layers {}: {}", task.stage(), task.layers(), failure.toString());
         member.coordinator()
                 .send(new Frame.StageFailed(
-                        task.pipeline(), task.epoch(), microBatch, sessions, codeOf(failure), bounded(failure)));
+                        task.pipeline(), task.epoch(), microBatch, sessions, codeOf(failure), bounded(failure)))
+                .onComplete(_ -> endIfLost(failure));
+    }
+
+    /** A process whose device is lost computes nothing any more; the launcher ends it, so that others take over for good. */
+    private void endIfLost(Throwable failure) {
+        if (failure instanceof StageLostException) {
+            bus.tell(Addresses.DEVICE_LOST, new Local.DeviceLost(bounded(failure)));
+        }
     }
 
     private static ErrorCode codeOf(Throwable failure) {

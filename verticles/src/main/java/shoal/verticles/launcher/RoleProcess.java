@@ -70,6 +70,7 @@ public final class RoleProcess {
     private @Nullable Cluster cluster;
     private @Nullable CommandBus bus;
     private volatile boolean inHaste;
+    private volatile @Nullable String lostDevice;
     private @Nullable String api;
 
     /** @param events whether to tell on standard output what happens, one JSON object a line */
@@ -83,6 +84,7 @@ public final class RoleProcess {
     /**
      * Runs until the process is told to end.
      *
+     * @throws IOException if it cannot start, or loses the device that it computes on
      * @param endWithStandardInput whether it ends when standard input closes; the line {@code detach} lifts that
      */
     public void run(boolean endWithStandardInput) throws IOException, InterruptedException {
@@ -94,6 +96,10 @@ public final class RoleProcess {
         try {
             start();
             end.await();
+            String lost = lostDevice;
+            if (lost != null) {
+                throw new IOException(lost + ". Start this node again");
+            }
         } finally {
             try {
                 Runtime.getRuntime().removeShutdownHook(atExit);
@@ -175,6 +181,12 @@ public final class RoleProcess {
             bus.tell(Addresses.STEP, new Local.Step(1, "starts without shard files"));
         }
         joined.onMemberLost(node -> bus.tell(Addresses.MEMBER_LOST, new Local.MemberLost(node)));
+        bus.listen(Addresses.DEVICE_LOST, Local.DeviceLost.class, gone -> {
+            LOG.error("{}; this node ends, others take over", gone.message());
+            inHaste = true; // there is nothing that it could hand over
+            lostDevice = gone.message();
+            end.countDown();
+        });
         deploy(vertx, bus, quic, opened, bootstrap);
         LOG.info(
                 "{} {} of cluster '{}' listens on {} (QUIC)",

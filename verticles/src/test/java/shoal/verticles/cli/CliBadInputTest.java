@@ -21,6 +21,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import shoal.bridge.kernel.KernelChoice;
+import shoal.bridge.kernel.KernelProvider;
+import tools.jackson.databind.JsonNode;
 
 /** What a user gets wrong costs one line that names cause and remedy, an exit code, and nothing else. */
 final class CliBadInputTest {
@@ -87,6 +90,9 @@ final class CliBadInputTest {
         generate --model G/model.gguf --prompt x --kernels gpu | 1 | there are no 'gpu' kernels; there are
         generate --model G/model.gguf --prompt x --device gpu  | 1 | there are no 'gpu' kernels; there are
         generate --model G/model.gguf --prompt x --device opencl:x | 1 | a device is named as opencl:0
+        generate --model G/model.gguf --prompt x --device cpu:1 | 1 | cpu has no devices to be numbered
+        generate --model G/model.gguf --prompt x --device opencl:0,opencl:0 | 1 | devices are at most 16, each named once
+        generate --model G/model.gguf --prompt x --device-layers some | 1 | layers on devices are auto or a number
         generate --model G/model.gguf --prompt x --kernels vector --device opencl:0 | 1 | vector kernels don't run on device opencl:0; leave one of the two out
         logits --model G/model.gguf --tokens 1,2 --kernels opencl --device cpu | 1 | opencl kernels don't run on device cpu; leave one of the two out
         generate --model G/model.gguf --prompt x --cache-type f8 | 1 | cache type f8 is not known; there are f32, f16, q8_0
@@ -186,6 +192,24 @@ final class CliBadInputTest {
         assertTrue(out.contains("\"node_can_run\":true"), out);
         assertTrue(out.contains("SHA-256 " + DoctorCommand.BUNDLED_SHA256), out);
         assertTrue(out.contains("\"what\":\"native QUIC\",\"verdict\":\"ok\""), out);
+    }
+
+    @Test
+    void doctorListsEachDeviceWithAllThatIsKnownOfIt() {
+        run("doctor --json --set quic.port=0");
+        JsonNode devices = Program.JSON.readTree(out).path("devices");
+        long known = KernelChoice.deviceProviders().stream()
+                .filter(provider -> provider.readiness() instanceof KernelProvider.Readiness.Ready)
+                .mapToLong(provider -> provider.devices().size())
+                .sum();
+        assertEquals(known, devices.size(), out);
+        for (JsonNode device : devices) {
+            assertTrue(device.path("id").asString().matches("(opencl|cuda):[0-9]+"), out);
+            assertFalse(device.path("name").asString().isEmpty(), out);
+            assertFalse(device.path("driver").asString().isEmpty(), out);
+            assertTrue(device.path("memory_bytes").asLong() > 0, out);
+            assertTrue(device.path("bytes_per_second").asLong() > 0, out);
+        }
     }
 
     @Test

@@ -1,8 +1,6 @@
 package shoal.bridge.kernel.cuda;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
@@ -97,30 +95,28 @@ final class CudaDevice extends DriverDevice {
     public void write(DeviceBuffer to, long offset, MemorySegment from) {
         calls.setContext(context);
         long target = handle(to) + offset;
-        for (long at = 0; at < from.byteSize(); at += STAGING_BYTES) {
-            long bytes = Math.min(STAGING_BYTES, from.byteSize() - at);
-            if (staged + bytes > STAGING_BYTES) {
+        inPieces(from, STAGING_BYTES, (part, at) -> {
+            if (staged + part.byteSize() > STAGING_BYTES) {
                 calls.waitForStream(stream);
                 staged = 0;
             }
-            MemorySegment part = staging.asSlice(staged, bytes).copyFrom(from.asSlice(at, bytes));
-            staged += Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
-            calls.write(target + at, part, stream);
-        }
+            MemorySegment pinned = staging.asSlice(staged, part.byteSize()).copyFrom(part);
+            staged += Math.ceilDiv(part.byteSize(), ALIGNMENT) * ALIGNMENT;
+            calls.write(target + at, pinned, stream);
+        });
     }
 
     @Override
     public void read(DeviceBuffer from, long offset, MemorySegment to) {
         calls.setContext(context);
-        for (long at = 0; at < to.byteSize(); at += STAGING_BYTES) {
-            long bytes = Math.min(STAGING_BYTES, to.byteSize() - at);
-            MemorySegment part = staging.asSlice(0, bytes);
+        inPieces(to, STAGING_BYTES, (part, at) -> {
+            MemorySegment pinned = staging.asSlice(0, part.byteSize());
             // What was staged before has been read by the time that the stream writes this.
-            calls.read(handle(from) + offset + at, part, stream);
+            calls.read(handle(from) + offset + at, pinned, stream);
             calls.waitForStream(stream);
             staged = 0;
-            to.asSlice(at, bytes).copyFrom(part);
-        }
+            part.copyFrom(pinned);
+        });
     }
 
     @Override
@@ -215,11 +211,7 @@ final class CudaDevice extends DriverDevice {
                     function.name() + " is given " + arguments.length + " arguments, allowed are " + MOST_ARGUMENTS);
         }
         for (int i = 0; i < arguments.length; i++) {
-            switch (arguments[i]) {
-                case Argument.Memory(DeviceBuffer buffer) -> values.setAtIndex(JAVA_LONG, i, handle(buffer));
-                case Argument.Whole(int value) -> values.set(JAVA_INT, i * JAVA_LONG.byteSize(), value);
-                case Argument.Real(float value) -> values.set(JAVA_FLOAT, i * JAVA_LONG.byteSize(), value);
-            }
+            put(arguments[i], values.asSlice(i * JAVA_LONG.byteSize()));
         }
         calls.setContext(context);
         calls.launch(kernel(function), groups0, groups1, items0, items1, parameters, stream, function.name());

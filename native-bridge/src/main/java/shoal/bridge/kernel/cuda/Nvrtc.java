@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -11,16 +12,21 @@ import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.KernelUnit;
 
 /** NVIDIA's compiler as a library (NVRTC): CUDA C++ to PTX where the program runs. */
 final class Nvrtc {
+    private static final System.Logger LOG = System.getLogger(Nvrtc.class.getName());
     private static final List<String> NAMES =
             List.of("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so", "nvrtc64_130_0.dll");
+
     /** Names a library by its path, before all others. */
     static final String ENVIRONMENT = "SHOAL_NVRTC";
 
@@ -78,9 +84,23 @@ final class Nvrtc {
     /** @param name of the library, or its path */
     static @Nullable Nvrtc load(String name) {
         try {
+            loadBuiltins(Path.of(name).getParent());
             return new Nvrtc(SymbolLookup.libraryLookup(name, Arena.global()));
         } catch (IllegalArgumentException | DeviceException absent) {
             return null;
+        }
+    }
+
+    /** What NVRTC loads by name alone when it compiles: found then, since it is there already. Lies beside it. */
+    private static void loadBuiltins(@Nullable Path folder) {
+        if (folder == null || !Files.isDirectory(folder)) {
+            return;
+        }
+        try (Stream<Path> files = Files.list(folder)) {
+            files.filter(file -> file.toString().contains("libnvrtc-builtins.so."))
+                    .forEach(file -> SymbolLookup.libraryLookup(file.toAbsolutePath(), Arena.global()));
+        } catch (IOException | IllegalArgumentException unreadable) {
+            LOG.log(System.Logger.Level.DEBUG, "{0}: {1}", folder, unreadable.getMessage());
         }
     }
 

@@ -1,6 +1,7 @@
 package shoal.bridge.kernel.device;
 
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
@@ -113,6 +114,36 @@ public abstract class DriverDevice implements Device {
             return ours.handle;
         }
         throw new IllegalArgumentException("a buffer of another device, or one that is closed");
+    }
+
+    /** Writes what a kernel is given as its driver reads it; gives how many bytes that are. at: room for 8. */
+    protected final long put(Argument argument, MemorySegment at) {
+        return switch (argument) {
+            case Argument.Memory(DeviceBuffer buffer) -> {
+                at.set(ValueLayout.JAVA_LONG, 0, handle(buffer));
+                yield Long.BYTES;
+            }
+            case Argument.Whole(int value) -> {
+                at.set(ValueLayout.JAVA_INT, 0, value);
+                yield Integer.BYTES;
+            }
+            case Argument.Real(float value) -> {
+                at.set(ValueLayout.JAVA_FLOAT, 0, value);
+                yield Float.BYTES;
+            }
+        };
+    }
+
+    /** A part of some host memory, from a byte on. */
+    protected interface Piece {
+        void take(MemorySegment part, long at);
+    }
+
+    /** Gives host memory in pieces of at most so many bytes, one after another. */
+    protected static void inPieces(MemorySegment host, long most, Piece piece) {
+        for (long at = 0; at < host.byteSize(); at += most) {
+            piece.take(host.asSlice(at, Math.min(most, host.byteSize() - at)), at);
+        }
     }
 
     @Override

@@ -110,14 +110,17 @@ final class PagePool implements DeviceResource {
     }
 
     /**
-     * Copies pages from a layer to the next: to host memory, or from there if inwards. A part at a time is gathered on the device, so
-     * that few copies cross the bus.
+     * Copies pages, layer after layer: to host memory, or from there if inwards.
      *
      * @throws StageLostException if the device is lost
      */
     void copy(int[] table, KeyValuePages others, boolean inwards) {
+        copy(table, others, inwards, Math.clamp(COPIED_BYTES / shape.layerPageBytes(), 1, Math.max(1, table.length)));
+    }
+
+    /** @param together pages that are gathered on the device, so that few copies cross the bus */
+    void copy(int[] table, KeyValuePages others, boolean inwards, int together) {
         long pageBytes = shape.layerPageBytes();
-        int together = Math.clamp(COPIED_BYTES / pageBytes, 1, Math.max(1, table.length));
         try (DeviceBuffer row = device.allocate(together * pageBytes);
                 DeviceBuffer numbers = device.allocate((long) Integer.BYTES * Math.max(1, table.length))) {
             device.write(numbers, 0, MemorySegment.ofArray(table));

@@ -59,8 +59,7 @@ final class ProductChoice {
                     continue;
                 }
                 if (own != ProductKernels.COMMON && !isLookedAt(own, matrix)) {
-                    continue; // another matrix of that type may tell more; until then the common kernels multiply all
-                    // alike
+                    continue; // the common kernels multiply this one; another matrix of that type may tell more
                 }
                 String difference = own == ProductKernels.COMMON ? null : difference(own, matrix, room);
                 chosen.put(type, difference == null ? own : ProductKernels.COMMON);

@@ -14,8 +14,8 @@ import shoal.bridge.kernel.StageBatch;
 import shoal.bridge.kernel.StageProgram;
 
 /**
- * Turns operations into launches. What is launched depends on how many tokens a batch has and how many rows are wanted, and on where
- * buffers lie; all else is in the batch's description, which lies on the device.
+ * Turns operations into launches. What is launched depends on the counts of a {@link BatchDescription}, and on where buffers lie; all
+ * else is in the description's words, which lie on the device.
  */
 final class StageLaunches implements DeviceResource {
     private static final int WIDE_LANES = 64;

@@ -6,7 +6,9 @@ import java.util.Locale;
 public enum InstructionSet {
     AVX2,
     AVXVNNI,
-    AVX512VNNI;
+    AVX512VNNI,
+    /** ARM's, with products of bytes. */
+    NEON;
 
     /** As in the kernels' name, such as {@code native-avx512vnni}. */
     public String label() {

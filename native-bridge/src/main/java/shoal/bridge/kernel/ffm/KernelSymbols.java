@@ -29,6 +29,8 @@ final class KernelSymbols {
     private final MethodHandle multiply;
     private final MethodHandle attendBytes;
     private final MethodHandle attend;
+    private final MethodHandle gate;
+    private final MethodHandle sumOfSquares;
 
     /** @throws IllegalStateException if the library lacks a symbol */
     KernelSymbols(NativeLibrary.Loaded library) {
@@ -46,6 +48,10 @@ final class KernelSymbols {
                         JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS, JAVA_INT,
                         ADDRESS, JAVA_LONG),
                 critical);
+        gate = library.bind(
+                "shoal_gate", FunctionDescriptor.ofVoid(JAVA_INT, JAVA_INT, ADDRESS, ADDRESS, JAVA_INT), critical);
+        sumOfSquares = library.bind(
+                "shoal_sum_of_squares", FunctionDescriptor.of(JAVA_FLOAT, JAVA_INT, ADDRESS, JAVA_INT), critical);
         attendBytes =
                 library.bind("shoal_attend_bytes", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT));
         attend = library.bind(
@@ -181,6 +187,22 @@ final class KernelSymbols {
         }
         if (rc != 0) {
             throw new IllegalStateException("the native library has no attention over a cache of type " + shape.type());
+        }
+    }
+
+    void gate(InstructionSet level, boolean gelu, MemorySegment gates, MemorySegment up, int count) {
+        try {
+            gate.invokeExact(level.ordinal(), gelu ? 1 : 0, gates, up, count);
+        } catch (Throwable failure) {
+            throw unexpected(failure);
+        }
+    }
+
+    float sumOfSquares(InstructionSet level, MemorySegment values, int count) {
+        try {
+            return (float) sumOfSquares.invokeExact(level.ordinal(), values, count);
+        } catch (Throwable failure) {
+            throw unexpected(failure);
         }
     }
 

@@ -16,7 +16,10 @@ import shoal.bridge.kernel.host.HostWeights;
 import shoal.bridge.library.NativeLibrary;
 import shoal.codec.gguf.GgmlType;
 
-/** Products of matrices and attention in C, with the bits of the plain loops; everything else is done by other operations. */
+/**
+ * Products of matrices, attention, gates and sums of squares in C, with the bits of the plain loops; everything else is done by other
+ * operations.
+ */
 public final class NativeOperations implements HostOperations {
     static final Set<GgmlType> TYPES = Set.of(
             GgmlType.F32,
@@ -36,10 +39,12 @@ public final class NativeOperations implements HostOperations {
             GgmlType.IQ4_XS,
             GgmlType.MXFP4);
 
-    /** A call lasts a millisecond or so, since the garbage collector waits for it: so many bytes of weights, or products. */
+    /** A call lasts a millisecond or so, since the garbage collector waits for it: so many bytes of weights, products, or gates. */
     private static final long CALL_BYTES = 8L << 20;
 
     private static final long CALL_PRODUCTS = 150_000_000;
+
+    private static final int CALL_ELEMENTS = 1 << 20;
 
     /** Rows of a panel in C; calls take whole panels. */
     private static final int PANEL_ROWS = 16;
@@ -158,7 +163,7 @@ public final class NativeOperations implements HostOperations {
 
     @Override
     public float sumOfSquares(float[] values, int offset, int size) {
-        return others.sumOfSquares(values, offset, size);
+        return symbols.sumOfSquares(level, slice(values, offset), size);
     }
 
     @Override
@@ -196,7 +201,15 @@ public final class NativeOperations implements HostOperations {
 
     @Override
     public void gate(float[] gate, float[] up, Op.Gating gating, int from, int to) {
-        others.gate(gate, up, gating, from, to);
+        switch (gating) {
+            case SILU, GELU -> {
+                for (int at = from; at < to; at += CALL_ELEMENTS) {
+                    int count = Math.min(CALL_ELEMENTS, to - at);
+                    symbols.gate(level, gating == Op.Gating.GELU, slice(gate, at), slice(up, at), count);
+                }
+            }
+            case CLAMPED_SILU -> others.gate(gate, up, gating, from, to);
+        }
     }
 
     /** What one thread's calls need; grows, never shrinks, and is freed with the thread. */

@@ -59,7 +59,27 @@ final class SelfCheck {
                 }
             }
         }
-        return attentionFailure(operations, oracle, random);
+        String failure = elementsFailure(operations, oracle, floats(39, random), floats(39, random));
+        return failure == null ? attentionFailure(operations, oracle, random) : failure;
+    }
+
+    private static @Nullable String elementsFailure(
+            HostOperations operations, HostOperations oracle, float[] values, float[] up) {
+        if (oracle.sumOfSquares(values, 1, values.length - 1)
+                != operations.sumOfSquares(values, 1, values.length - 1)) {
+            return "the sum of " + (values.length - 1) + " squares is not what the plain loops give";
+        }
+        for (Op.Gating gating : Op.Gating.values()) {
+            float[] expected = values.clone();
+            float[] found = values.clone();
+            oracle.gate(expected, up, gating, 1, values.length);
+            operations.gate(found, up, gating, 1, values.length);
+            int at = Arrays.mismatch(expected, found);
+            if (at >= 0) {
+                return gating + " gives " + found[at] + " where the plain loops give " + expected[at];
+            }
+        }
+        return null;
     }
 
     /** Two heads over one KV head, more positions than a page has, in each type of cache. */

@@ -41,6 +41,9 @@ final class OpenCl {
     /** Codes behind which nothing on that device can go on: not available, a failed event, an invalid context or queue (cl.h). */
     private static final Set<Integer> LOST = Set.of(-2, -14, -34, -36);
 
+    /** Names the library's file, where it lies elsewhere. */
+    private static final String ENVIRONMENT = "SHOAL_OPENCL";
+
     private static final int PROGRAM_BUILD_LOG = 0x1183;
     private static final int PROGRAM_BINARY_SIZES = 0x1165;
     private static final int PROGRAM_BINARIES = 0x1166;
@@ -197,11 +200,14 @@ final class OpenCl {
 
     private static Found load() {
         String system = System.getProperty("os.name").toLowerCase(Locale.ROOT);
-        List<String> names = system.contains("win")
-                ? List.of("OpenCL.dll")
-                : system.contains("mac")
-                        ? List.of("/System/Library/Frameworks/OpenCL.framework/OpenCL")
-                        : List.of("libOpenCL.so.1", "libOpenCL.so");
+        String named = System.getenv(ENVIRONMENT);
+        List<String> names = named != null
+                ? List.of(named)
+                : system.contains("win")
+                        ? List.of("OpenCL.dll")
+                        : system.contains("mac")
+                                ? List.of("/System/Library/Frameworks/OpenCL.framework/OpenCL")
+                                : List.of("libOpenCL.so.1", "libOpenCL.so");
         for (String name : names) {
             try {
                 return new Found.Here(new OpenCl(SymbolLookup.libraryLookup(name, Arena.global())));

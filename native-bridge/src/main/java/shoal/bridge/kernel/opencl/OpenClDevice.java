@@ -1,8 +1,5 @@
 package shoal.bridge.kernel.opencl;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
@@ -84,11 +81,10 @@ final class OpenClDevice extends DriverDevice {
             calls.write(queue, memory(to), offset, from);
             return;
         }
-        for (long at = 0; at < from.byteSize(); at += STAGING_BYTES) {
-            long bytes = Math.min(STAGING_BYTES, from.byteSize() - at);
-            MemorySegment part = staging.asSlice(0, bytes).copyFrom(from.asSlice(at, bytes));
-            calls.write(queue, memory(to), offset + at, part);
-        }
+        inPieces(from, STAGING_BYTES, (part, at) -> {
+            MemorySegment staged = staging.asSlice(0, part.byteSize()).copyFrom(part);
+            calls.write(queue, memory(to), offset + at, staged);
+        });
     }
 
     @Override
@@ -97,12 +93,11 @@ final class OpenClDevice extends DriverDevice {
             calls.read(queue, memory(from), offset, to);
             return;
         }
-        for (long at = 0; at < to.byteSize(); at += STAGING_BYTES) {
-            long bytes = Math.min(STAGING_BYTES, to.byteSize() - at);
-            MemorySegment part = staging.asSlice(0, bytes);
-            calls.read(queue, memory(from), offset + at, part);
-            to.asSlice(at, bytes).copyFrom(part);
-        }
+        inPieces(to, STAGING_BYTES, (part, at) -> {
+            MemorySegment staged = staging.asSlice(0, part.byteSize());
+            calls.read(queue, memory(from), offset + at, staged);
+            part.copyFrom(staged);
+        });
     }
 
     @Override
@@ -141,21 +136,7 @@ final class OpenClDevice extends DriverDevice {
         }
         MemorySegment kernel = kernel(function);
         for (int i = 0; i < arguments.length; i++) {
-            long bytes = switch (arguments[i]) {
-                case Argument.Memory(DeviceBuffer buffer) -> {
-                    argument.set(ADDRESS, 0, memory(buffer));
-                    yield ADDRESS.byteSize();
-                }
-                case Argument.Whole(int value) -> {
-                    argument.set(JAVA_INT, 0, value);
-                    yield JAVA_INT.byteSize();
-                }
-                case Argument.Real(float value) -> {
-                    argument.set(JAVA_FLOAT, 0, value);
-                    yield JAVA_FLOAT.byteSize();
-                }
-            };
-            calls.setArgument(kernel, i, bytes, argument, function.name());
+            calls.setArgument(kernel, i, put(arguments[i], argument), argument, function.name());
         }
         sizes.setAtIndex(JAVA_LONG, 0, (long) groups0 * items0);
         sizes.setAtIndex(JAVA_LONG, 1, (long) groups1 * items1);

@@ -49,12 +49,6 @@ final class Lanes {
                 .convertShape(VectorOperators.B2F, FLOATS, part(group));
     }
 
-    /** One group's unsigned bytes of the 16 at offset. */
-    static IntVector unsignedBytes(MemorySegment bytes, long offset, int group) {
-        return (IntVector) ByteVector.fromMemorySegment(BYTES, bytes, offset + byteStart(group), ORDER)
-                .convertShape(VectorOperators.ZERO_EXTEND_B2I, INTS, part(group));
-    }
-
     /** Lanes of 16 bits: 16, or 8 where vectors have 128 bits, and then two groups make 16. */
     static final VectorSpecies<Short> LEVELS = WIDTH == 4 ? ShortVector.SPECIES_128 : ShortVector.SPECIES_256;
 
@@ -120,11 +114,6 @@ final class Lanes {
     /** One group of the 16 signed bytes. */
     static FloatVector group(ByteVector sixteen, int group) {
         return (FloatVector) sixteen.convertShape(VectorOperators.B2F, FLOATS, group);
-    }
-
-    /** Exact below 2^24. */
-    static FloatVector toFloats(IntVector values) {
-        return (FloatVector) values.convert(VectorOperators.I2F, 0);
     }
 
     /** WIDTH floats from a byte on. */

@@ -30,7 +30,8 @@ interface RowLoop {
 
     /**
      * The row that starts at a byte: products of its levels with a token's, partly summed, go to {@link BlockSums#products}; its
-     * scales, constants and factors to row or, where they are small integers, to sums; all from index 0 on.
+     * scales, constants and factors to row or, where they are small integers, to sums; all from index 0 on. With scales that lie apart
+     * from levels, levels come first: a pass over scales alone strides, and the processor does not fetch ahead of it.
      */
     void multiply(
             MemorySegment w, long offset, int columns, short[] others, int other, BlockSums sums, UnpackedRows row);

@@ -7,7 +7,6 @@ import static shoal.bridge.kernel.vector.Lanes.LEVEL_WIDTH;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
-import shoal.bridge.kernel.SumOrder;
 import shoal.bridge.kernel.host.HostBuffer;
 
 /** Of {@link shoal.bridge.kernel.scalar.Q4_K}. */
@@ -27,24 +26,33 @@ final class RowQ4_K implements RowLoop {
         KScales.unpackRow(w, offset, BLOCK_BYTES, columns, row, 0);
     }
 
-    /** Two parts share 32 bytes. */
+    /** Half a block at a time: four parts, of which two share 32 bytes. */
     private static void multiply(MemorySegment w, long offset, int parts, short[] others, int other, short[] products) {
-        for (int part = 0; part < parts; part += 2) {
-            long bytes = offset + (long) (part >> 3) * BLOCK_BYTES + BYTES + ((part & 7) << 4);
+        for (int part = 0; part < parts; part += 4) {
+            long bytes = offset + (long) (part >> 3) * BLOCK_BYTES + BYTES + ((part & 4) << 4);
             for (int group = 0; group < LEVEL_GROUPS; group++) {
                 int at = other + part * HostBuffer.BLOCK + group * LEVEL_WIDTH;
                 int to = part * BlockSums.PRODUCTS + group * LEVEL_WIDTH;
-                ShortVector first = Lanes.unsignedLevels(w, bytes, group);
-                ShortVector second = Lanes.unsignedLevels(w, bytes + SumOrder.LANES, group);
-                first.and((short) 15)
+                ShortVector a = Lanes.unsignedLevels(w, bytes, group);
+                ShortVector b = Lanes.unsignedLevels(w, bytes + 16, group);
+                ShortVector c = Lanes.unsignedLevels(w, bytes + 32, group);
+                ShortVector d = Lanes.unsignedLevels(w, bytes + 48, group);
+                a.and((short) 15)
                         .mul(ShortVector.fromArray(LEVELS, others, at))
-                        .add(second.and((short) 15).mul(ShortVector.fromArray(LEVELS, others, at + SumOrder.LANES)))
+                        .add(b.and((short) 15).mul(ShortVector.fromArray(LEVELS, others, at + 16)))
                         .intoArray(products, to);
-                first.lanewise(VectorOperators.LSHR, 4)
-                        .mul(ShortVector.fromArray(LEVELS, others, at + HostBuffer.BLOCK))
-                        .add(second.lanewise(VectorOperators.LSHR, 4)
-                                .mul(ShortVector.fromArray(LEVELS, others, at + HostBuffer.BLOCK + SumOrder.LANES)))
+                a.lanewise(VectorOperators.LSHR, 4)
+                        .mul(ShortVector.fromArray(LEVELS, others, at + 32))
+                        .add(b.lanewise(VectorOperators.LSHR, 4).mul(ShortVector.fromArray(LEVELS, others, at + 48)))
                         .intoArray(products, to + BlockSums.PRODUCTS);
+                c.and((short) 15)
+                        .mul(ShortVector.fromArray(LEVELS, others, at + 64))
+                        .add(d.and((short) 15).mul(ShortVector.fromArray(LEVELS, others, at + 80)))
+                        .intoArray(products, to + 2 * BlockSums.PRODUCTS);
+                c.lanewise(VectorOperators.LSHR, 4)
+                        .mul(ShortVector.fromArray(LEVELS, others, at + 96))
+                        .add(d.lanewise(VectorOperators.LSHR, 4).mul(ShortVector.fromArray(LEVELS, others, at + 112)))
+                        .intoArray(products, to + 3 * BlockSums.PRODUCTS);
             }
         }
     }

@@ -5,7 +5,7 @@ import java.lang.foreign.MemorySegment;
 /**
  * Makes levels and scales of one type's blocks, as its {@link shoal.bridge.kernel.scalar.Dequantizer} does. Stateless.
  *
- * <p>Two loops and not one, since the compiler bounds what it inlines into one ({@link RowKernel}).
+ * <p>Two loops and not one, since the compiler bounds what it inlines into one ({@link RowLoop}).
  */
 interface Unpacker {
     /** Which constants values have beside their levels. */

@@ -154,6 +154,14 @@ public class DeviceAttentionTest extends DeviceTesting {
                     assertArrayEquals(
                             Arrays.copyOfRange(whole, positions * width, 60 * width), rest, type + " " + positions);
                 }
+                if (from instanceof DeviceSequence copied) {
+                    var atOnce = KeyValuePages.allocate(from.shape(), 48, arena);
+                    var pageByPage = KeyValuePages.allocate(from.shape(), 48, arena);
+                    from.copyTo(atOnce);
+                    int[] table = {copied.page(0), copied.page(1), copied.page(2)};
+                    copied.pool().copy(table, pageByPage, false, 2);
+                    assertEquals(-1, atOnce.sealed().mismatch(pageByPage.sealed()), "two pages at a time");
+                }
                 var more = KeyValuePages.allocate(from.shape(), 61, arena);
                 assertThrows(IllegalArgumentException.class, () -> from.copyTo(more));
                 assertThrows(IllegalArgumentException.class, () -> to.copyFrom(more));

@@ -1,0 +1,3 @@
+/* NEON with products of bytes (FEAT_DotProd). */
+#define TILE 4
+#include "multiply.h"
