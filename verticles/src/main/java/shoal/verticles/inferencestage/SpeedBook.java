@@ -62,12 +62,16 @@ final class SpeedBook {
         }
     }
 
-    /** One more measurement. May write a file. @param nowNanos of a clock that never goes back */
+    /** One more measurement. @param nowNanos of a clock that never goes back */
     synchronized void measured(String weights, double bytesPerSecond, long nowNanos) {
         if (windows.size() == Result.Speed.MAX_SPEEDS && !windows.containsKey(weights)) {
             return;
         }
         windows.computeIfAbsent(weights, _ -> new SpeedWindow()).add(bytesPerSecond, nowNanos);
+    }
+
+    /** Writes what is known, if that was not done of late. */
+    synchronized void keep(long nowNanos) {
         Long before = written;
         if (before == null || nowNanos - before > WRITTEN_EVERY_NANOS) {
             written = nowNanos;

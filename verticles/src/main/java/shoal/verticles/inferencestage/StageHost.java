@@ -239,10 +239,12 @@ public final class StageHost implements AutoCloseable {
 
     /** Tries out for some milliseconds how fast one of the open stages is, each time another; on the computing thread. */
     void measure() {
+        SpeedBook book = speeds;
         List<Open> all = open;
-        if (speeds != null && !all.isEmpty()) {
+        if (book != null && !all.isEmpty()) {
             Open chosen = all.get(measuredNext++ % all.size());
             note(chosen, StageSpeed.tokenNanos(chosen.stage()));
+            book.keep(System.nanoTime());
         }
     }
 
