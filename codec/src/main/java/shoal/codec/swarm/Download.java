@@ -819,43 +819,30 @@ public final class Download implements Machine<Download.Input, Download.Effect> 
     }
 
     private void punishStalled(long nowNanos) {
-        List<Peer> stalled = new ArrayList<>(0);
-        for (Peer peer : peers.values()) {
+        for (Peer peer : List.copyOf(peers.values())) {
             if (!peer.claims.isEmpty() && nowNanos - peer.waitingSinceNanos >= stallNanos(peer)) {
-                stalled.add(peer);
-            }
-        }
-        for (Peer peer : stalled) {
-            releaseAll(peer, true);
-            peer.score.failed(nowNanos);
-            if (peer.score.failures() >= MAX_FAILURES) {
-                ban(peer, BanReason.STALLED, nowNanos);
+                releaseAll(peer, true);
+                peer.score.failed(nowNanos);
+                if (peer.score.failures() >= MAX_FAILURES) {
+                    ban(peer, BanReason.STALLED, nowNanos);
+                }
             }
         }
     }
 
     private void request(long nowNanos) {
-        List<Peer> order = new ArrayList<>();
-        for (Peer peer : peers.values()) {
-            if (peer.score.mayBeAsked(nowNanos) && hasRoom(peer, nowNanos)) {
-                order.add(peer);
-            }
-        }
+        List<Peer> order = new ArrayList<>(peers.values());
+        order.removeIf(peer -> !peer.score.mayBeAsked(nowNanos));
         order.sort(Comparator.<Peer, SourceClass>comparing(peer -> peer.sourceClass)
                 .thenComparing(peer -> -peer.score.rate(nowNanos)));
         for (Peer peer : order) {
-            if (hasRoom(peer, nowNanos)) { // others may have taken it
+            if (mayAsk(peer, nowNanos) && room(peer, window(peer)) > 0 && peer.has.intersects(lacking)) {
                 BitSet not = notFrom(peer, nowNanos);
                 if (not != null) {
                     fill(peer, not, nowNanos);
                 }
             }
         }
-    }
-
-    /** Whether it has something that lacks, and may be asked for more now. */
-    private boolean hasRoom(Peer peer, long nowNanos) {
-        return mayAsk(peer, nowNanos) && room(peer, window(peer)) > 0 && peer.has.intersects(lacking);
     }
 
     /** What this source is to be spared, or null if it is to be left alone. */

@@ -12,9 +12,9 @@ import io.vertx.core.Vertx;
 import java.net.InetSocketAddress;
 
 /**
- * Hands the system several datagrams of one size as one, which it cuts apart as late as it can (generic segmentation offload, GSO:
- * UDP_SEGMENT of Linux). On loopback alone: on a path with delay what goes out together arrives at a router together, and too much of
- * it is lost. Where the system refuses it each datagram goes by itself from then on; what was refused counts as lost and is sent anew.
+ * Hands the system several datagrams of one size as one, which it cuts apart as late as it can (generic segmentation
+ * offload, GSO: UDP_SEGMENT of Linux). On loopback alone: a path with delay and a short queue was used less well with it.
+ * Where the system refuses it each datagram goes by itself from then on; what was refused counts as lost and is sent anew.
  */
 final class SegmentedSending implements SegmentedDatagramPacketAllocator {
     /** What one datagram can hold, and so what the system takes at once. */
