@@ -121,7 +121,8 @@ class StageAllocationTest {
                 contact,
                 ActivationType.F16,
                 CONTEXT,
-                false);
+                false,
+                new Command.Term(Hash256.ZERO, 1));
     }
 
     /** A thousand tokens of one sequence, over again when its context is full. @return bytes of each stage */
