@@ -51,7 +51,7 @@ final class StandbyIT {
         }
         first.awaitEvent("swarm_ready");
         second = program.role("second", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--standby");
-        first.awaitLog("stands by");
+        second.awaitLog("stands by for coordinator");
     }
 
     @Test
@@ -72,7 +72,7 @@ final class StandbyIT {
             assertEquals(undisturbed, atSecond.begin(STREAMS).texts(), second::said);
 
             var third = program.role("third", "coordinator", "--port", "0", "--bootstrap", bootstrap, "--standby");
-            second.awaitLog("stands by");
+            third.awaitLog("stands by for coordinator");
             try (var atThird = new Streams(api(third), TOKENS, true)) {
                 Streams.UnderWay again = atSecond.begin(STREAMS);
                 again.awaitAll();
@@ -95,7 +95,7 @@ final class StandbyIT {
             signal("CONT", first);
             assertSame(undisturbed, atSecond.goOn(answers), second, first);
             first.awaitLog("this one stands by");
-            second.awaitLog("stands by");
+            first.awaitLog("stands by for coordinator");
             assertEquals(undisturbed, atFirst.begin(STREAMS).texts(), "handed on to the second");
         }
     }
