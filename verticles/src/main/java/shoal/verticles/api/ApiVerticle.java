@@ -162,7 +162,7 @@ public final class ApiVerticle extends VerticleBase {
             boolean isOwn = wanted.model() == null
                     || wanted.model().equals("default")
                     || wanted.model().equals(own);
-            if (isOwn && state.ready()) {
+            if (isOwn && state.accepting()) {
                 generate(request, wanted);
                 return;
             }

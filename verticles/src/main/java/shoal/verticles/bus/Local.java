@@ -291,10 +291,17 @@ public sealed interface Local {
 
     /**
      * @param model null while it is not known
+     * @param accepting whether requests are taken: it is ready, or others are about to take over for a machine that was lost
      * @param trouble why it is not ready, else empty
      * @param nodes the machines that answered just now
      */
-    record SwarmState(@Nullable String model, boolean ready, String trouble, int generations, List<NodeState> nodes)
+    record SwarmState(
+            @Nullable String model,
+            boolean ready,
+            boolean accepting,
+            String trouble,
+            int generations,
+            List<NodeState> nodes)
             implements Local {}
 
     /**

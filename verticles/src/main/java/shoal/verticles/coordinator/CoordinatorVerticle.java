@@ -261,6 +261,7 @@ public final class CoordinatorVerticle extends VerticleBase {
         return new Local.SwarmState(
                 known == null ? null : known.name(),
                 ready,
+                upkeep.accepting() != null && !inherits,
                 ready ? "" : notReady(),
                 upkeep.generations().running(),
                 machines);

@@ -91,7 +91,7 @@ final class RecoveryIT {
         coordinator.awaitEvent("swarm_ready");
         List<String> undisturbed = new ArrayList<>();
         for (int i = 0; i < STREAMS; i++) {
-            undisturbed.add(text(ask(i, false).join().body()));
+            undisturbed.add(text(ask(i, false).join().body(), coordinator));
         }
         for (int alive = 3; alive > 1; alive--) {
             var victim = nodes.remove(stages().get(random.nextInt(2)));
@@ -114,7 +114,8 @@ final class RecoveryIT {
             }
             assertTrue(recovered > 0, "seed " + seed + ": all were over before the stage died");
         }
-        assertEquals(undisturbed.getFirst(), text(ask(0, false).join().body()), "one node runs all layers now");
+        assertEquals(
+                undisturbed.getFirst(), text(ask(0, false).join().body(), coordinator), "one node runs all layers now");
         assertEquals(1, stages().stream().distinct().count());
     }
 
@@ -179,9 +180,9 @@ final class RecoveryIT {
         }
     }
 
-    private static String text(String body) {
+    private static String text(String body, Program.Running coordinator) {
         JsonNode answer = JSON.readTree(body);
-        assertTrue(answer.path("choices").path(0).path("text").isString(), body);
+        assertTrue(answer.path("choices").path(0).path("text").isString(), () -> body + "\n" + coordinator.said());
         return answer.path("choices").get(0).path("text").asString();
     }
 

@@ -267,7 +267,9 @@ final class SwarmIT {
                         "EXECUTE_TASK",
                         "{\"task_type\":\"ai_inference\",\"pipeline\":\"1\",\"epoch\":0,\"stage\":0,\"shard_id\":1,\"layers\":[2,3],"
                                 + "\"info_hash\":\"" + zeros + "\",\"coordinator\":{\"node_id\":\"" + zeros
-                                + "\",\"endpoints\":[\"127.0.0.1:9\"]},\"activations\":\"F16\",\"context_length\":512}"));
+                                + "\",\"endpoints\":[\"127.0.0.1:9\"]},\"activations\":\"F16\",\"context_length\":512,\"model\":\""
+                                + zeros
+                                + "\",\"term\":1}"));
         assertEquals("error", without.path("status").asString());
         assertTrue(
                 without.path("error").asString().contains("Shard not loaded. Use LOAD_SHARD command first."),
