@@ -22,12 +22,34 @@ public final class Moving {
         Set<NodeId> planned = computing(plan.placement());
         var known = new HashSet<NodeId>();
         question.candidates().forEach(candidate -> known.add(candidate.id()));
-        if (!known.containsAll(present) || score(plan) >= WORTH * score(PlacementPlanner.predict(question, now))) {
+        if (!known.containsAll(present)
+                || leavesOutOneNotSlower(question, present, planned)
+                || score(plan) >= WORTH * score(PlacementPlanner.predict(question, now))) {
             return false;
         }
         return planned.size() > present.size() && planned.containsAll(present)
                 || score(PlacementPlanner.predict(question.at(PlacementPlanner.Candidate::slowest), plan.placement()))
                         < score(PlacementPlanner.predict(question.at(PlacementPlanner.Candidate::fastest), now));
+    }
+
+    /** On fewer nodes there are fewer ways, but also less memory and fewer cores: only a node that is slower for sure is worth leaving out. */
+    private static boolean leavesOutOneNotSlower(
+            PlacementPlanner.Question question, Set<NodeId> present, Set<NodeId> planned) {
+        if (planned.size() >= present.size()) {
+            return false;
+        }
+        double slowestKept = question.candidates().stream()
+                .filter(candidate -> planned.contains(candidate.id()))
+                .mapToLong(candidate -> nanos(candidate.slowest()))
+                .max()
+                .orElse(0);
+        return question.candidates().stream()
+                .filter(candidate -> present.contains(candidate.id()) && !planned.contains(candidate.id()))
+                .anyMatch(candidate -> nanos(candidate.fastest()) <= slowestKept);
+    }
+
+    private static long nanos(PlacementPlanner.Candidate candidate) {
+        return candidate.partNanos().stream().mapToLong(Long::longValue).sum();
     }
 
     private static Set<NodeId> computing(Placement placement) {
