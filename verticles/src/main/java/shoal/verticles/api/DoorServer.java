@@ -19,11 +19,9 @@ import java.util.function.IntSupplier;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
-import shoal.codec.wire.Role;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.config.Profile;
 import shoal.verticles.quic.FrameStream;
-import shoal.verticles.quic.PeerConnection;
 import shoal.verticles.quic.QuicEndpoint;
 
 /**
@@ -76,10 +74,11 @@ final class DoorServer {
     }
 
     private void serve(FrameStream stream) {
+        Profile.Cluster cluster = profile.cluster();
         stream.onFrame(frame -> {
             switch (frame) {
                 case Frame.DoorAsk ask -> {
-                    if (!mayAsk(stream.peer())) {
+                    if (!stream.peer().isCoordinatorOf(cluster.name(), cluster.secretFile() != null)) {
                         stream.refuse(
                                 ErrorCode.NOT_ALLOWED, "coordinators of this cluster alone may hand requests on.");
                     } else if (!isTaken(ask)) {
@@ -101,16 +100,6 @@ final class DoorServer {
                 && ask.path().chars().allMatch(c -> c > ' ' && c < 127)
                 && ask.lastEventId().chars().allMatch(c -> c >= ' ' && c < 127)
                 && ask.user().chars().allMatch(c -> c > ' ' && c < 127);
-    }
-
-    /** Coordinators of this cluster, by the secret; without one, those of this machine. */
-    private boolean mayAsk(PeerConnection peer) {
-        boolean near = profile.cluster().secretFile() != null
-                || peer.remote().host().startsWith("127.")
-                || peer.remote().host().equals("::1");
-        return near
-                && peer.role() == Role.COORDINATOR
-                && peer.cluster().equals(profile.cluster().name());
     }
 
     /** One request to the own HTTP server. */

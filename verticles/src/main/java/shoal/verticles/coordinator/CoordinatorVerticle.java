@@ -14,14 +14,12 @@ import shoal.codec.command.CommandException;
 import shoal.codec.pipeline.Journal;
 import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
-import shoal.codec.wire.Role;
 import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 import shoal.verticles.quic.FrameStream;
-import shoal.verticles.quic.PeerConnection;
 import shoal.verticles.quic.QuicEndpoint;
 
 /**
@@ -203,12 +201,13 @@ public final class CoordinatorVerticle extends VerticleBase {
     }
 
     private void serveJournal(FrameStream stream) {
+        Profile.Cluster cluster = profile.cluster();
         stream.onFrame(frame -> {
             switch (frame) {
                 case Frame.FollowJournal follow -> {
                     Model known = upkeep.model();
                     Follower here = follower;
-                    if (!mayFollow(stream.peer())) {
+                    if (!stream.peer().isCoordinatorOf(cluster.name(), cluster.secretFile() != null)) {
                         stream.refuse(ErrorCode.NOT_ALLOWED, "a journal is for coordinators of this cluster alone.");
                     } else if (known != null && !known.manifest().modelRoot().equals(follow.model())) {
                         stream.refuse(ErrorCode.NOT_FOUND, "this coordinator's model is another one.");
@@ -224,16 +223,6 @@ public final class CoordinatorVerticle extends VerticleBase {
                     stream.refuse(ErrorCode.UNSUPPORTED, "a coordinator's journal is followed, not " + frame.type());
             }
         });
-    }
-
-    /** Coordinators of this cluster, by the secret; without one, those of this machine. */
-    private boolean mayFollow(PeerConnection peer) {
-        boolean near = profile.cluster().secretFile() != null
-                || peer.remote().host().startsWith("127.")
-                || peer.remote().host().equals("::1");
-        return near
-                && peer.role() == Role.COORDINATOR
-                && peer.cluster().equals(profile.cluster().name());
     }
 
     // ------------------------------------------------------------------------------------------ what there is

@@ -70,6 +70,18 @@ public final class PeerConnection {
         return cluster;
     }
 
+    /**
+     * Whether it may act as a coordinator of the cluster.
+     *
+     * @param hasSecret whether who connects must have proven the cluster's secret; without one, only this machine is trusted
+     */
+    public boolean isCoordinatorOf(String cluster, boolean hasSecret) {
+        String host = remote().host();
+        return (hasSecret || host.startsWith("127.") || host.equals("::1"))
+                && role == Role.COORDINATOR
+                && this.cluster.equals(cluster);
+    }
+
     public String software() {
         return software;
     }
