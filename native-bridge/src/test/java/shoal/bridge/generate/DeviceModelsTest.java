@@ -92,7 +92,8 @@ class DeviceModelsTest {
                 .get(0);
         List<Integer> tokens = SharedData.list(expected.get("tokens"));
         try (ModelFile model = ModelFile.open(SharedData.file("models/stories-q8_0.gguf"));
-                Kernels shared = KernelChoice.open(new KernelSettings(device.provider(), 1, layers));
+                Kernels shared = KernelChoice.open(new KernelSettings(device.provider(), 1, layers))
+                        .kernels();
                 LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(shared))) {
             Generation got =
                     generator.generate(expected.get("prompt").asString(), tokens.size(), Sampling.GREEDY, _ -> {});
