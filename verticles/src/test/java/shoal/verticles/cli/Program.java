@@ -55,6 +55,11 @@ final class Program implements AutoCloseable {
         environment.put(name, value);
     }
 
+    /** Forgets what was set. */
+    void environmentAsBefore() {
+        environment.clear();
+    }
+
     /** Starts a role that tells its events and ends when its standard input closes. */
     Running role(String name, String role, String... options) {
         var arguments = new ArrayList<String>(List.of(role, "--events", "--exit-with-stdin"));
