@@ -105,7 +105,7 @@ final class DemoCommand implements Callable<Integer> {
         public List<String> command(boolean computes) {
             var command = new ArrayList<String>();
             command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-            command.addAll(Relaunch.FLAGS);
+            command.addAll(Relaunch.ownRoleFlags());
             command.addAll(List.of("-Xmx512m", "-Dshoal.relaunched=true"));
             if (!computes) {
                 command.add("-XX:TieredStopAtLevel=1"); // starts with less work, which six processes on two cores feel

@@ -36,8 +36,7 @@ public final class Relaunch {
             "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
             "--add-opens=java.management/sun.management=ALL-UNNAMED",
             "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
-            "-XX:+UseSerialGC",
-            "-Xshare:auto");
+            "-XX:+UseSerialGC");
 
     /**
      * For commands that only move files: they need no vectors where native code does the hashing, end soon or wait for the network. The
@@ -56,7 +55,10 @@ public final class Relaunch {
     private static final Set<String> MOVERS = Set.of("seed", "fetch", "rehearse");
 
     /** What the JVM noted of {@code rehearse}: classes that are parsed and linked already. Made by the build, beside the jar. */
-    private static final String NOTES = "shoal.aot";
+    private static final String MOVER_NOTES = "shoal.aot";
+
+    /** The same of {@code rehearse-roles}. */
+    static final String ROLE_NOTES = "shoal-roles.aot";
 
     private Relaunch() {}
 
@@ -64,10 +66,25 @@ public final class Relaunch {
         return args.length > 0 && MOVERS.contains(args[0]) && NativeLibrary.isInBuild();
     }
 
-    /** The flags for movers of files. Notes of another jar or JVM are of no use, and no reason for a word either. */
     static List<String> moverFlags(Path jar) {
-        var flags = new ArrayList<>(MOVER_FLAGS);
-        Path notes = jar.resolveSibling(NOTES);
+        return withNotes(MOVER_FLAGS, jar, MOVER_NOTES);
+    }
+
+    /** {@link #FLAGS} for a process that runs this jar. */
+    static List<String> roleFlags(Path jar) {
+        return withNotes(FLAGS, jar, ROLE_NOTES);
+    }
+
+    /** {@link #roleFlags} for a process that runs what this one does. */
+    static List<String> ownRoleFlags() {
+        Path jar = jar();
+        return jar == null ? FLAGS : roleFlags(jar);
+    }
+
+    /** Notes of another jar or JVM are of no use, and no reason for a word either. */
+    private static List<String> withNotes(List<String> needed, Path jar, String name) {
+        var flags = new ArrayList<>(needed);
+        Path notes = jar.resolveSibling(name);
         try {
             if (Files.isRegularFile(notes)
                     && Files.getLastModifiedTime(notes).compareTo(Files.getLastModifiedTime(jar)) >= 0) {
@@ -85,7 +102,7 @@ public final class Relaunch {
     static void withFlags(String[] args) {
         Path jar = jar();
         if (jar != null) {
-            withFlags(movesFilesOnly(args) ? moverFlags(jar) : FLAGS, List.of("-jar", jar.toString()), args);
+            withFlags(movesFilesOnly(args) ? moverFlags(jar) : roleFlags(jar), List.of("-jar", jar.toString()), args);
         } else {
             restoreStandardError();
         }

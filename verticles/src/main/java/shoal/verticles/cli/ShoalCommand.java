@@ -35,6 +35,7 @@ final class ShoalCommand implements Runnable {
             entry("torrent", TorrentCommand.class),
             entry("seed", SeedCommand.class),
             entry("rehearse", RehearseCommand.class),
+            entry("rehearse-roles", RehearseRolesCommand.class),
             entry("fetch", FetchCommand.class),
             entry("push", PushCommand.class),
             entry("verify-file", VerifyFileCommand.class),

@@ -63,6 +63,7 @@ public final class RoleProcess {
     private final Role role;
     private final String software;
     private final boolean events;
+    private final CountDownLatch ready = new CountDownLatch(1);
     private final CountDownLatch end = new CountDownLatch(1);
     private @Nullable ShardStore store;
     private @Nullable StageHost host;
@@ -107,6 +108,18 @@ public final class RoleProcess {
             } catch (IllegalStateException shuttingDown) {
                 atExit.join();
             }
+        }
+    }
+
+    /** Tells it to end, as a signal would. */
+    public void end() {
+        end.countDown();
+    }
+
+    /** Waits until it can be talked to. @throws IOException if that takes longer */
+    public void awaitReady(Duration bound) throws IOException, InterruptedException {
+        if (!ready.await(bound.toMillis(), TimeUnit.MILLISECONDS)) {
+            throw new IOException("the " + role.text() + " was not up within " + bound.toSeconds() + " s");
         }
     }
 
@@ -205,6 +218,7 @@ public final class RoleProcess {
             }
             told.emit("ready", fields);
         }
+        ready.countDown();
     }
 
     /** The bound address as this machine itself reaches it. */

@@ -78,8 +78,7 @@ final class Program implements AutoCloseable {
     Running start(String name, String... arguments) {
         var command = new ArrayList<String>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(Relaunch.FLAGS);
-        command.addAll(ClassArchive.flags());
+        command.addAll(RoleNotes.flags());
         if (COMPUTING_NOTHING.contains(arguments[0])) {
             command.add("-XX:TieredStopAtLevel=1"); // what they do is over before it is compiled well
         }

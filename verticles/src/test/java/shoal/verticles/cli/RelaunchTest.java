@@ -28,6 +28,9 @@ class RelaunchTest {
         List<String> flags = Relaunch.moverFlags(jar);
         assertTrue(flags.contains("-XX:AOTCache=" + notes), flags.toString());
         assertEquals(flags.stream().distinct().toList(), flags);
+        assertEquals(Relaunch.FLAGS, Relaunch.roleFlags(jar));
+        Path ofRoles = Files.createFile(directory.resolve(Relaunch.ROLE_NOTES));
+        assertTrue(Relaunch.roleFlags(jar).contains("-XX:AOTCache=" + ofRoles));
     }
 
     @Test
