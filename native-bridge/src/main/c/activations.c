@@ -5,7 +5,8 @@
 int64_t shoal_scratch_bytes(int32_t columns) { return (int64_t)(columns / BLOCK) * (512 + 64 * 6); }
 
 int64_t shoal_packed_bytes(int32_t width, int32_t tokens) {
-    return tokens < PANEL_TOKENS ? (int64_t)token_bytes(width) * tokens : (int64_t)sizeof(struct cell) * (width / BLOCK) * tokens;
+    return tokens < PANEL_TOKENS ? (int64_t)token_bytes(width) * tokens
+                                 : (int64_t)sizeof(struct cell) * (width / BLOCK) * ((tokens + 1) / 2 * 2);
 }
 
 /* A tile of queries, one number for each query, and their scores. */

@@ -6,8 +6,8 @@
  * are padded with zeros to GROUP_COLUMNS. The other order: per 16 blocks four quads, 0 2 4 6, 1 3 5 7, 8 10 12 14, 9 11 13 15; of each its blocks' first
  * halves, then their second halves.
  *
- * Many tokens are multiplied with panels of rows. They lie in tiles of TILE tokens, the last ones smaller (tile_size): per tile,
- * blocks in the order of walk_position; per block and token one struct cell.
+ * Many tokens are multiplied with panels of rows. They lie in tiles of at most TILE tokens (tile_at): per tile, blocks in the order of
+ * walk_starts; per block and token one struct cell.
  */
 #ifndef ACTIVATIONS_H
 #define ACTIVATIONS_H
@@ -18,7 +18,7 @@
 #define BLOCK 32
 #define LANES 16
 #define GROUP_COLUMNS (BLOCK * LANES)
-#define PANEL_TOKENS 8
+#define PANEL_TOKENS 5
 
 /* One token's block: its levels, and what the kernels need of them. 64 bytes. */
 struct cell {
@@ -26,7 +26,7 @@ struct cell {
     float scale;
     int32_t start;      /* -128 * sum of the levels: what a sum of products with (level + 128) starts from */
     int32_t starts[2];  /* the same for the halves */
-    float sum;          /* of the levels */
+    float sum;          /* of the levels, times the scale */
     float sums[2];      /* of the halves' levels */
     float unused;
 };
@@ -52,7 +52,17 @@ static inline void walk_starts(int blocks, int starts[LANES]) {
     }
 }
 
-/* How many tokens the next tile takes of those that are left. */
-static inline int tile_size(int left, int tile) { return left >= tile ? tile : left >= 4 ? 4 : 1; }
+/* Tokens that pass a panel together; the last one of all may be missing. */
+struct tile {
+    int first, size;
+};
+
+static inline int tile_count(int tokens, int most) { return (tokens + most - 1) / most; }
+
+/* Tile i of as few as can be, all of even sizes, and these as equal as can be: 6 to 14 if most is 14. */
+static inline struct tile tile_at(int tokens, int most, int i) {
+    int tiles = tile_count(tokens, most), pairs = (tokens + 1) / 2, least = pairs / tiles, longer = pairs % tiles;
+    return (struct tile){2 * (i * least + (i < longer ? i : longer)), 2 * (least + (i < longer))};
+}
 
 #endif

@@ -1,4 +1,4 @@
-/* One level's functions: TILE tokens at a time, and the level's name in LEVEL. Included once by each level's file. */
+/* One level's functions: at most TILE tokens (even) at a time, or ROW_TOKENS to a row, and the level's name in LEVEL. Included once by each level's file. */
 #include "attend.h"
 #include "elements.h"
 #include "floats.h"
@@ -16,13 +16,25 @@ static void pack(const float *x, int width, int tokens, int from, int to, void *
 }
 
 /* Small functions, one per type, so that the compiler sees the type as a constant and none of them grows too large. */
+#define ROWS_OF(T, N)                                                                                                              \
+    static __attribute__((noinline)) void rows_##T##_##N(const uint8_t *w, int rows, int columns, const uint8_t *x, float *out, int stride) { \
+        multiply_rows(T, N, w, rows, columns, x, out, stride);                                                                     \
+    }
+#define WHILE_ROWS_OF(T, N)                                                                                                        \
+    for (; tokens >= N; tokens -= N, of_token += N * token_bytes(columns), out += N * (size_t)stride) {                            \
+        rows_##T##_##N(w, rows, columns, of_token, out, stride);                                                                   \
+    }
+#if ROW_TOKENS == 4
+#define ROWS_OF_FOUR(T) ROWS_OF(T, 4)
+#define WHILE_ROWS_OF_FOUR(T) WHILE_ROWS_OF(T, 4)
+#else
+#define ROWS_OF_FOUR(T)
+#define WHILE_ROWS_OF_FOUR(T)
+#endif
 #define OF_TYPE(T)                                                                                                                 \
-    static __attribute__((noinline)) void rows_##T##_1(const uint8_t *w, int rows, int columns, const uint8_t *x, float *out, int stride) { \
-        multiply_rows(T, 1, w, rows, columns, x, out, stride);                                                                     \
-    }                                                                                                                              \
-    static __attribute__((noinline)) void rows_##T##_2(const uint8_t *w, int rows, int columns, const uint8_t *x, float *out, int stride) { \
-        multiply_rows(T, 2, w, rows, columns, x, out, stride);                                                                     \
-    }                                                                                                                              \
+    ROWS_OF_FOUR(T)                                                                                                                \
+    ROWS_OF(T, 2)                                                                                                                  \
+    ROWS_OF(T, 1)                                                                                                                  \
     static __attribute__((noinline)) void panels_##T(const uint8_t *w, int rows, int columns, const void *x, int tokens, float *out, \
                                                      int stride, uint8_t *scratch, size_t scratch_bytes) {                         \
         multiply_panels(T, TILE, w, rows, columns, x, tokens, out, stride, scratch, scratch_bytes);                                \
@@ -34,12 +46,9 @@ static void pack(const float *x, int width, int tokens, int from, int to, void *
             return;                                                                                                                \
         }                                                                                                                          \
         const uint8_t *of_token = x;                                                                                               \
-        for (; tokens >= 2; tokens -= 2, of_token += 2 * token_bytes(columns), out += 2 * (size_t)stride) {                        \
-            rows_##T##_2(w, rows, columns, of_token, out, stride);                                                                 \
-        }                                                                                                                          \
-        if (tokens > 0) {                                                                                                          \
-            rows_##T##_1(w, rows, columns, of_token, out, stride);                                                                 \
-        }                                                                                                                          \
+        WHILE_ROWS_OF_FOUR(T)                                                                                                      \
+        WHILE_ROWS_OF(T, 2)                                                                                                        \
+        WHILE_ROWS_OF(T, 1)                                                                                                        \
     }
 
 #define ALL_TYPES(DO) DO(Q4_0) DO(Q4_1) DO(Q5_0) DO(Q5_1) DO(Q8_0) DO(Q2_K) DO(Q3_K) DO(Q4_K) DO(Q5_K) DO(Q6_K) DO(IQ4_NL) DO(IQ4_XS) DO(MXFP4)

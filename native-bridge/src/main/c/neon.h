@@ -31,12 +31,15 @@ typedef struct { float32x4_t a, b; } __m256;
     NEON_INLINE __m256 NAME(__m256 x, __m256 y) { return (__m256){OP(x.a, y.a), OP(x.b, y.b)}; }
 
 /* Memory, constants. */
-enum { _MM_HINT_T0 = 3 };
+enum { _MM_HINT_T0 = 3, _MM_HINT_T1 = 2 };
 #define _mm_prefetch(address, hint) __builtin_prefetch(address, 0, hint)
 NEON_INLINE __m128i _mm_loadu_si128(const __m128i *p) { return vld1q_u8((const uint8_t *)p); }
 NEON_INLINE void _mm_storeu_si128(__m128i *p, __m128i x) { vst1q_u8((uint8_t *)p, x); }
-NEON_INLINE void _mm_store_si128(__m128i *p, __m128i x) { vst1q_u8((uint8_t *)p, x); }
 NEON_INLINE __m256i _mm256_loadu_si256(const __m256i *p) { return (__m256i){vld1q_u8((const uint8_t *)p), vld1q_u8((const uint8_t *)p + 16)}; }
+NEON_INLINE void _mm256_storeu_si256(__m256i *p, __m256i x) {
+    vst1q_u8((uint8_t *)p, x.a);
+    vst1q_u8((uint8_t *)p + 16, x.b);
+}
 NEON_INLINE __m256 _mm256_loadu_ps(const float *p) { return (__m256){vld1q_f32(p), vld1q_f32(p + 4)}; }
 NEON_INLINE void _mm256_storeu_ps(float *p, __m256 x) {
     vst1q_f32(p, x.a);

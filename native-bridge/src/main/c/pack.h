@@ -52,26 +52,34 @@ static void pack_rows(const float *x, int width, int from, int to, uint8_t *pack
     }
 }
 
-static void pack_tiles(const float *x, int width, int tokens, int from, int to, int tile, struct cell *cells) {
+INLINE void pack_cell(const float *x, struct cell *cell) {
+    cell->scale = quantise_block(x, cell->levels);
+    int first = sum_of_half(cell->levels), second = sum_of_half(cell->levels + BLOCK / 2);
+    cell->start = -128 * (first + second);
+    cell->starts[0] = -128 * first;
+    cell->starts[1] = -128 * second;
+    cell->sum = (float)(first + second) * cell->scale;
+    cell->sums[0] = (float)first;
+    cell->sums[1] = (float)second;
+    cell->unused = 0;
+}
+
+static void pack_tiles(const float *x, int width, int tokens, int from, int to, int most, struct cell *cells) {
     int blocks = width / BLOCK, starts[LANES];
     walk_starts(blocks, starts);
-    for (int t = from; t < to;) {
-        int size = tile_size(tokens - t, tile);
-        struct cell *of_tile = cells + (size_t)t * blocks;
-        for (int i = 0; i < size; i++) {
+    for (int i = 0; i < tile_count(tokens, most); i++) {
+        struct tile tile = tile_at(tokens, most, i);
+        int end = tile.first + tile.size;
+        for (int t = tile.first > from ? tile.first : from; t < end && t < (to == tokens ? end : to); t++) {
+            struct cell *of_token = cells + (size_t)tile.first * blocks + (t - tile.first);
             for (int b = 0; b < blocks; b++) {
-                struct cell *cell = of_tile + (size_t)(starts[b % LANES] + b / LANES) * size + i;
-                cell->scale = quantise_block(x + (size_t)(t + i) * width + b * BLOCK, cell->levels);
-                int first = sum_of_half(cell->levels), second = sum_of_half(cell->levels + BLOCK / 2);
-                cell->start = -128 * (first + second);
-                cell->starts[0] = -128 * first;
-                cell->starts[1] = -128 * second;
-                cell->sum = (float)(first + second);
-                cell->sums[0] = (float)first;
-                cell->sums[1] = (float)second;
-                cell->unused = 0;
+                struct cell *cell = of_token + (size_t)(starts[b % LANES] + b / LANES) * tile.size;
+                if (t < tokens) {
+                    pack_cell(x + (size_t)t * width + b * BLOCK, cell);
+                } else {
+                    memset(cell, 0, sizeof *cell);
+                }
             }
         }
-        t += size;
     }
 }

@@ -1,103 +1,12 @@
 /*
- * Many tokens: rows in lanes. Sixteen rows' levels are packed to a panel once, [block][8][16 rows][4 columns], with their scales;
- * then each tile of tokens goes over it, and each token's levels are broadcast four at a time. Lane l of the order of sums has the
- * blocks l, l + 16, ...; blocks are walked lane by lane so that finished lanes are added as the tree adds them, with a stack of at
- * most five partial sums.
+ * Many tokens: rows in lanes. Sixteen rows are packed to a panel once (panel_pack.h); then each tile of tokens goes over it, and each
+ * token's levels are broadcast four at a time. Lane l of the order of sums has the blocks l, l + 16, ...; blocks are walked lane by
+ * lane so that finished lanes are added as the tree adds them, with a stack of at most five partial sums.
  */
-#include "activations.h"
-#include "blocks.h"
-
-#define PANEL_ROWS 16
+#include "panel_pack.h"
 
 /* More rows at once than this pay no more: the panels then leave the second cache. */
 #define MOST_PANELS 8
-
-/* 16 rows of one block of 32. */
-INLINE int panel_block_bytes(int type) {
-    return 512 + 64 * (1 + has_constant(type) + 2 * has_halves(type) + 2 * (type == Q2_K));
-}
-
-/* Where in a panel's block the numbers lie that follow the levels and the scales. */
-enum { SCALES_AT = 512, CONSTANTS_AT = 576 };
-INLINE int halves_at(int type) { return SCALES_AT + 64 * (1 + has_constant(type)); }
-INLINE int factors_at(int type) { return halves_at(type) + 128; }
-
-/* Levels of part i as the panel has them: level + 128, or the level itself where weights are signed. */
-INLINE __m256i panel_levels(int type, const uint8_t *p, int i) {
-    __m256i levels = levels_at(type, p, i);
-    if (is_signed(type)) {
-        return UNSIGNED_WEIGHTS ? _mm256_xor_si256(levels, _mm256_set1_epi8((char)128)) : levels;
-    }
-    return _mm256_add_epi8(levels, _mm256_set1_epi8((char)((UNSIGNED_WEIGHTS ? 128 : 0) - zero_level(type))));
-}
-
-/* Four rows' 8 x 4 columns, to dwords of one row after another: out + 64 j + 4 row. */
-INLINE void transpose_rows(__m256i a, __m256i b, __m256i c, __m256i d, uint8_t *out) {
-    __m256i ab = _mm256_unpacklo_epi32(a, b), AB = _mm256_unpackhi_epi32(a, b);
-    __m256i cd = _mm256_unpacklo_epi32(c, d), CD = _mm256_unpackhi_epi32(c, d);
-    __m256i v[4] = {_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd), _mm256_unpacklo_epi64(AB, CD),
-                    _mm256_unpackhi_epi64(AB, CD)};
-    for (int j = 0; j < 4; j++) {
-        _mm_store_si128((__m128i *)(out + 64 * j), _mm256_castsi256_si128(v[j]));
-        _mm_store_si128((__m128i *)(out + 64 * (j + 4)), _mm256_extracti128_si256(v[j], 1));
-    }
-}
-
-/* The eight scales and constants of a block of Q4_K or Q5_K. */
-INLINE void scales_of_block(const uint8_t *p, float scales[8], float constants[8]) {
-    uint64_t of_scales, of_constants;
-    scales_of_k(p + 4, &of_scales, &of_constants);
-    __m256 scale = _mm256_set1_ps(half_at(p)), constant = _mm256_set1_ps(-half_at(p + 2));
-    _mm256_storeu_ps(scales, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)of_scales)))));
-    _mm256_storeu_ps(constants,
-        _mm256_mul_ps(constant, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)of_constants)))));
-}
-
-/* Packs count (up to 16) rows from w on; the rows that are missing repeat the last one. */
-INLINE void pack_panel(int type, const uint8_t *w, int count, int blocks, uint8_t *panel) {
-    int parts = type_parts(type), bytes = type_bytes(type), starts[LANES];
-    size_t row_bytes = (size_t)(blocks / parts) * bytes;
-    float scales[PANEL_ROWS][8], constants[PANEL_ROWS][8];
-    walk_starts(blocks, starts);
-    for (int b = 0; b < blocks; b++) {
-        uint8_t *out = panel + (size_t)(starts[b % LANES] + b / LANES) * panel_block_bytes(type);
-        const uint8_t *p = w + (size_t)(b / parts) * bytes;
-        if ((type == Q4_K || type == Q5_K) && b % parts == 0) {
-            for (int r = 0; r < PANEL_ROWS; r++) {
-                scales_of_block(p + (size_t)(r < count ? r : count - 1) * row_bytes, scales[r], constants[r]);
-            }
-        }
-        for (int r = 0; r < PANEL_ROWS; r += 4) {
-            const uint8_t *rows[4];
-            for (int i = 0; i < 4; i++) {
-                rows[i] = p + (size_t)(r + i < count ? r + i : count - 1) * row_bytes;
-                float *numbers = (float *)(out + SCALES_AT) + r + i;
-                if (type == Q4_K || type == Q5_K) {
-                    numbers[0] = scales[r + i][b % parts];
-                    numbers[16] = constants[r + i][b % parts];
-                    continue;
-                }
-                struct scale s = scale_at(type, rows[i], b % parts);
-                numbers[0] = s.scale;
-                if (has_constant(type)) {
-                    numbers[16] = s.constant;
-                }
-                if (has_halves(type)) {
-                    float *halves = (float *)(out + halves_at(type)) + r + i;
-                    halves[0] = (float)s.halves[0];
-                    halves[16] = (float)s.halves[1];
-                }
-                if (type == Q2_K) {
-                    float *factors = (float *)(out + factors_at(type)) + r + i;
-                    factors[0] = (float)s.factors[0];
-                    factors[16] = (float)s.factors[1];
-                }
-            }
-            transpose_rows(panel_levels(type, rows[0], b % parts), panel_levels(type, rows[1], b % parts),
-                panel_levels(type, rows[2], b % parts), panel_levels(type, rows[3], b % parts), out + 4 * r);
-        }
-    }
-}
 
 /* sum + four products, of 16 rows' four columns and one token's. */
 INLINE i16s panel_dot(i16s sum, i16s weights, const int8_t *x) {
@@ -169,18 +78,33 @@ INLINE void panel_block(int type, int count, const uint8_t *panel, const struct 
 #pragma GCC unroll 16
     for (int t = 0; t < count; t++) {
         lanes[t] = f_fma(product[t], f_mul(scale, f_all(x[t].scale)), lanes[t]);
-        f16s factor = type == Q2_K ? f_fma(f_load(panel + factors_at(type) + 64), f_all(x[t].sums[1]),
-                                         f_mul(f_load(panel + factors_at(type)), f_all(x[t].sums[0])))
-                                   : f_all(x[t].sum);
-        lanes[t] = f_fma(factor, f_mul(constant, f_all(x[t].scale)), lanes[t]);
+        f16s sum = f_all(x[t].sum);
+        if (type == Q2_K) { /* of each half, times its factor: exact */
+            f16s first = f_mul(f_load(panel + factors_at(type)), f_all(x[t].sums[0]));
+            sum = f_mul(f_fma(f_load(panel + factors_at(type) + 64), f_all(x[t].sums[1]), first), f_all(x[t].scale));
+        }
+        lanes[t] = f_fma(sum, constant, lanes[t]);
     }
 }
 
-/* A panel times count tokens of a tile of size tokens. */
+/* Bytes that will be packed next: some are asked for with each block, so that memory works while products are added. */
+struct ahead {
+    const char *at;
+    int lines; /* of 64 bytes, per block */
+};
+
+INLINE void ask_ahead(struct ahead *ahead) {
+    for (int i = 0; i < ahead->lines; i++, ahead->at += 64) {
+        _mm_prefetch(ahead->at, _MM_HINT_T1);
+    }
+}
+
+/* A panel times count tokens of a tile of size tokens, of which the first wanted are stored. */
 INLINE void panel_tile(int type, int count, int size, const uint8_t *panel, int blocks, const struct cell *x, float *out,
-                       int out_stride, int rows) {
+                       int out_stride, int rows, int wanted, struct ahead *bytes_ahead) {
     f16s stack[5][16];
     int height = 0;
+    struct ahead ahead = *bytes_ahead; /* stays in registers */
     for (int walked = 0; walked < LANES; walked++) {
         int lane = LANE_ORDER[walked];
         f16s lanes[16];
@@ -189,6 +113,7 @@ INLINE void panel_tile(int type, int count, int size, const uint8_t *panel, int 
             lanes[t] = f_zero();
         }
         for (int b = lane; b < blocks; b += LANES) {
+            ask_ahead(&ahead);
             panel_block(type, count, panel, x, lanes);
             panel += panel_block_bytes(type);
             x += size;
@@ -206,49 +131,70 @@ INLINE void panel_tile(int type, int count, int size, const uint8_t *panel, int 
         }
         height++;
     }
-    for (int t = 0; t < count; t++) {
+    for (int t = 0; t < wanted; t++) {
         if (rows == PANEL_ROWS) {
             f_store(out + (size_t)t * out_stride, stack[0][t]);
         } else {
             f_store_some(out + (size_t)t * out_stride, stack[0][t], rows);
         }
     }
+    *bytes_ahead = ahead;
 }
 
-/* tile: the level's TILE; below it 4, then 1. */
-INLINE void multiply_panels(int type, int tile, const uint8_t *w, int rows, int columns, const struct cell *x, int tokens, float *out,
+/* Scaled halves need a third register per token: large tiles go in two parts. */
+INLINE int in_two_parts(int type, int size) { return has_halves(type) && size >= 8; }
+
+/* The same for each size that a tile can have. */
+INLINE void panel_of_tile(int type, int most, int size, const uint8_t *panel, int blocks, const struct cell *x, float *out,
+                          int out_stride, int rows, int wanted, struct ahead *ahead) {
+    int least = most > 8 ? 6 : 2; /* tile_at's, of PANEL_TOKENS and more */
+#define SIZE(S)                                                                                                                    \
+    case S:                                                                                                                        \
+        if (S > most || S < least) {                                                                                               \
+            break;                                                                                                                 \
+        } else if (in_two_parts(type, S)) {                                                                                        \
+            panel_tile(type, S / 2, S, panel, blocks, x, out, out_stride, rows, S / 2, ahead);                                     \
+            panel_tile(type, S / 2, S, panel, blocks, x + S / 2, out + S / 2 * (size_t)out_stride, out_stride, rows, wanted - S / 2, ahead); \
+        } else {                                                                                                                   \
+            panel_tile(type, S, S, panel, blocks, x, out, out_stride, rows, wanted, ahead);                                        \
+        }                                                                                                                          \
+        break;
+    switch (size) {
+        SIZE(2) SIZE(4) SIZE(6) SIZE(8) SIZE(10) SIZE(12) SIZE(14)
+        default: break; /* tile_at gives no other */
+    }
+#undef SIZE
+}
+
+/* most: the level's TILE. */
+INLINE void multiply_panels(int type, int most, const uint8_t *w, int rows, int columns, const struct cell *x, int tokens, float *out,
                             int out_stride, uint8_t *scratch, size_t scratch_bytes) {
-    int blocks = columns / BLOCK;
+    int blocks = columns / BLOCK, tiles = tile_count(tokens, most);
     size_t row_bytes = (size_t)(blocks / type_parts(type)) * type_bytes(type);
     size_t panel_bytes = (size_t)blocks * panel_block_bytes(type);
     int panels = (int)(scratch_bytes / panel_bytes);
     panels = panels < 1 ? 1 : panels > MOST_PANELS ? MOST_PANELS : panels;
+    size_t lines = PANEL_ROWS * row_bytes / 64 + 1;
+    size_t passes = (size_t)blocks * tiles * (in_two_parts(type, tile_at(tokens, most, tiles - 1).size) ? 2 : 1);
     for (int from = 0; from < rows; from += panels * PANEL_ROWS) {
         int here = rows - from < panels * PANEL_ROWS ? rows - from : panels * PANEL_ROWS;
+        struct ahead ahead = {(const char *)w + (from + here) * row_bytes, (int)((lines + passes - 1) / passes)};
+        const char *end = ahead.at + here * row_bytes;
         for (int r = 0; r < here; r += PANEL_ROWS) {
             pack_panel(type, w + (from + r) * row_bytes, here - r < PANEL_ROWS ? here - r : PANEL_ROWS, blocks,
                 scratch + r / PANEL_ROWS * panel_bytes);
         }
-        for (int t = 0; t < tokens;) {
-            int size = tile_size(tokens - t, tile);
-            const struct cell *of_tile = x + (size_t)t * blocks;
+        for (int i = 0; i < tiles; i++) {
+            struct tile tile = tile_at(tokens, most, i);
+            int wanted = tokens - tile.first < tile.size ? tokens - tile.first : tile.size;
             for (int r = 0; r < here; r += PANEL_ROWS) {
-                const uint8_t *panel = scratch + r / PANEL_ROWS * panel_bytes;
-                float *to = out + (size_t)t * out_stride + from + r;
-                int wanted = here - r < PANEL_ROWS ? here - r : PANEL_ROWS;
-                if (size == tile && has_halves(type)) { /* these need a third register per token */
-                    panel_tile(type, tile / 2, size, panel, blocks, of_tile, to, out_stride, wanted);
-                    panel_tile(type, tile / 2, size, panel, blocks, of_tile + tile / 2, to + (size_t)(tile / 2) * out_stride, out_stride,
-                        wanted);
-                } else if (size == tile) {
-                    panel_tile(type, tile, size, panel, blocks, of_tile, to, out_stride, wanted);
-                } else if (tile > 4 && size == 4) {
-                    panel_tile(type, 4, size, panel, blocks, of_tile, to, out_stride, wanted);
-                } else {
-                    panel_tile(type, 1, size, panel, blocks, of_tile, to, out_stride, wanted);
+                if (ahead.at >= end) {
+                    ahead.lines = 0;
                 }
+                panel_of_tile(type, most, tile.size, scratch + r / PANEL_ROWS * panel_bytes, blocks, x + (size_t)tile.first * blocks,
+                    out + (size_t)tile.first * out_stride + from + r, out_stride, here - r < PANEL_ROWS ? here - r : PANEL_ROWS, wanted,
+                    &ahead);
             }
-            t += size;
         }
     }
 }

@@ -229,7 +229,7 @@ INLINE void row_group(int type, int count, const uint8_t *p, const uint8_t *x, i
         if (has_constant(type)) {
             i16s factor = type == Q2_K ? i_add(i_mul(s.factors[0], i_load(scales + 2 * all)), i_mul(s.factors[1], i_load(scales + 3 * all)))
                                        : i_load(scales + all);
-            lanes[t] = f_fma(f_of(factor), f_mul(s.constant, x_scale), lanes[t]);
+            lanes[t] = f_fma(f_mul(f_of(factor), x_scale), s.constant, lanes[t]);
         }
     }
 }
@@ -239,7 +239,7 @@ INLINE void row_streams(int type, int count, int streams, const uint8_t *w, size
                         int apart_out, int out_stride, uint8_t *last) {
     int blocks = columns / BLOCK;
     int group_bytes = LANES / type_parts(type) * type_bytes(type);
-    f16s lanes[STREAMS][2];
+    f16s lanes[STREAMS][ROW_TOKENS];
 #pragma GCC unroll 4
     for (int s = 0; s < streams; s++) {
         for (int t = 0; t < count; t++) {

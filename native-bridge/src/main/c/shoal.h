@@ -31,7 +31,7 @@ EXPORT int64_t shoal_packed_bytes(int32_t width, int32_t tokens);
 
 /*
  * Quantises rows from..to-1 of tokens rows of width F32 activations (a multiple of 32) to 8 bits and lays them out for shoal_multiply
- * of the same level and the same number of tokens. from: a multiple of 28. packed: that of all rows, aligned to 64 bytes.
+ * of the same level and the same number of tokens. packed: that of all rows, aligned to 64 bytes.
  */
 EXPORT void shoal_pack(int32_t level, const float *x, int32_t width, int32_t tokens, int32_t from, int32_t to, void *packed);
 

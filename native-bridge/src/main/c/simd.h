@@ -75,6 +75,32 @@ INLINE f16s f_of_array(const float a[16]) {
 INLINE i16s i_of_array(const int a[16]) {
     return (i16s){_mm512_inserti64x4(_mm512_castsi256_si512(_mm256_setr_epi32(EIGHT(a, 0))), _mm256_setr_epi32(EIGHT(a, 8)), 1)};
 }
+INLINE void i_store(void *p, i16s a) { _mm512_storeu_si512(p, a.v); }
+INLINE i16s i_and(i16s a, i16s b) { return (i16s){_mm512_and_si512(a.v, b.v)}; }
+INLINE i16s i_or(i16s a, i16s b) { return (i16s){_mm512_or_si512(a.v, b.v)}; }
+INLINE i16s i_xor(i16s a, i16s b) { return (i16s){_mm512_xor_si512(a.v, b.v)}; }
+INLINE i16s i_add_bytes(i16s a, i16s b) { return (i16s){_mm512_add_epi8(a.v, b.v)}; }
+/* Each byte's entry in a table; bytes are below 16. */
+INLINE i16s i_look_up(__m128i table, i16s indices) { return (i16s){_mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), indices.v)}; }
+/* The lower 16 bits of each, as half-precision numbers. */
+INLINE f16s f_of_lower16(i16s a) { return f_of_halves16(_mm512_cvtepi32_epi16(a.v)); }
+/* 16 bytes of each of 16 rows, 4 columns of all rows in a register. */
+INLINE void columns_of_rows(const uint8_t *const rows[16], size_t at, i16s out[4]) {
+    __m512i four[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(rows[i] + at)));
+        x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(rows[i + 4] + at)), 1);
+        x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(rows[i + 8] + at)), 2);
+        four[i] = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(rows[i + 12] + at)), 3);
+    }
+    __m512i a = _mm512_unpacklo_epi32(four[0], four[1]), A = _mm512_unpackhi_epi32(four[0], four[1]);
+    __m512i b = _mm512_unpacklo_epi32(four[2], four[3]), B = _mm512_unpackhi_epi32(four[2], four[3]);
+    out[0].v = _mm512_unpacklo_epi64(a, b);
+    out[1].v = _mm512_unpackhi_epi64(a, b);
+    out[2].v = _mm512_unpacklo_epi64(A, B);
+    out[3].v = _mm512_unpackhi_epi64(A, B);
+}
 
 /* Lane i += i + 8, then + 4, + 2, + 1. */
 INLINE float f_tree(f16s a) {
@@ -182,6 +208,47 @@ INLINE __m128i bytes_of(i16s a) {
 }
 INLINE f16s f_of_array(const float a[16]) { return (f16s){_mm256_setr_ps(EIGHT(a, 0)), _mm256_setr_ps(EIGHT(a, 8))}; }
 INLINE i16s i_of_array(const int a[16]) { return (i16s){_mm256_setr_epi32(EIGHT(a, 0)), _mm256_setr_epi32(EIGHT(a, 8))}; }
+INLINE void i_store(void *p, i16s a) {
+    _mm256_storeu_si256(p, a.a);
+    _mm256_storeu_si256((__m256i *)((char *)p + 32), a.b);
+}
+INLINE i16s i_and(i16s a, i16s b) { return (i16s){_mm256_and_si256(a.a, b.a), _mm256_and_si256(a.b, b.b)}; }
+INLINE i16s i_or(i16s a, i16s b) { return (i16s){_mm256_or_si256(a.a, b.a), _mm256_or_si256(a.b, b.b)}; }
+INLINE i16s i_xor(i16s a, i16s b) { return (i16s){_mm256_xor_si256(a.a, b.a), _mm256_xor_si256(a.b, b.b)}; }
+INLINE i16s i_add_bytes(i16s a, i16s b) { return (i16s){_mm256_add_epi8(a.a, b.a), _mm256_add_epi8(a.b, b.b)}; }
+/* Each byte's entry in a table; bytes are below 16. */
+INLINE i16s i_look_up(__m128i table, i16s indices) {
+    __m256i both = _mm256_broadcastsi128_si256(table);
+    return (i16s){_mm256_shuffle_epi8(both, indices.a), _mm256_shuffle_epi8(both, indices.b)};
+}
+/* The lower 16 bits of each, as half-precision numbers. */
+INLINE f16s f_of_lower16(i16s a) {
+    i16s extended = i_shift_right(i_shift_left(a, 16), 16);
+    return f_of_halves16(_mm256_permute4x64_epi64(_mm256_packs_epi32(extended.a, extended.b), 0xd8));
+}
+/* 16 bytes of each of 16 rows, 4 columns of all rows in a register. */
+INLINE void columns_of_rows(const uint8_t *const rows[16], size_t at, i16s out[4]) {
+    __m256i of_half[2][4];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+        __m256i four[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            four[i] = _mm256_set_m128i(_mm_loadu_si128((const __m128i *)(rows[8 * half + i + 4] + at)),
+                _mm_loadu_si128((const __m128i *)(rows[8 * half + i] + at)));
+        }
+        __m256i a = _mm256_unpacklo_epi32(four[0], four[1]), A = _mm256_unpackhi_epi32(four[0], four[1]);
+        __m256i b = _mm256_unpacklo_epi32(four[2], four[3]), B = _mm256_unpackhi_epi32(four[2], four[3]);
+        of_half[half][0] = _mm256_unpacklo_epi64(a, b);
+        of_half[half][1] = _mm256_unpackhi_epi64(a, b);
+        of_half[half][2] = _mm256_unpacklo_epi64(A, B);
+        of_half[half][3] = _mm256_unpackhi_epi64(A, B);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        out[j] = (i16s){of_half[0][j], of_half[1][j]};
+    }
+}
 
 /* Lane i += i + 8, then + 4, + 2, + 1. */
 INLINE float f_tree(f16s a) {
@@ -192,6 +259,8 @@ INLINE float f_tree(f16s a) {
 }
 
 #endif
+
+INLINE i16s i_all_bytes(int a) { return i_all((int)((a & 255) * 0x01010101u)); }
 
 /*
  * Per 32-bit lane: sum + four products of bytes. With VNNI weights are unsigned (level + 128) and the sum starts from -128 times the

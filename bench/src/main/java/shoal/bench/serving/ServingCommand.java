@@ -67,14 +67,6 @@ public final class ServingCommand extends BenchCommand {
     private int prompt;
 
     @Option(
-            names = "--chunk",
-            defaultValue = "64",
-            paramLabel = "N",
-            description =
-                    "Tokens in which a prompt passes the stages, for what would be perfect (default: ${DEFAULT-VALUE}).")
-    private int chunk;
-
-    @Option(
             names = "--rounds",
             defaultValue = "3",
             paramLabel = "N",
@@ -130,7 +122,6 @@ public final class ServingCommand extends BenchCommand {
             Path model,
             int tokens,
             int prompt,
-            int chunk,
             int rounds,
             int kills,
             int streams,
@@ -146,7 +137,7 @@ public final class ServingCommand extends BenchCommand {
                         "--parts has '" + part + "', allowed are " + String.join(", ", PARTS) + ".");
             }
         }
-        if (tokens < 8 || prompt < 16 || rounds < 1 || kills < 1 || streams < 1 || chunk < 1) {
+        if (tokens < 8 || prompt < 16 || rounds < 1 || kills < 1 || streams < 1) {
             throw new IllegalArgumentException(
                     "--tokens is " + tokens + ", --prompt is " + prompt + ", --rounds is " + rounds
                             + ", --kills is " + kills + ", --streams is " + streams
@@ -155,7 +146,7 @@ public final class ServingCommand extends BenchCommand {
         if (parts.contains("rpc") && peer == null) {
             throw new IllegalArgumentException("rpc needs --peer DIR with llama.cpp's rpc-server and llama-bench.");
         }
-        var settings = new Settings(model(), tokens, prompt, chunk, rounds, kills, streams, seed, threads, kernels);
+        var settings = new Settings(model(), tokens, prompt, rounds, kills, streams, seed, threads, kernels);
         var report = new Report("serving", Machine.described())
                 .setting("model", String.valueOf(settings.model().getFileName()))
                 .setting("threads of each process", threads)

@@ -110,30 +110,33 @@ final class Throughput {
         return answer;
     }
 
-    /** Perfect is half the time of one process, and one chunk for the second stage to begin. */
+    /** Perfect is half the time of one process, and one part of the prompt more for the second stage to begin. */
     private void prefill(ShoalSide alone, Client client) throws IOException, InterruptedException {
         var ratios = new ArrayList<Double>();
         var ours = new ArrayList<Double>();
         var theirs = new ArrayList<Double>();
-        double chunks = 1;
+        var parts = new ArrayList<Double>();
+        var shares = new ArrayList<Double>();
         for (int round = 0; round < settings.rounds(); round++) {
             progress.accept("prefill: round " + (round + 1) + " of " + settings.rounds() + " …");
-            Client.Answer answer = checked(client.ask(prompt(settings.prompt()), 2));
+            Work before = client.work();
+            Client.Answer answer = checked(client.ask(prompt(settings.prompt()), 1));
+            double chunks = client.work().batchesSince(before);
             int tokens = answer.promptTokens();
             double one = alone.ask("prefill " + tokens);
             double two = tokens / answer.firstTokenSeconds();
-            chunks = Math.ceil((double) tokens / settings.chunk());
+            parts.add(chunks);
+            shares.add(two / one / STAGES * (chunks + STAGES - 1) / chunks);
             ours.add(two);
             theirs.add(one);
             ratios.add(two / one / STAGES);
         }
         progress.accept("prefill: " + median(ratios) + " of twice one process");
-        double perfect = chunks / (chunks + STAGES - 1);
         report.row("what", "prompt, one process", "tokens/s", median(theirs));
         report.row("what", "prompt, two stages, to the first token", "tokens/s", median(ours));
         report.ratio(
-                "prompt: two stages over twice one process, of C/(C+1) with C = " + (int) chunks + " chunks",
-                median(ratios) / perfect,
+                "prompt: two stages over twice one process, of C/(C+1) with C = " + (int) median(parts) + " chunks",
+                median(shares),
                 PREFILL_AIM);
     }
 

@@ -9,9 +9,15 @@ import java.util.List;
  * @param hops tokens that were looked at so far
  * @param busySeconds of each stage so far
  * @param tokens of each stage so far
+ * @param batches micro-batches of each stage so far
  */
 record Work(
-        double hops, double hopMedianSeconds, double hopSlowSeconds, List<Double> busySeconds, List<Double> tokens) {
+        double hops,
+        double hopMedianSeconds,
+        double hopSlowSeconds,
+        List<Double> busySeconds,
+        List<Double> tokens,
+        List<Double> batches) {
     /** Reads Prometheus' text format; what is missing is NaN or empty. */
     static Work parse(String text) {
         double hops = 0;
@@ -19,6 +25,7 @@ record Work(
         double slow = Double.NaN;
         var busy = new ArrayList<Double>();
         var tokens = new ArrayList<Double>();
+        var batches = new ArrayList<Double>();
         for (String line : text.lines().toList()) {
             if (line.startsWith("shoal_hop_seconds{") && line.contains("quantile=\"0.5\"")) {
                 median = value(line);
@@ -30,13 +37,22 @@ record Work(
                 busy.add(value(line));
             } else if (line.startsWith("shoal_stage_tokens_total{")) {
                 tokens.add(value(line));
+            } else if (line.startsWith("shoal_stage_batches_total{")) {
+                batches.add(value(line));
             }
         }
-        return new Work(hops, median, slow, busy, tokens);
+        return new Work(hops, median, slow, busy, tokens, batches);
     }
 
     private static double value(String line) {
         return Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1));
+    }
+
+    /** Micro-batches that have passed the first stage since then; NaN if nothing is said of them. */
+    double batchesSince(Work before) {
+        return batches.isEmpty() || before.batches.isEmpty()
+                ? Double.NaN
+                : batches.getFirst() - before.batches.getFirst();
     }
 
     /** Seconds that all stages together computed on each token since then. */

@@ -19,7 +19,8 @@ class WorkTest {
                 shoal_stage_busy_seconds_total{model="m",stage="1",node="bb",layers="4-7"} %s
                 shoal_stage_tokens_total{model="m",stage="0",node="aa",layers="0-3"} %d
                 shoal_stage_tokens_total{model="m",stage="1",node="bb",layers="4-7"} %d
-                """.formatted(tokens, firstBusy, secondBusy, tokens, tokens);
+                shoal_stage_batches_total{model="m",stage="0",node="aa",layers="0-3"} %d
+                """.formatted(tokens, firstBusy, secondBusy, tokens, tokens, tokens / 10);
     }
 
     @Test
@@ -29,6 +30,7 @@ class WorkTest {
         assertEquals(2.5e-4, before.hopMedianSeconds());
         assertEquals(0.002, before.hopSlowSeconds());
         assertEquals(List.of(1.0, 2.0), before.busySeconds());
+        assertEquals(5, Work.parse(metrics(150, 1, 2)).batchesSince(before));
         assertEquals(0.5 / 50 + 0.25 / 50, Work.parse(metrics(150, 1.5, 2.25)).secondsOfTokenSince(before), 1e-12);
     }
 
@@ -36,6 +38,7 @@ class WorkTest {
     void whatIsMissingIsNoFigure() {
         Work nothing = Work.parse("shoal_requests_total 1\n");
         assertTrue(Double.isNaN(nothing.hopMedianSeconds()));
+        assertTrue(Double.isNaN(nothing.batchesSince(nothing)));
         assertEquals(0, nothing.hops());
     }
 }

@@ -182,7 +182,8 @@ final class Batching {
 
     /**
      * Tokens of a part of a prompt. Beside tokens that others wait for, a micro-batch takes at most about twice as long for it. Alone,
-     * a prompt of P tokens takes the least time over S stages in parts of sqrt(P * fixed / perToken / (S - 1)) tokens.
+     * a prompt of P tokens takes (P / c + S - 1) * (fixed + perToken * c) over S stages in parts of c tokens, which is least for
+     * c = sqrt(P * fixed / perToken / (S - 1)); what is left of it then goes in like parts of at most that, so that none is small.
      */
     private int chunk(Sequence sequence, int decoding, int share) {
         if (!cost.isKnown()) {
@@ -192,7 +193,11 @@ final class Batching {
         if (decoding > 0) {
             return rounded(ratio + share, LEAST_CHUNK);
         }
-        return stages == 1 ? MOST_CHUNK : rounded(Math.sqrt(ratio * sequence.size() / (stages - 1)), LEAST_LONE_CHUNK);
+        int most =
+                stages == 1 ? MOST_CHUNK : rounded(Math.sqrt(ratio * sequence.size() / (stages - 1)), LEAST_LONE_CHUNK);
+        int left = sequence.size() - sequence.dispatched;
+        return Math.ceilDiv(Math.ceilDiv(left, Math.ceilDiv(left, most)), PagePool.PAGE_POSITIONS)
+                * PagePool.PAGE_POSITIONS;
     }
 
     private static int rounded(double tokens, int least) {

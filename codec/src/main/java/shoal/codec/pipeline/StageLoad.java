@@ -8,6 +8,7 @@ public final class StageLoad {
     private double[] meanMicros = new double[0];
     private long[] busyMicros = new long[0];
     private long[] tokens = new long[0];
+    private long[] batches = new long[0];
 
     /** @param fresh stages of which nothing is known */
     void reset(int stages, Set<Integer> fresh) {
@@ -15,12 +16,14 @@ public final class StageLoad {
             meanMicros = new double[stages];
             busyMicros = new long[stages];
             tokens = new long[stages];
+            batches = new long[stages];
             return;
         }
         for (int stage : fresh) {
             meanMicros[stage] = 0;
             busyMicros[stage] = 0;
             tokens[stage] = 0;
+            batches[stage] = 0;
         }
     }
 
@@ -30,6 +33,7 @@ public final class StageLoad {
             meanMicros[stage] = tokens[stage] == 0 ? each : meanMicros[stage] * 0.95 + each * 0.05;
             busyMicros[stage] += micros.get(stage);
             tokens[stage] += batchTokens;
+            batches[stage]++;
         }
     }
 
@@ -45,6 +49,11 @@ public final class StageLoad {
     /** Tokens that the stage has computed. */
     public long tokens(int stage) {
         return tokens[stage];
+    }
+
+    /** Micro-batches that they came in. */
+    public long batches(int stage) {
+        return batches[stage];
     }
 
     /** Microseconds a token, of late. 0 before the first. */

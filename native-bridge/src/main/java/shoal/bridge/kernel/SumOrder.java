@@ -11,8 +11,9 @@ package shoal.bridge.kernel;
  *       fma((float) P, dw * dx, lane)}. P is the exact integer sum of the block's 32 products of levels; dw and dx are the block's
  *       scales, their product rounded to F32. A type that scales its 32 values by one integer more has that in dw, where it is
  *       exact; one that scales the halves of the 32 each by an integer has that in its levels, and so in P, which stays below 2^24.
- *   <li>Where a type adds a constant, the same lane adds that in a second fma right after: {@code lane = fma((float) S, mw * dx,
- *       lane)}; S is the exact sum of the block's 32 activation levels, each times the integer of its half where the halves differ.
+ *   <li>Where a type adds a constant, the same lane adds that in a second fma right after: {@code lane = fma((float) S * dx, mw,
+ *       lane)}; S is the exact sum of the block's 32 activation levels, each times the integer of its half where the halves differ,
+ *       and its product with dx is rounded to F32.
  *   <li>At the end the lanes are added as a tree: lane i += lane i + 8, then + 4, + 2, + 1.
  *   <li>Attention: a score is such a sum over the head's values. Sums over positions are: the softmax's in lanes by position
  *       mod 16 and the same tree, a sink's part after it; the values' one fma per position, in rising order.

@@ -34,8 +34,8 @@ class NativeAgreementTest {
 
     private static final ComputePool ALONE = new ComputePool(1);
 
-    /** Around each boundary: row kernels take two tokens at once, panels begin at 8 and take 14 or 4 at once. */
-    private static final int[] TOKENS = {1, 2, 3, 7, 8, 13, 14, 33};
+    /** Each way to take them: rows one, two and four at once; from 5 on tiles of 6, 8, 10, 12, 14 at once, with and without a last one. */
+    private static final int[] TOKENS = {1, 3, 4, 5, 7, 9, 11, 14, 33};
 
     static List<InstructionSet> levels() {
         return switch (NativeLibrary.get()) {
@@ -246,7 +246,7 @@ class NativeAgreementTest {
                     rows,
                     columns,
                     KernelAgreementTest.randomBlocks(GgmlType.Q8_0, rows * columns, random, arena));
-            for (int tokens : new int[] {1, 15}) {
+            for (int tokens : new int[] {1, 15, 75}) {
                 var x = HostBuffer.of(columns, activations(columns, tokens, random));
                 float[] together = new float[tokens * rows];
                 operations.prepare(weights, x, tokens, pool, 3);

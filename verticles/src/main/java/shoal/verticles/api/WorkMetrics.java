@@ -1,6 +1,7 @@
 package shoal.verticles.api;
 
 import java.util.Locale;
+import java.util.function.Function;
 import shoal.verticles.bus.Local;
 
 /** What stages and the ways between them take, in Prometheus' text format 0.0.4. */
@@ -19,13 +20,16 @@ final class WorkMetrics {
             line(text, "shoal_hop_seconds_count{model=\"%s\"} %d", name, model.hops());
         }
         head(text, "shoal_stage_busy_seconds_total", "counter", "Time that a stage has computed");
-        stages(text, work, "shoal_stage_busy_seconds_total");
+        stages(text, work, "shoal_stage_busy_seconds_total", stage -> seconds(stage.busyMicros()));
         head(text, "shoal_stage_tokens_total", "counter", "Tokens that a stage has computed");
-        stages(text, work, "shoal_stage_tokens_total");
+        stages(text, work, "shoal_stage_tokens_total", Local.StageWork::tokens);
+        head(text, "shoal_stage_batches_total", "counter", "Micro-batches that a stage has computed");
+        stages(text, work, "shoal_stage_batches_total", Local.StageWork::batches);
         return text.toString();
     }
 
-    private static void stages(StringBuilder text, Local.Work work, String metric) {
+    private static void stages(
+            StringBuilder text, Local.Work work, String metric, Function<Local.StageWork, Object> value) {
         for (Local.ModelWork model : work.models()) {
             int number = 0;
             for (Local.StageWork stage : model.stages()) {
@@ -37,7 +41,7 @@ final class WorkMetrics {
                         number++,
                         stage.node().toHex(),
                         stage.layers(),
-                        metric.endsWith("tokens_total") ? stage.tokens() : seconds(stage.busyMicros()));
+                        value.apply(stage));
             }
         }
     }

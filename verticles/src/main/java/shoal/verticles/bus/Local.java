@@ -336,7 +336,7 @@ public sealed interface Local {
     record ModelWork(String model, long hops, long hopMedianMicros, long hopSlowMicros, List<StageWork> stages) {}
 
     /** By its own word, since its pipeline has so many stages. */
-    record StageWork(NodeId node, LayerRange layers, long busyMicros, long tokens) {}
+    record StageWork(NodeId node, LayerRange layers, long busyMicros, long tokens, long batches) {}
 
     /** How would layers be placed now, and what is each node worth? @param sequences as the profile's, null for that */
     record AskPlan(@Nullable Integer sequences) implements Local {}

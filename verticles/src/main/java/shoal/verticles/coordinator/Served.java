@@ -139,7 +139,11 @@ final class Served {
                         .mapToObj(stage -> {
                             Pipeline.Hop hop = pipeline.hops().get(stage);
                             return new Local.StageWork(
-                                    hop.node().id(), hop.shard().layers(), load.busyMicros(stage), load.tokens(stage));
+                                    hop.node().id(),
+                                    hop.shard().layers(),
+                                    load.busyMicros(stage),
+                                    load.tokens(stage),
+                                    load.batches(stage));
                         })
                         .toList());
     }

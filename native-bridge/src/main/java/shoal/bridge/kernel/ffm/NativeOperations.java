@@ -49,7 +49,7 @@ public final class NativeOperations implements HostOperations {
     /** Rows of a panel in C; calls take whole panels. */
     private static final int PANEL_ROWS = 16;
 
-    /** Tokens packed in a call: whole tiles of each level in C. */
+    /** Tokens packed in a call. */
     private static final int PACK_TOKENS = 28;
 
     /** Half of a usual second cache: so many bytes of panels are gone over tile by tile. */

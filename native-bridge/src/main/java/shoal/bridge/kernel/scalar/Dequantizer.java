@@ -97,8 +97,9 @@ public sealed interface Dequantizer {
                 int lane = part % SumOrder.LANES;
                 lanes[lane] = Math.fma((float) sum(levels, x.levels8(), at), scale, lanes[lane]);
                 if (hasConstant()) {
-                    float constant = constant(bytes, block, index(part), levels) * activationScale;
-                    lanes[lane] = Math.fma((float) sum(levels, x.levels8(), at), constant, lanes[lane]);
+                    float constant = constant(bytes, block, index(part), levels);
+                    float sum = (float) sum(levels, x.levels8(), at) * activationScale;
+                    lanes[lane] = Math.fma(sum, constant, lanes[lane]);
                 }
             }
             return SumOrder.tree(lanes, 0);

@@ -135,14 +135,13 @@ final class BlockKernel implements MatrixKernel {
             for (int part = group * WIDTH; part < whole; part += LANES) {
                 FloatVector activation = FloatVector.fromArray(FLOATS, others, other + part);
                 FloatVector scale = FloatVector.fromArray(FLOATS, scales, part).mul(activation);
-                FloatVector constant =
-                        FloatVector.fromArray(FLOATS, constants, part).mul(activation);
+                FloatVector constant = FloatVector.fromArray(FLOATS, constants, part);
                 // no call to a method of ours here: see RowLoop
                 FloatVector product =
                         (FloatVector) IntVector.fromArray(INTS, products, part).convert(VectorOperators.I2F, 0);
                 FloatVector levels = (FloatVector)
                         IntVector.fromArray(INTS, levelSums, levelSum + part).convert(VectorOperators.I2F, 0);
-                sum = levels.fma(constant, product.fma(scale, sum));
+                sum = levels.mul(activation).fma(constant, product.fma(scale, sum));
             }
             sum.intoArray(lanes, group * WIDTH);
         }
@@ -150,7 +149,7 @@ final class BlockKernel implements MatrixKernel {
             int lane = part - whole;
             float activation = others[other + part];
             lanes[lane] = Math.fma((float) products[part], scales[part] * activation, lanes[lane]);
-            lanes[lane] = Math.fma((float) levelSums[levelSum + part], constants[part] * activation, lanes[lane]);
+            lanes[lane] = Math.fma((float) levelSums[levelSum + part] * activation, constants[part], lanes[lane]);
         }
     }
 }

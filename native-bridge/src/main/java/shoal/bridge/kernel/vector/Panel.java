@@ -108,18 +108,16 @@ abstract class Panel {
         }
     }
 
-    private static void add(FloatVector product, FloatVector scale, float other, float[] lanes, int lane) {
-        product.fma(scale.mul(other), FloatVector.fromArray(FLOATS, lanes, lane))
-                .intoArray(lanes, lane);
+    private static void add(FloatVector sum, FloatVector constant, float[] lanes, int lane) {
+        sum.fma(constant, FloatVector.fromArray(FLOATS, lanes, lane)).intoArray(lanes, lane);
     }
 
     /** One token's sum of levels times the rows' constants. */
     private void constant(int part, HostBuffer x, int otherPart, float scale, float[] lanes, int lane) {
         if (unpacker.constants() == Unpacker.Constants.PER_PART) {
-            float sum = x.levelSums()[otherPart];
+            FloatVector sum = FloatVector.broadcast(FLOATS, x.levelSums()[otherPart] * scale);
             for (int i = 0; i < ROWS; i += WIDTH) {
-                FloatVector constant = FloatVector.fromArray(FLOATS, constants, part * ROWS + i);
-                add(FloatVector.broadcast(FLOATS, sum), constant, scale, lanes, lane + i);
+                add(sum, FloatVector.fromArray(FLOATS, constants, part * ROWS + i), lanes, lane + i);
             }
         } else {
             int at = otherPart * BLOCK;
@@ -131,7 +129,7 @@ abstract class Panel {
                         .mul(low)
                         .add(FloatVector.fromArray(FLOATS, factors, (2 * part + 1) * ROWS + i)
                                 .mul(high));
-                add(sum, constant, scale, lanes, lane + i);
+                add(sum.mul(scale), constant, lanes, lane + i);
             }
         }
     }
