@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.kernel.SequenceMemory;
+import shoal.bridge.kernel.TopLogits;
 import shoal.bridge.model.Batch;
 import shoal.bridge.model.ModelConfig;
 import shoal.bridge.model.Stage;
@@ -154,6 +155,10 @@ public final class LocalGenerator implements AutoCloseable {
         }
     }
 
+    private static void copyRow(MemorySegment output, int row, float[] logits) {
+        MemorySegment.copy(output, FLOAT, row * TopLogits.rowBytes(0, logits.length), logits, 0, logits.length);
+    }
+
     private void requireRoom(int promptTokens, int maxTokens) {
         if (promptTokens == 0) {
             throw new IllegalArgumentException("the prompt has no tokens; give some text");
@@ -176,6 +181,13 @@ public final class LocalGenerator implements AutoCloseable {
         private final Context context;
         private final Listener listener;
         private final Sampler sampler;
+
+        /** How many of a row's highest logits the last stage picks, since they decide alone; 0 for all logits. */
+        private final int picks;
+
+        /** Used where nothing is picked. */
+        private final float[] logits;
+
         private final TokenHistory history;
         private final List<Integer> tokens = new ArrayList<>();
         private final StringBuilder text = new StringBuilder();
@@ -199,6 +211,10 @@ public final class LocalGenerator implements AutoCloseable {
             this.context = context;
             this.listener = listener;
             this.sampler = Sampler.of(request.sampling(), tokenizer);
+            Stage last = stages.getLast();
+            int deciding = Math.min(sampler.deciding(), last.outputWidth());
+            this.picks = deciding <= last.mostPicks() ? deciding : 0;
+            this.logits = new float[picks > 0 ? 0 : last.outputWidth()];
             this.history = new TokenHistory(request.prompt());
             this.window = request.prompt().clone();
             this.windowSize = window.length;
@@ -216,11 +232,11 @@ public final class LocalGenerator implements AutoCloseable {
                 int[] draft = draft(windowSize);
                 makeRoom(draft.length + 1);
                 System.arraycopy(draft, 0, window, windowSize, draft.length);
-                float[][] logits = context.logits(window, windowSize + draft.length, 1 + draft.length);
+                MemorySegment output = context.run(window, windowSize + draft.length, 1 + draft.length, picks);
                 drafted += draft.length;
                 int right = 0;
-                for (float[] row : logits) {
-                    int token = take(row);
+                for (int row = 0; row <= draft.length; row++) {
+                    int token = take(output, row);
                     if (stop != null) {
                         break;
                     }
@@ -261,13 +277,22 @@ public final class LocalGenerator implements AutoCloseable {
             return drafter.draft(history, Math.max(0, Math.min(most, contextLength() - windowSize)));
         }
 
-        /** Samples the next token from its logits and tells it, or sets why it ends. */
-        private int take(float[] logits) {
+        private SampledToken sample(MemorySegment output, int row) {
+            if (picks > 0) {
+                long at = row * TopLogits.rowBytes(picks, stages.getLast().outputWidth());
+                return sampler.sample(TopLogits.read(output, at, picks), history.size(), state);
+            }
+            copyRow(output, row, logits);
+            return sampler.sample(logits, history, state);
+        }
+
+        /** Samples the next token from a row of output and tells it, or sets why it ends. */
+        private int take(MemorySegment output, int row) {
             if (!listener.wantsMore()) {
                 stop = Generation.Stop.CANCELLED;
                 return -1;
             }
-            SampledToken sampled = sampler.sample(logits, history, state);
+            SampledToken sampled = sample(output, row);
             state = sampled.next();
             int id = sampled.id();
             if (tokenizer.endOfGeneration().contains(id)) {
@@ -298,7 +323,7 @@ public final class LocalGenerator implements AutoCloseable {
         private int[] held = new int[0];
         private int heldCount;
         private MemorySegment[] outputs = new MemorySegment[0];
-        private float[][] lastRows = new float[0][];
+        private float[] lastRow = new float[0];
 
         private Context() {
             for (Stage stage : stages) {
@@ -308,51 +333,47 @@ public final class LocalGenerator implements AutoCloseable {
 
         /** The logits behind the last of these tokens; valid until the next call. */
         float[] logitsBehind(int[] tokens) {
-            return logits(tokens, tokens.length, 1)[0];
+            if (lastRow.length == 0) {
+                lastRow = new float[stages.getLast().outputWidth()];
+            }
+            copyRow(run(tokens, tokens.length, 1, 0), 0, lastRow);
+            return lastRow;
         }
 
         /**
-         * The logits behind each of the last rows of the first count tokens; valid until the next call. Only those are computed that
-         * the context does not hold.
+         * What is wanted behind each of the last rows of the first count tokens, row after row; valid until the next call. Only those
+         * are computed that the context does not hold.
+         *
+         * @param picks of a row's highest logits, as {@link TopLogits}; 0 for whole rows
          */
-        float[][] logits(int[] tokens, int count, int rows) {
+        MemorySegment run(int[] tokens, int count, int rows, int picks) {
             int firstRow = count - rows;
             int same = Arrays.mismatch(held, 0, heldCount, tokens, 0, count);
             int from = Math.min(same < 0 ? count : same, firstRow);
             heldCount = from; // if it fails behind here, this much is sure
             while (from < firstRow && (rows > 1 || count - from > chunk)) {
                 int to = Math.min(from + chunk, firstRow);
-                runChunk(tokens, from, to, Batch.Wanted.NONE);
+                runChunk(tokens, from, to, Batch.Wanted.NONE, 0);
                 from = to;
             }
-            runChunk(tokens, from, count, rows == 1 ? Batch.Wanted.LAST : Batch.Wanted.ALL);
+            runChunk(tokens, from, count, rows == 1 ? Batch.Wanted.LAST : Batch.Wanted.ALL, picks);
             if (held.length < count) {
                 held = Arrays.copyOf(held, 2 * count);
             }
             System.arraycopy(tokens, heldCount, held, heldCount, count - heldCount);
             heldCount = count;
-            return rowsOf(outputs[stages.size() - 1], rows);
+            return outputs[stages.size() - 1];
         }
 
-        private float[][] rowsOf(MemorySegment output, int count) {
-            int width = stages.getLast().outputWidth();
-            if (lastRows.length != count) {
-                lastRows = new float[count][width];
-            }
-            for (int row = 0; row < count; row++) {
-                MemorySegment.copy(output, FLOAT, (long) row * width * Float.BYTES, lastRows[row], 0, width);
-            }
-            return lastRows;
-        }
-
-        private void runChunk(int[] tokens, int from, int to, Batch.Wanted wanted) {
+        private void runChunk(int[] tokens, int from, int to, Batch.Wanted wanted, int picks) {
             Batch.Input input = new Batch.Input.Tokens(Arrays.copyOfRange(tokens, from, to));
             if (outputs.length == 0) {
                 outputs = new MemorySegment[stages.size()];
                 Arrays.fill(outputs, MemorySegment.NULL);
             }
             for (int i = 0; i < stages.size(); i++) {
-                Batch batch = new Batch(List.of(new Batch.Slice(sequences.get(i), from, to - from, wanted)), input);
+                Batch batch =
+                        new Batch(List.of(new Batch.Slice(sequences.get(i), from, to - from, wanted, picks)), input);
                 long bytes = stages.get(i).outputBytes(batch);
                 if (outputs[i].byteSize() < bytes) {
                     outputs[i] = MemorySegment.ofArray(new float[Math.toIntExact(bytes / Float.BYTES)]);

@@ -5,7 +5,6 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.ServiceLoader;
 import java.util.stream.Collectors;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Which provider runs the kernels.
@@ -18,7 +17,7 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
         faster = List.copyOf(faster);
     }
 
-    /** The fastest that runs here, or the one that settings name. @throws IllegalArgumentException if that one can't run */
+    /** The CPU's fastest that run here, or those that settings name. @throws IllegalArgumentException if that one can't run */
     public static KernelChoice of(KernelSettings settings) {
         List<KernelProvider> providers = new ArrayList<>();
         ServiceLoader.load(KernelProvider.class, KernelProvider.class.getClassLoader())
@@ -27,21 +26,80 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
     }
 
     /**
-     * Opens what settings name. Where that is a device, or several, layers that do not fit there are left to the fastest kernels of the
-     * CPU.
+     * Kernels that run, which their user closes.
      *
-     * @throws IllegalArgumentException if a device can't be used
+     * @param provider the name of whoever brings them; of several devices the first one's
+     * @param why one clause for the log
      */
-    public static Kernels open(KernelSettings settings) {
+    public record Opened(Kernels kernels, String provider, String why) {}
+
+    /**
+     * Opens what settings name; where they name nothing, the first GPU that multiplies as the CPU does and in clearly less time, or else
+     * the CPU's fastest kernels. Layers that do not fit on devices are left to these.
+     *
+     * @throws IllegalArgumentException if what is named can't be used
+     */
+    public static Opened open(KernelSettings settings) {
+        return settings.provider() == null
+                ? openAny(settings, deviceProviders(), new DeviceTrial(System::nanoTime))
+                : openNamed(settings);
+    }
+
+    static Opened openAny(KernelSettings settings, List<KernelProvider> deviceProviders, DeviceTrial trial) {
+        KernelSettings onCpu = new KernelSettings(KernelSettings.CPU, settings.threads());
+        KernelChoice choice = of(onCpu);
+        Kernels processor = choice.provider().open(onCpu);
+        List<String> refused = new ArrayList<>();
+        try {
+            for (KernelProvider provider : deviceProviders) {
+                if (!(provider.readiness() instanceof KernelProvider.Readiness.Ready)) {
+                    continue;
+                }
+                for (DeviceInfo device : provider.devices()) {
+                    if (device.processor()) {
+                        continue;
+                    }
+                    Kernels opened = null;
+                    String why;
+                    try {
+                        opened = provider.open(new KernelSettings(device.id(), settings.threads()));
+                        DeviceTrial.Verdict verdict = trial.compare(opened, processor);
+                        if (verdict.taken()) {
+                            var shares = List.of(
+                                    new SplitKernels.Share(opened, settings.deviceLayers()),
+                                    new SplitKernels.Share(processor, SplitKernels.AS_MANY_AS_FIT));
+                            return new Opened(
+                                    new SplitKernels(shares), provider.name(), device.id() + ", " + verdict.why());
+                        }
+                        why = verdict.why();
+                    } catch (RuntimeException failure) {
+                        why = String.valueOf(failure.getMessage());
+                    }
+                    if (opened != null) {
+                        opened.close();
+                    }
+                    refused.add(device.id() + " is not used: " + why);
+                }
+            }
+        } catch (RuntimeException failure) {
+            processor.close();
+            throw failure;
+        }
+        refused.addFirst(choice.why());
+        return new Opened(processor, choice.provider().name(), String.join("; ", refused));
+    }
+
+    private static Opened openNamed(KernelSettings settings) {
         List<KernelSettings> each = settings.each();
         List<KernelChoice> choices = each.stream().map(KernelChoice::of).toList();
-        if (each.size() == 1 && !choices.getFirst().provider().runsOnDevices()) {
+        KernelChoice first = choices.getFirst();
+        if (each.size() == 1 && !first.provider().runsOnDevices()) {
             String named = each.getFirst().provider();
             if (named != null && named.indexOf(':') >= 0) {
                 throw new IllegalArgumentException(each.getFirst().providerName()
                         + " has no devices to be numbered; leave out the colon and what follows it, given is " + named);
             }
-            return choices.getFirst().provider().open(settings);
+            return new Opened(first.provider().open(settings), first.provider().name(), first.why());
         }
         List<SplitKernels.Share> shares = new ArrayList<>();
         try {
@@ -56,16 +114,11 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
             }
             var processor = new KernelSettings(KernelSettings.CPU, settings.threads());
             shares.add(new SplitKernels.Share(of(processor).provider().open(processor), SplitKernels.AS_MANY_AS_FIT));
-            return new SplitKernels(shares);
+            return new Opened(new SplitKernels(shares), first.provider().name(), first.why());
         } catch (RuntimeException failure) {
             shares.forEach(share -> share.kernels().close());
             throw failure;
         }
-    }
-
-    /** The name of the provider that settings lead to; of several devices the first one's. */
-    public static String name(KernelSettings settings) {
-        return of(settings.each().getFirst()).provider().name();
     }
 
     static KernelChoice of(KernelSettings settings, List<KernelProvider> providers) {
@@ -76,7 +129,7 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
         boolean any = wanted == null || wanted.equals(KernelSettings.CPU);
         List<String> faster = new ArrayList<>();
         for (KernelProvider provider : fastestFirst) {
-            if (any ? !takenByItself(provider, wanted) : !provider.name().equals(wanted)) {
+            if (any ? provider.runsOnDevices() : !provider.name().equals(wanted)) {
                 continue;
             }
             switch (provider.readiness()) {
@@ -92,16 +145,6 @@ public record KernelChoice(KernelProvider provider, String why, List<String> fas
                         ? "there are no '" + wanted + "' kernels; there are "
                                 + providers.stream().map(KernelProvider::name).collect(Collectors.joining(", "))
                         : String.join("; ", faster));
-    }
-
-    /** Kernels of the CPU, and those of a device that is none. */
-    private static boolean takenByItself(KernelProvider provider, @Nullable String wanted) {
-        if (!provider.runsOnDevices()) {
-            return true;
-        }
-        return wanted == null
-                && provider.takenByItself()
-                && provider.devices().stream().anyMatch(device -> !device.processor());
     }
 
     /** A device's {@link Kernels#copiedBytesPerSecond}, measured now; 0 if that fails. */

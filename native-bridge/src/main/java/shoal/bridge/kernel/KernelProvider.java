@@ -18,11 +18,6 @@ public interface KernelProvider {
         return false;
     }
 
-    /** Whether they may be chosen without being named. */
-    default boolean takenByItself() {
-        return true;
-    }
-
     /** The devices that they can run on, in the order of their numbers; empty for kernels of the CPU. Does not throw. */
     default List<DeviceInfo> devices() {
         return List.of();

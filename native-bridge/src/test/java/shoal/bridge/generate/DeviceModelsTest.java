@@ -71,6 +71,22 @@ class DeviceModelsTest {
         }
     }
 
+    /** Log probabilities need all logits; without them the device picks, behind drafts too. */
+    @ParameterizedTest
+    @ValueSource(floats = {0, 0.8f})
+    void picksWhatAllLogitsWouldGive(float temperature) throws Exception {
+        var sampling = new Sampling(temperature, 40, 0.95f, 0.02f, 7);
+        try (ModelFile model = ModelFile.open(SharedData.file("models/stories-q8_0.gguf"));
+                LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(kernels))) {
+            int[] prompt = generator.tokenizer().encode("The little cat had a ball. The little", true, true);
+            var all = GenerationRequest.of(prompt, 40, sampling.withLogprobs(1));
+            var picked = GenerationRequest.of(prompt, 40, sampling).withDrafter(new PromptLookup());
+            Generation drafted = generator.generate(picked, _ -> {});
+            assertEquals(generator.generate(all, _ -> {}).tokens(), drafted.tokens());
+            assertTrue(drafted.drafted() > 0);
+        }
+    }
+
     @ParameterizedTest
     @CsvSource({"1, 3", "4, 1000", "3, 1"})
     void stagesAndChunksChangeNothing(int stages, int chunk) throws Exception {
@@ -92,7 +108,8 @@ class DeviceModelsTest {
                 .get(0);
         List<Integer> tokens = SharedData.list(expected.get("tokens"));
         try (ModelFile model = ModelFile.open(SharedData.file("models/stories-q8_0.gguf"));
-                Kernels shared = KernelChoice.open(new KernelSettings(device.provider(), 1, layers));
+                Kernels shared = KernelChoice.open(new KernelSettings(device.provider(), 1, layers))
+                        .kernels();
                 LocalGenerator generator = LocalGenerator.open(model, StageSettings.of(shared))) {
             Generation got =
                     generator.generate(expected.get("prompt").asString(), tokens.size(), Sampling.GREEDY, _ -> {});

@@ -15,14 +15,7 @@ class KernelSettingsTest {
     private static final DeviceInfo GPU = new DeviceInfo("gpu:0", "Big", "1", 1 << 30, 1 << 30, false);
     private static final DeviceInfo POCL = new DeviceInfo("gpu:0", "Slow", "1", 1 << 30, 1 << 30, true);
 
-    /** @param devices null for kernels of the CPU */
-    private record Fake(
-            String name,
-            int speed,
-            boolean runsOnDevices,
-            List<DeviceInfo> devices,
-            boolean ready,
-            boolean takenByItself)
+    private record Fake(String name, int speed, boolean runsOnDevices, List<DeviceInfo> devices, boolean ready)
             implements KernelProvider {
         @Override
         public Readiness readiness() {
@@ -39,19 +32,19 @@ class KernelSettingsTest {
         return KernelChoice.of(
                 new KernelSettings(wanted, 1),
                 List.of(
-                        new Fake("plain", 1, false, List.of(), true, true),
-                        new Fake("gpu", 100, true, devices, !devices.isEmpty(), true),
-                        new Fake("quick", 10, false, List.of(), true, true),
-                        new Fake("untried", 200, true, List.of(GPU), true, false)));
+                        new Fake("plain", 1, false, List.of(), true),
+                        new Fake("gpu", 100, true, devices, !devices.isEmpty()),
+                        new Fake("quick", 10, false, List.of(), true),
+                        new Fake("other", 200, true, List.of(GPU), true)));
     }
 
     @Test
-    void aGpuIsTakenByItselfAndAProcessorIsNot() {
-        assertEquals("gpu", choose(null, List.of(POCL, GPU)).provider().name());
+    void noDeviceIsChosenUntriedThatNobodyNamed() {
+        assertEquals("quick", choose(null, List.of(POCL, GPU)).provider().name());
         assertEquals("quick", choose(null, List.of(POCL)).provider().name());
         assertEquals("quick", choose("cpu", List.of(GPU)).provider().name());
         assertEquals("gpu", choose("gpu:0", List.of(POCL)).provider().name());
-        assertEquals("untried", choose("untried:0", List.of(GPU)).provider().name());
+        assertEquals("other", choose("other:0", List.of(GPU)).provider().name());
         assertEquals("plain", choose("plain", List.of(GPU)).provider().name());
     }
 

@@ -158,14 +158,16 @@ final class DoctorCommand implements Callable<Integer> {
         }
     }
 
-    /** What kernels could run on beside the CPU, and which of it would be taken by itself. */
+    /** What kernels could run on beside the CPU, and whether it would be taken by itself. */
     private void devices() {
+        boolean gpu = false;
         for (KernelProvider provider : KernelChoice.deviceProviders()) {
             switch (provider.readiness()) {
                 case KernelProvider.Readiness.Missing(String reason, String remedy) ->
                     not(Verdict.NOTE, provider.name(), reason + ", so no device computes through it", remedy);
                 case KernelProvider.Readiness.Ready() -> {
                     for (DeviceInfo device : provider.devices()) {
+                        gpu |= !device.processor();
                         double copied = KernelChoice.measured(provider, device);
                         var told = new LinkedHashMap<String, Object>();
                         told.put("id", device.id());
@@ -185,6 +187,20 @@ final class DoctorCommand implements Callable<Integer> {
                     }
                 }
             }
+        }
+        if (gpu) {
+            automatic();
+        }
+    }
+
+    /** What {@code --device auto} leads to, tried now. */
+    private void automatic() {
+        try {
+            KernelChoice.Opened opened = KernelChoice.open(KernelSettings.defaults());
+            opened.kernels().close();
+            ok("--device auto", opened.provider() + " (" + opened.why() + ")");
+        } catch (RuntimeException failure) {
+            not(Verdict.NOTE, "--device auto", String.valueOf(failure.getMessage()), "Name a device, or cpu.");
         }
     }
 

@@ -61,7 +61,7 @@ final class LocalModel implements AutoCloseable {
                     kernelName == null || kernelName.equals("auto") ? null : kernelName,
                     threads == 0 ? KernelSettings.defaults().threads() : threads,
                     deviceLayers);
-            kernels = KernelChoice.open(settings);
+            kernels = KernelChoice.open(settings).kernels();
             LocalGenerator generator =
                     LocalGenerator.open(file, new StageSettings(kernels, ModelConfig.MAX_CONTEXT, cache));
             if (!generator.placement().isEmpty()) {

@@ -83,8 +83,10 @@ public final class StageHost implements AutoCloseable {
                 KernelSettings.providerFor(compute.kernels(), compute.device()),
                 compute.threadCount(),
                 KernelSettings.deviceLayers(compute.deviceLayers()));
-        kernels = KernelChoice.open(settings);
-        kernelsName = KernelChoice.name(settings);
+        KernelChoice.Opened opened = KernelChoice.open(settings);
+        kernels = opened.kernels();
+        kernelsName = opened.provider();
+        LOG.info("kernels: {} ({})", kernelsName, opened.why());
         speeds = notes == null ? null : new SpeedBook(notes, kernelsName + " " + compute.threadCount());
         order = kernels.keepsSumOrder() ? SUM_ORDER : kernels.name();
         maxContext = compute.contextLength() == 0 ? Integer.MAX_VALUE : compute.contextLength();

@@ -213,7 +213,8 @@ public final class ShardLoaderVerticle extends VerticleBase {
                                         ? Future.failedFuture(failure)
                                         : open(command, file)) // where it lies now
                         : open(command, file))
-                .onComplete(ready);
+                .onSuccess(ready::tryComplete)
+                .onFailure(ready::tryFail);
         return ready.future().onComplete(_ -> coming.remove(command.shardId(), shard));
     }
 

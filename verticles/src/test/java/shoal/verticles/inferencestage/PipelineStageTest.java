@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -54,6 +55,9 @@ class PipelineStageTest {
     private static final int LAYERS = 8;
     private static final int STAGES = 2;
     private static final int TOKENS = 30;
+
+    /** That a stage takes for a micro-batch. */
+    private static final int BUSY_MICROS = 500;
 
     private static Kernels kernels;
     private static ModelFile file;
@@ -230,13 +234,19 @@ class PipelineStageTest {
             };
             switch (result) {
                 case null -> {}
-                case Frame.TokensSampled sampled -> inputs.add(new Input.Done(sampled));
+                case Frame.TokensSampled sampled -> inputs.add(new Input.Done(timed(sampled)));
                 case Frame.StageFailed failed -> inputs.add(new Input.Failed(failed));
                 default -> take(stage + 1, result);
             }
             if (result instanceof Frame.Activation sent) {
                 stages[stage].rows().giveBack(sent.values());
             }
+        }
+
+        /** By the loop's clock, not by this machine's: whether drafts are worth while depends on it. */
+        private static Frame.TokensSampled timed(Frame.TokensSampled frame) {
+            List<Integer> busy = Collections.nCopies(frame.busyMicros().size(), BUSY_MICROS);
+            return new Frame.TokensSampled(frame.pipeline(), frame.epoch(), frame.microBatch(), busy, frame.tokens());
         }
 
         private Command.ExecuteTask task(int stage) {

@@ -109,7 +109,7 @@ class LayersLoadTest {
                 wrong.getCause().getMessage());
     }
 
-    /** The seeder holds the second half back: by then the loader has taken over what has come, and says so. */
+    /** The seeder has the first half alone for a while: by then the loader has taken over what has come, and says so. */
     @Test
     void theFirstLayersAreTakenOverWhileLaterOnesAreStillAway() throws Exception {
         byte[] bytes = model();
@@ -128,8 +128,7 @@ class LayersLoadTest {
                 told.add(progress);
             }
         });
-        try (var seeder =
-                new ScriptedSeeder(Role.NODE, file, bytes, file.pieces().blockCount() / 2)) {
+        try (var seeder = ScriptedSeeder.ofFirst(file.pieces().count() / 2, file, bytes)) {
             node.hint(seeder.contact());
             var command = new Command.LoadShard(3, "stories.gguf", new LayerRange(0, 7), file.piecesRoot());
             var loading = node.bus.ask(Addresses.LOAD_SHARD, command, Result.ShardReady.class);
@@ -172,8 +171,7 @@ class LayersLoadTest {
         var host = new StageHost(node.profile.compute());
         await(node.vertx.deployVerticle(new InferenceStageVerticle(node.endpoint, node.bus, node.profile, host)));
         await(node.vertx.deployVerticle(new ShardLoaderVerticle(node.endpoint, node.bus, node.profile, node.store)));
-        try (var seeder =
-                new ScriptedSeeder(Role.NODE, file, bytes, file.pieces().blockCount() / 2)) {
+        try (var seeder = ScriptedSeeder.ofFirst(file.pieces().count() / 2, file, bytes)) {
             node.hint(seeder.contact());
             var refused = assertThrows(
                     CompletionException.class, () -> load(node, 3, new LayerRange(0, 7), file.piecesRoot()));

@@ -10,7 +10,7 @@ import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceKernels;
 import shoal.bridge.kernel.device.KernelCache;
 
-/** NVIDIA's GPUs through CUDA. Taken only by name: it has not run on a GPU yet. */
+/** NVIDIA's GPUs through CUDA. */
 public final class CudaProvider implements KernelProvider {
     /** Of GPUs that kernels compiled beforehand are for. */
     private static final int LEAST_CAPABILITY = 80;
@@ -32,11 +32,6 @@ public final class CudaProvider implements KernelProvider {
     @Override
     public boolean runsOnDevices() {
         return true;
-    }
-
-    @Override
-    public boolean takenByItself() {
-        return false;
     }
 
     @Override

@@ -10,7 +10,7 @@ import shoal.bridge.kernel.device.DeviceException;
 import shoal.bridge.kernel.device.DeviceKernels;
 import shoal.bridge.kernel.device.KernelCache;
 
-/** Devices that an OpenCL driver offers. Taken by itself where one of them is no CPU. */
+/** Devices that an OpenCL driver offers, GPUs and CPUs. */
 public final class OpenClProvider implements KernelProvider {
     @Override
     public String name() {
@@ -25,12 +25,6 @@ public final class OpenClProvider implements KernelProvider {
     @Override
     public boolean runsOnDevices() {
         return true;
-    }
-
-    /** Not before the kernels have been seen to be right and fast on a GPU. */
-    @Override
-    public boolean takenByItself() {
-        return false;
     }
 
     @Override
