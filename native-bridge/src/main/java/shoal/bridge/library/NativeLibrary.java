@@ -1,15 +1,12 @@
 package shoal.bridge.library;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Locale;
 
 /**
@@ -51,11 +48,7 @@ public sealed interface NativeLibrary {
 
     /** Whether this build has one for this platform, without loading it. */
     static boolean isInBuild() {
-        return !"false".equals(System.getProperty(SWITCH)) && NativeLibrary.class.getResource(resource()) != null;
-    }
-
-    private static String resource() {
-        return "/native/" + platform() + "/" + System.mapLibraryName("shoal");
+        return !"false".equals(System.getProperty(SWITCH)) && LibraryFile.isInBuild();
     }
 
     /** Such as {@code linux-x86_64}: its folder in the jar. */
@@ -81,21 +74,13 @@ public sealed interface NativeLibrary {
             if ("false".equals(System.getProperty(SWITCH))) {
                 return new Absent("the property " + SWITCH + " is false", "Leave it out");
             }
-            try (InputStream bytes = NativeLibrary.class.getResourceAsStream(resource())) {
-                if (bytes == null) {
-                    return new Absent(
-                            "this build has no native library for " + platform(),
-                            "Build it on such a machine with a C compiler (cc) in the PATH");
-                }
-                Path directory = Files.createTempDirectory("shoal-native-"); // readable by its owner alone
-                Path file = directory.resolve(System.mapLibraryName("shoal"));
-                try {
-                    Files.copy(bytes, file);
-                    return check(SymbolLookup.libraryLookup(file, Arena.global()));
-                } finally {
-                    Files.deleteIfExists(file); // what is mapped stays mapped
-                    Files.deleteIfExists(directory);
-                }
+            try {
+                NativeLibrary found = LibraryFile.use(file -> check(SymbolLookup.libraryLookup(file, Arena.global())));
+                return found != null
+                        ? found
+                        : new Absent(
+                                "this build has no native library for " + platform(),
+                                "Build it on such a machine with a C compiler (cc) in the PATH");
             } catch (IOException | IllegalArgumentException | IllegalCallerException failure) {
                 return new Absent(
                         "the native library can't be loaded (" + failure.getMessage() + ")",

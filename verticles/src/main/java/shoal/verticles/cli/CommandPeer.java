@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import shoal.bridge.hash.BlockHashers;
 import shoal.codec.base.Endpoint;
@@ -17,11 +18,15 @@ import shoal.verticles.config.Profile;
 import shoal.verticles.config.ProfileReader;
 import shoal.verticles.identity.ClusterSecret;
 import shoal.verticles.identity.Identity;
+import shoal.verticles.quic.NativeQuic;
 import shoal.verticles.quic.QuicEndpoint;
 import shoal.verticles.store.ShardStore;
 
 /** What a command needs that moves files and belongs to no cluster: an endpoint with a key of its own, a store, a local bus. */
 final class CommandPeer implements AutoCloseable {
+    /** A key that nobody has yet. */
+    private static final AtomicReference<@Nullable CompletableFuture<Identity>> BEGUN = new AtomicReference<>();
+
     final Vertx vertx;
     final CommandBus bus;
     final ShardStore store;
@@ -46,7 +51,7 @@ final class CommandPeer implements AutoCloseable {
     static CommandPeer open(
             Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, List<String> settings)
             throws IOException {
-        return open(storeDirectory, bind, secretFile, settings, CompletableFuture.supplyAsync(Identity::create));
+        return open(storeDirectory, bind, secretFile, settings, newIdentity());
     }
 
     /** The same, known to others by a key that lasts. */
@@ -60,7 +65,27 @@ final class CommandPeer implements AutoCloseable {
         return open(storeDirectory, bind, secretFile, settings, CompletableFuture.completedFuture(identity));
     }
 
-    /** A key and the choice of a hasher take a JVM that has just started as long as all else here: they are made beside it. */
+    /**
+     * Begins, beside the caller, what takes a JVM that has just started as long as all else: a key, the transport's native library, the
+     * choice of a hasher.
+     */
+    static void beginBeforehand() {
+        BEGUN.set(CompletableFuture.supplyAsync(Identity::create, CommandPeer::beside));
+        beside(() -> {
+            NativeQuic.whyUnavailable(); // told when an endpoint is opened
+            BlockHashers.best();
+        });
+    }
+
+    private static CompletableFuture<Identity> newIdentity() {
+        CompletableFuture<Identity> begun = BEGUN.getAndSet(null); // two peers are never one
+        return begun != null ? begun : CompletableFuture.supplyAsync(Identity::create, CommandPeer::beside);
+    }
+
+    private static void beside(Runnable task) {
+        Thread.ofPlatform().daemon().name("beforehand").start(task);
+    }
+
     private static CommandPeer open(
             Path storeDirectory,
             @Nullable Endpoint bind,
@@ -68,12 +93,11 @@ final class CommandPeer implements AutoCloseable {
             List<String> settings,
             CompletableFuture<Identity> identity)
             throws IOException {
-        var hasher = CompletableFuture.supplyAsync(BlockHashers::best);
+        var hasher = CompletableFuture.supplyAsync(BlockHashers::best, CommandPeer::beside);
         ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
         var reader = new ProfileReader();
         settings.forEach(reader::set);
-        Profile profile =
-                reader.set("store.directory=" + storeDirectory.toAbsolutePath()).read();
+        Profile profile = reader.storeDirectory(storeDirectory.toAbsolutePath()).read();
         Vertx vertx = Vertx.vertx(new VertxOptions().setPreferNativeTransport(true));
         ShardStore store;
         try {

@@ -42,6 +42,7 @@ import tools.jackson.databind.json.JsonMapper;
         mixinStandardHelpOptions = true)
 final class FetchCommand implements Callable<Integer> {
     private static final Set<String> LOOPBACK = Set.of("127.0.0.1", "localhost");
+    private static final int STALL_SECONDS = 120;
     private static final Duration PATIENCE = Duration.ofSeconds(10);
 
     @Parameters(
@@ -92,9 +93,8 @@ final class FetchCommand implements Callable<Integer> {
     @Option(
             names = "--stall-seconds",
             paramLabel = "N",
-            defaultValue = "120",
             description = "Fail when nothing has come for so long; default ${DEFAULT-VALUE}.")
-    private int stallSeconds;
+    private int stallSeconds = STALL_SECONDS;
 
     @Option(names = "--rate", paramLabel = "BYTES", description = "Bytes a second to fetch at most; 0 for no limit.")
     private long rate;
@@ -141,6 +141,7 @@ final class FetchCommand implements Callable<Integer> {
                     Addresses.FETCH_PROGRESS,
                     Local.FetchProgress.class,
                     now -> progress.tell(now.name(), now.verifiedBytes(), now.size(), bytes(now.bytesBySource())));
+            Main.onlyWarnings(PieceServerVerticle.class.getPackageName()); // its list of files is none here
             Blocking.await(peer.vertx.deployVerticle( // what is here is given to others who fetch it too
                     new PieceServerVerticle(peer.endpoint, peer.store, peer.bus, peer.profile)));
             Blocking.await(peer.vertx.deployVerticle(
@@ -165,9 +166,15 @@ final class FetchCommand implements Callable<Integer> {
 
     private List<String> settings() {
         var settings = new ArrayList<String>();
-        settings.add("torrent.stallSeconds=" + stallSeconds);
-        settings.add("download.bytesPerSecond=" + rate);
-        settings.add("download.bytesPerSecondPerPeer=" + peerRate);
+        if (stallSeconds != STALL_SECONDS) { // what stands in a profile by default is right, and need not be checked
+            settings.add("torrent.stallSeconds=" + stallSeconds);
+        }
+        if (rate != 0) {
+            settings.add("download.bytesPerSecond=" + rate);
+        }
+        if (peerRate != 0) {
+            settings.add("download.bytesPerSecondPerPeer=" + peerRate);
+        }
         if (!lookIn.isEmpty()) {
             settings.add("store.lookIn="
                     + JsonMapper.shared()

@@ -16,10 +16,16 @@ public final class Main {
     /** The command line itself is wrong. */
     public static final int EXIT_USAGE = 2;
 
+    /** The property that tells which level the user has asked for. */
+    static final String LEVEL_SET = "shoal.log.level.set";
+
     private Main() {}
 
     public static void main(String[] args) {
         Relaunch.withFlags(args);
+        if (Relaunch.movesFilesOnly(args)) {
+            CommandPeer.beginBeforehand();
+        }
         System.exit(run(args));
     }
 
@@ -51,6 +57,13 @@ public final class Main {
         ((Logger) LoggerFactory.getLogger("shoal")).setLevel(Level.toLevel(level));
         boolean deep = List.of("debug", "trace").contains(level);
         ((Logger) LoggerFactory.getLogger(org.slf4j.Logger.ROOT_LOGGER_NAME)).setLevel(deep ? Level.WARN : Level.ERROR);
+    }
+
+    /** Keeps one part of Shoal to warnings, unless the user has asked for a level. */
+    static void onlyWarnings(String logger) {
+        if (System.getProperty(LEVEL_SET) == null) {
+            ((Logger) LoggerFactory.getLogger(logger)).setLevel(Level.WARN);
+        }
     }
 
     private static int wholeNumber(String text) {

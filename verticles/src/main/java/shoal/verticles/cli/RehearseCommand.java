@@ -1,10 +1,10 @@
 package shoal.verticles.cli;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Random;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -14,20 +14,22 @@ import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.store.StoredFile;
 
 /**
- * Fetches a small file from itself, so that a JVM that takes notes ({@code -XX:AOTCacheOutput}) sees what seeding and fetching need. The
+ * Fetches a file from itself, so that a JVM that takes notes ({@code -XX:AOTCacheOutput}) sees what seeding and fetching need. The
  * build runs it; {@link Relaunch} hands the notes to those commands.
  */
-@Command(name = "rehearse", hidden = true, description = "Fetch a small file from this process itself.")
+@Command(name = "rehearse", hidden = true, description = "Fetch a file from this process itself.")
 final class RehearseCommand implements Callable<Integer> {
-    private static final int SIZE = 2 << 20;
+    /** Enough that the JVM compiles, and so notes, what a transfer runs often. */
+    private static final long SIZE = 256L << 20;
 
     @Override
     public Integer call() throws IOException {
         Path directory = Files.createTempDirectory("shoal-rehearse-");
         try {
-            var bytes = new byte[SIZE];
-            new Random(SIZE).nextBytes(bytes);
-            Path file = Files.write(directory.resolve("model.gguf"), bytes);
+            Path file = directory.resolve("model.gguf");
+            try (var sparse = new RandomAccessFile(file.toFile(), "rw")) {
+                sparse.setLength(SIZE);
+            }
             try (CommandPeer peer =
                     CommandPeer.open(directory.resolve("store"), new Endpoint("127.0.0.1", 0), null, List.of())) {
                 StoredFile seeded = peer.store.adopt(file);

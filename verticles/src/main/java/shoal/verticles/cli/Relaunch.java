@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import shoal.bridge.library.NativeExec;
 import shoal.bridge.library.NativeLibrary;
 
 /**
@@ -42,7 +43,8 @@ public final class Relaunch {
      * For commands that only move files: they need no vectors where native code does the hashing, end soon or wait for the network. The
      * optimising compiler costs them more than it gains (it took half of the processor time of fetching 1 GiB), and so would Netty's
      * events for the JVM's recorder. What they leave on the heap is short-lived and small: with little room for it, it is overwritten in
-     * the processor's caches, where the JVM's own choice would walk through 100 MB of memory.
+     * the processor's caches, where the JVM's own choice would walk through 100 MB of memory. What is called by reflection is called a
+     * few times, so no code is made for it.
      */
     private static final List<String> MOVER_FLAGS = List.of(
             "--enable-native-access=ALL-UNNAMED",
@@ -50,6 +52,7 @@ public final class Relaunch {
             "-XX:+UseSerialGC",
             "-Xmn16m",
             "-XX:TieredStopAtLevel=1",
+            "-Djdk.reflect.useNativeAccessorOnly=true",
             "-Dio.netty.jfr.enabled=false");
 
     private static final Set<String> MOVERS = Set.of("seed", "fetch", "rehearse");
@@ -176,6 +179,9 @@ public final class Relaunch {
      */
     private static void replaceProcess(List<String> command) {
         boolean warns = command.contains(FLAGS.getFirst());
+        if (!warns) {
+            NativeExec.replaceProcess(command);
+        }
         try (Arena arena = Arena.ofConfined()) {
             int kept = warns ? silence(arena) : -1;
             if (warns) {

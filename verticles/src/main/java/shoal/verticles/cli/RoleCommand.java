@@ -71,7 +71,7 @@ abstract class RoleCommand implements Callable<Integer> {
             throw new ProfileException("the profile's role is " + profile.role() + ", the command is " + role.text()
                     + ". Use one of them for both.");
         }
-        if (System.getProperty("shoal.log.level.set") == null) {
+        if (System.getProperty(Main.LEVEL_SET) == null) {
             Main.logLevel(profile.log().level());
         }
         new RoleProcess(profile, role, "shoal " + ShoalCommand.Version.number(), events).run(exitWithStandardInput);

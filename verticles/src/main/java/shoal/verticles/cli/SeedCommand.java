@@ -99,7 +99,9 @@ final class SeedCommand implements Callable<Integer> {
                 store,
                 bind,
                 secretFile,
-                List.of("upload.bytesPerSecond=" + rate, "upload.bytesPerSecondPerPeer=" + peerRate));
+                rate == 0 && peerRate == 0
+                        ? List.of()
+                        : List.of("upload.bytesPerSecond=" + rate, "upload.bytesPerSecondPerPeer=" + peerRate));
         Runtime.getRuntime().addShutdownHook(new Thread(() -> Blocking.await(peer.endpoint.close())));
         var seeded = new ArrayList<StoredFile>();
         for (Path file : files) {

@@ -62,7 +62,7 @@ final class ShoalCommand implements Runnable {
             throw new CommandLine.ParameterException(
                     spec.commandLine(), "--log-level is '" + level + "', allowed are error, warn, info, debug, trace.");
         }
-        System.setProperty("shoal.log.level.set", level);
+        System.setProperty(Main.LEVEL_SET, level);
         Main.logLevel(level);
     }
 

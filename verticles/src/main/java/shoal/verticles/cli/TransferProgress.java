@@ -16,7 +16,8 @@ final class TransferProgress {
     static final int COLUMNS = 79;
 
     private static final int NAME_COLUMNS = 24;
-    private static final int CELLS = 20;
+    private static final int CELLS = 16;
+    private static final int MAX_DAYS = 999;
     /** What is too long for a narrow terminal is cut, not wrapped: wrapped lines cannot be written over (DECAWM of the VT100). */
     private static final String CUT = "\u001b[?7l";
 
@@ -33,6 +34,7 @@ final class TransferProgress {
     private long toldNanos = Long.MIN_VALUE;
     private @Nullable String name;
     private boolean drawn;
+    private boolean ended;
 
     private record Sample(long nanos, long done) {}
 
@@ -41,7 +43,7 @@ final class TransferProgress {
         if (drawing && !json) {
             Runtime.getRuntime()
                     .addShutdownHook(
-                            new Thread(this::endLine)); // Ctrl-C: the shell's prompt is not to stand behind the bar
+                            new Thread(this::end)); // Ctrl-C: the shell's prompt is not to stand behind the bar
         }
     }
 
@@ -51,6 +53,9 @@ final class TransferProgress {
 
     /** @param bytes by source, for JSON; may be empty */
     synchronized void tell(String file, long done, long size, Map<String, Long> bytes) {
+        if (ended) {
+            return;
+        }
         long now = System.nanoTime();
         if (!file.equals(name)) {
             endLine();
@@ -93,18 +98,19 @@ final class TransferProgress {
         return Math.max(0, done - first.done) / Math.max((now - first.nanos) / 1e9, 1e-3);
     }
 
-    /** One line of {@link #COLUMNS}: name, bar, share, rate, and time left where that is known. */
+    /** One line of {@link #COLUMNS}: name, share, rate, time left where that is known, and last the bar, which a narrow terminal cuts. */
     static String bar(String file, long done, long size, double rate, @Nullable Long left) {
         int cells = size == 0 ? CELLS : (int) (CELLS * (double) done / size);
         String line = String.format(
                 Locale.ROOT,
-                "%s [%s%s] %3d %% %,.1f MB/s%s",
+                "%s %3d %% %s %-13s [%s%s]",
                 shortened(file),
-                "#".repeat(cells),
-                "-".repeat(CELLS - cells),
                 size == 0 ? 100 : (int) (100.0 * done / size),
-                rate / 1e6,
-                left == null ? "" : " " + time(left));
+                String.format(
+                        Locale.ROOT, rate < 1e11 ? "%,8.1f MB/s" : "%,.0f GB/s", rate / (rate < 1e11 ? 1e6 : 1e9)),
+                left == null ? "" : time(left),
+                "#".repeat(cells),
+                "-".repeat(CELLS - cells));
         return line.length() > COLUMNS ? line.substring(0, COLUMNS) : line + " ".repeat(COLUMNS - line.length());
     }
 
@@ -118,11 +124,17 @@ final class TransferProgress {
 
     private static String time(long seconds) {
         if (seconds >= 100 * 3600) {
-            return seconds / 86_400 + " days left";
+            return seconds / 86_400 > MAX_DAYS ? "" : seconds / 86_400 + " days left";
         }
         return seconds < 3600
                 ? String.format(Locale.ROOT, "%d:%02d left", seconds / 60, seconds % 60)
                 : String.format(Locale.ROOT, "%d:%02d:%02d left", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    }
+
+    /** Nothing is drawn any more. */
+    private synchronized void end() {
+        ended = true;
+        endLine();
     }
 
     /** The next thing that is written begins a line of its own. */

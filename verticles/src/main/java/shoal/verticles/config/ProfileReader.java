@@ -27,6 +27,7 @@ public final class ProfileReader {
     private final ObjectNode tree;
     private final Map<String, String> origins = new LinkedHashMap<>();
     private String fileName = "the profile";
+    private boolean unchecked;
 
     public ProfileReader() {
         try (InputStream in = ProfileReader.class.getResourceAsStream("/config/schema.json")) {
@@ -68,6 +69,7 @@ public final class ProfileReader {
                 throw new ProfileException(file + " is no JSON object.");
             }
             merge(tree, object);
+            unchecked = true;
             return this;
         } catch (JacksonException malformed) {
             var at = malformed.getLocation();
@@ -113,6 +115,13 @@ public final class ProfileReader {
         }
         at.set(path[path.length - 1], value);
         origins.put(key, origin);
+        unchecked = true;
+        return this;
+    }
+
+    /** Sets {@code store.directory}, for which any path will do. */
+    public ProfileReader storeDirectory(Path directory) {
+        ((ObjectNode) tree.get("store")).put("directory", directory.toString());
         return this;
     }
 
@@ -140,21 +149,21 @@ public final class ProfileReader {
         }
     }
 
-    /** Checks everything. @throws ProfileException with the first key that is wrong, what it is, and what it may be */
+    /**
+     * Checks everything that was not there by default.
+     *
+     * @throws ProfileException with the first key that is wrong, what it is, and what it may be
+     */
     public Profile read() {
-        Schema checker = SchemaRegistry.withDefaultDialect(SpecificationVersion.DRAFT_2020_12)
-                .getSchema(schema);
-        List<Error> errors = checker.validate(tree);
-        if (!errors.isEmpty()) {
-            throw new ProfileException(explain(errors.getFirst()));
+        if (unchecked) { // the checker takes a JVM that has just started as long as fetching a small file
+            Schema checker = SchemaRegistry.withDefaultDialect(SpecificationVersion.DRAFT_2020_12)
+                    .getSchema(schema);
+            List<Error> errors = checker.validate(tree);
+            if (!errors.isEmpty()) {
+                throw new ProfileException(explain(errors.getFirst()));
+            }
         }
-        try {
-            ObjectNode values = tree.deepCopy();
-            values.remove("$schema");
-            return JSON.treeToValue(values, Profile.class);
-        } catch (JacksonException mismatch) {
-            throw new IllegalStateException("the schema and the profile's records differ", mismatch);
-        }
+        return ProfileRecords.read(tree, Profile.class);
     }
 
     private String explain(Error error) {

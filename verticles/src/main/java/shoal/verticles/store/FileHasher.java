@@ -6,8 +6,15 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.MalformedException;
 import shoal.codec.metainfo.BlockHasher;
@@ -19,6 +26,11 @@ import shoal.codec.swarm.Bitfield;
 /** Hashes of files and pieces: what a file is, and which of its pieces are right. */
 final class FileHasher {
     private static final int BUFFER_BYTES = 1 << 20; // whole blocks
+    /** Of a larger file each thread takes so much at a time; and whole pieces, whose trees it hashes side by side. */
+    private static final int SHARE_BYTES = 4 << 20;
+
+    private static final long LARGE_BYTES = 64L << 20;
+    private static final int MAX_THREADS = 8; // more would wait for memory or disk
 
     private final BlockHasher hasher;
 
@@ -37,17 +49,86 @@ final class FileHasher {
         }
         Metainfo metainfo;
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-            MerkleTree tree = new MerkleTree(Pieces.of(before.size()));
-            ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
-            for (long at = 0; at < before.size(); at += BUFFER_BYTES) {
-                buffer.clear().limit((int) Math.min(BUFFER_BYTES, before.size() - at));
-                FileWriter.readFully(channel, buffer, at, path);
-                tree.add(buffer.flip(), hasher);
-            }
-            metainfo = named(path.getFileName().toString(), tree.finish());
+            Pieces pieces = Pieces.of(before.size());
+            metainfo = named(
+                    path.getFileName().toString(),
+                    before.size() < LARGE_BYTES
+                            ? hash(channel, path, pieces)
+                            : hashTogether(
+                                    channel,
+                                    path,
+                                    pieces,
+                                    SHARE_BYTES,
+                                    Math.min(MAX_THREADS, Runtime.getRuntime().availableProcessors())));
         }
         before.requireStill(path);
         return metainfo;
+    }
+
+    private MerkleTree.Result hash(FileChannel channel, Path path, Pieces pieces) throws IOException {
+        MerkleTree tree = new MerkleTree(pieces);
+        ByteBuffer buffer = ByteBuffer.allocateDirect(BUFFER_BYTES);
+        for (long at = 0; at < pieces.length(); at += BUFFER_BYTES) {
+            buffer.clear().limit((int) Math.min(BUFFER_BYTES, pieces.length() - at));
+            FileWriter.readFully(channel, buffer, at, path);
+            tree.add(buffer.flip(), hasher);
+        }
+        return tree.finish();
+    }
+
+    /**
+     * The same by several threads.
+     *
+     * @param pieces more than one
+     * @param shareBytes what a thread takes at a time, rounded up to whole pieces
+     */
+    MerkleTree.Result hashTogether(FileChannel channel, Path path, Pieces pieces, int shareBytes, int threads)
+            throws IOException {
+        var layer = new byte[pieces.layerSize()];
+        int share = Math.ceilDiv(shareBytes, pieces.pieceLength());
+        var next = new AtomicInteger();
+        Callable<Void> shares = () -> {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(share * pieces.pieceLength());
+            for (int first = next.getAndAdd(share); first < pieces.count(); first = next.getAndAdd(share)) {
+                hashShare(channel, path, pieces, first, Math.min(share, pieces.count() - first), buffer.clear(), layer);
+            }
+            return null;
+        };
+        try (var together = Executors.newFixedThreadPool(
+                threads, Thread.ofPlatform().daemon().name("hash-", 0).factory())) {
+            for (Future<Void> done : together.invokeAll(Collections.nCopies(threads, shares))) {
+                done.get();
+            }
+        } catch (ExecutionException failure) {
+            if (failure.getCause() instanceof IOException unreadable) {
+                throw unreadable;
+            }
+            throw new IllegalStateException(failure);
+        } catch (InterruptedException ended) {
+            Thread.currentThread().interrupt();
+            throw new IOException(path + " was not hashed: the thread was told to end", ended);
+        }
+        return new MerkleTree.Result(pieces, MerkleTree.rootOfLayer(pieces, layer, hasher), layer);
+    }
+
+    /** Of count pieces from first on the hashes go to their places in layer. */
+    private void hashShare(
+            FileChannel channel, Path path, Pieces pieces, int first, int count, ByteBuffer buffer, byte[] layer)
+            throws IOException {
+        int last = first + count - 1;
+        long offset = pieces.offsetOf(first);
+        buffer.limit((int) (pieces.offsetOf(last) + pieces.sizeOf(last) - offset));
+        FileWriter.readFully(channel, buffer, offset, path);
+        var leaves = new byte[Hash256.SIZE_BYTES * Math.ceilDiv(buffer.flip().remaining(), Pieces.BLOCK_SIZE)];
+        hasher.hash(buffer, leaves, 0);
+        int whole = pieces.blockCountOf(last) == pieces.blocksPerPiece() ? count : count - 1;
+        int wholeLeaves = whole * pieces.blocksPerPiece() * Hash256.SIZE_BYTES;
+        if (whole < count) {
+            MerkleTree.pieceRoot(pieces, last, Arrays.copyOfRange(leaves, wholeLeaves, leaves.length))
+                    .copyTo(layer, last * Hash256.SIZE_BYTES);
+        }
+        MerkleTree.reducePieces(pieces, leaves, whole, hasher);
+        System.arraycopy(leaves, 0, layer, first * Hash256.SIZE_BYTES, whole * Hash256.SIZE_BYTES);
     }
 
     /** @throws IOException in one line if that is no name for a file */

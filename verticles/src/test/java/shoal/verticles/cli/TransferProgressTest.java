@@ -11,11 +11,19 @@ class TransferProgressTest {
     @Test
     void aBarTellsNameShareRateAndTimeLeft() {
         assertEquals(
-                "model.gguf [########------------]  42 % 123.5 MB/s 1:05 left",
+                "model.gguf  42 %    123.5 MB/s 1:05 left     [######----------]",
                 TransferProgress.bar("model.gguf", 42, 100, 123.45e6, 65L).strip());
         assertEquals(
-                "model.gguf [####################] 100 % 0.0 MB/s",
+                "model.gguf 100 %      0.0 MB/s               [################]",
                 TransferProgress.bar("model.gguf", 0, 0, 0, null).strip());
+    }
+
+    /** A terminal of 40 columns cuts the rest. */
+    @Test
+    void whatCountsStandsBeforeTheBar() {
+        assertEquals(
+                "model-q8_0.gguf   5 %    123.5 MB/s 1:05",
+                TransferProgress.bar("model-q8_0.gguf", 5, 100, 123.45e6, 65L).substring(0, 40));
     }
 
     @Test
@@ -32,6 +40,6 @@ class TransferProgressTest {
             }
         }
         assertTrue(TransferProgress.bar("qwen3-235b-a22b-instruct-q4_k_m-00003-of-00005.gguf", 1, 2, 1, 1L)
-                .startsWith("qwen3-235b-…f-00005.gguf [##########----------]  50 %"));
+                .startsWith("qwen3-235b-…f-00005.gguf  50 %      0.0 MB/s 0:01 left     [########--------]"));
     }
 }

@@ -1,6 +1,8 @@
 package shoal.verticles.config;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -27,6 +29,38 @@ class ProfileReaderTest {
                 new ProfileReader().file(samples.resolve(role + ".json")).read();
         assertEquals(role, profile.role());
         assertTrue(profile.cluster().isLoopback());
+    }
+
+    @Test
+    void whatIsThereByDefaultKeepsToTheSchema() {
+        Profile checked = new ProfileReader().set("torrent.stallSeconds=120").read();
+        assertEquals(checked, new ProfileReader().read());
+        assertEquals(
+                Path.of("a b"),
+                new ProfileReader()
+                        .storeDirectory(Path.of("a b"))
+                        .read()
+                        .store()
+                        .directoryPath());
+    }
+
+    @Test
+    void everyKindOfValueFindsItsPlace() {
+        Profile profile = new ProfileReader()
+                .set("store.quotaBytes=5000000000")
+                .set("store.seedDirectory=s")
+                .set("store.lookIn=a,b")
+                .set("shard.id=null")
+                .set("upload.httpPort=0")
+                .set("torrent.autoLoad=false")
+                .read();
+        assertEquals(5_000_000_000L, profile.store().quotaBytes());
+        assertEquals("s", profile.store().seedDirectory());
+        assertNull(profile.store().shardsDirectory());
+        assertEquals(List.of("a", "b"), profile.store().lookIn());
+        assertNull(profile.shard().id());
+        assertEquals(0, profile.upload().httpPort());
+        assertFalse(profile.torrent().autoLoad());
     }
 
     @Test
