@@ -9,14 +9,24 @@ import java.util.List;
  * @param hops tokens that were looked at so far
  * @param busySeconds of each stage so far
  * @param tokens of each stage so far
+ * @param replayed positions that were sent once more to stages that took over
+ * @param copied positions of which these had copies
  */
 record Work(
-        double hops, double hopMedianSeconds, double hopSlowSeconds, List<Double> busySeconds, List<Double> tokens) {
+        double hops,
+        double hopMedianSeconds,
+        double hopSlowSeconds,
+        List<Double> busySeconds,
+        List<Double> tokens,
+        double replayed,
+        double copied) {
     /** Reads Prometheus' text format; what is missing is NaN or empty. */
     static Work parse(String text) {
         double hops = 0;
         double median = Double.NaN;
         double slow = Double.NaN;
+        double replayed = 0;
+        double copied = 0;
         var busy = new ArrayList<Double>();
         var tokens = new ArrayList<Double>();
         for (String line : text.lines().toList()) {
@@ -30,9 +40,13 @@ record Work(
                 busy.add(value(line));
             } else if (line.startsWith("shoal_stage_tokens_total{")) {
                 tokens.add(value(line));
+            } else if (line.startsWith("shoal_replayed_positions_total{")) {
+                replayed = value(line);
+            } else if (line.startsWith("shoal_copied_positions_total{")) {
+                copied = value(line);
             }
         }
-        return new Work(hops, median, slow, busy, tokens);
+        return new Work(hops, median, slow, busy, tokens, replayed, copied);
     }
 
     private static double value(String line) {
