@@ -31,7 +31,7 @@ final class Hops {
 
     void measure() throws IOException, InterruptedException {
         progress.accept("hop: starting two nodes …");
-        try (var swarm = new Swarm(settings.model(), STAGES, STAGES, settings.threads(), settings.kernels());
+        try (var swarm = new Swarm(settings, Swarm.Shape.of(STAGES));
                 var client = new Client(swarm.api())) {
             progress.accept("hop: warming up …");
             long until = System.nanoTime() + WARM_UP_NANOS;

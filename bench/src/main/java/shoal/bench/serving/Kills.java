@@ -2,7 +2,9 @@ package shoal.bench.serving;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
@@ -32,59 +34,81 @@ final class Kills {
         this.progress = progress;
     }
 
-    /** @param spare whether a third node holds all layers already; else the one that is left must fetch them first */
-    void measure(boolean spare) throws IOException, InterruptedException {
+    /**
+     * One swarm, and one kill after another; whenever a stage has nobody left to take over, new nodes are started.
+     *
+     * @param ready whether those who take over hold the layers already; else they must fetch them first
+     */
+    void measure(boolean ready) throws IOException, InterruptedException {
+        String kind = ready ? "a spare takes over" : "weights come from peers";
+        var shape = new Swarm.Shape(STAGES, 1 + settings.spares(), ready);
+        progress.accept("killing: starting " + shape.count() + " nodes; " + kind + " …");
         var random = new Random(settings.seed());
         var gaps = new ArrayList<Double>();
-        int count = STAGES + (spare ? 1 : 0);
-        String kind = spare ? "a spare takes over" : "weights come from peers";
-        progress.accept("killing: starting " + count + " nodes; " + kind + " …");
-        int done = 0;
-        while (done < settings.kills()) {
-            try (var swarm = new Swarm(settings.model(), STAGES, count, settings.threads(), settings.kernels());
-                    var client = new Client(swarm.api())) {
-                List<String> prompts = IntStream.range(0, settings.streams())
-                        .mapToObj(i -> "Story number " + i + ". Once upon a time")
-                        .toList();
-                var undisturbed = new ArrayList<Client.Answer>();
-                for (String prompt : prompts) {
-                    undisturbed.add(client.ask(prompt, settings.tokens()));
-                }
-                // With a spare the swarm is repaired after each kill; else what was fetched would stay fetched.
-                int here = spare ? settings.kills() - done : 1;
-                for (int i = 0; i < here; i++) {
-                    awaitNodes(client, count, spare);
-                    gaps.add(kill(swarm, client, prompts, undisturbed, random));
-                    done++;
-                    progress.accept(String.format(
-                            java.util.Locale.ROOT,
-                            "kill %d of %d: %.0f ms, lost %d, doubled %d, different %d",
-                            done,
-                            settings.kills(),
-                            gaps.getLast() * 1000,
-                            lost,
-                            doubled,
-                            different));
-                    if (spare && i + 1 < here) {
-                        swarm.addNode();
-                    }
+        try (var swarm = new Swarm(settings, shape);
+                var client = new Client(swarm.api())) {
+            List<String> prompts = IntStream.range(0, settings.streams())
+                    .mapToObj(i -> "Story number " + i + ". Once upon a time")
+                    .toList();
+            awaitNodes(client, shape.count(), ready);
+            var undisturbed = new ArrayList<Client.Answer>();
+            for (String prompt : prompts) {
+                undisturbed.add(client.ask(prompt, settings.tokens()));
+            }
+            int[] left = new int[STAGES];
+            Arrays.fill(left, settings.spares());
+            while (gaps.size() < settings.kills()) {
+                int stage = random.nextInt(STAGES);
+                gaps.add(kill(swarm, client, stage, prompts, undisturbed, random));
+                progress.accept(String.format(
+                        Locale.ROOT,
+                        "kill %d of %d: stage %d, %.0f ms; lost %d, doubled %d, different %d",
+                        gaps.size(),
+                        settings.kills(),
+                        stage,
+                        gaps.getLast() * 1000,
+                        lost,
+                        doubled,
+                        different));
+                left[stage]--;
+                if (left[stage] == 0 && gaps.size() < settings.kills()) {
+                    swarm.addNodes(missing(left));
+                    Arrays.fill(left, settings.spares());
+                    awaitNodes(client, shape.count(), ready);
                 }
             }
+            Work work = client.work();
+            report.setting(
+                    "positions computed anew, and taken from copies (" + kind + ")",
+                    String.format(Locale.ROOT, "%.0f, %.0f", work.replayed(), work.copied()));
         }
+        tell(kind, ready ? SPARE_AIM_SECONDS : PEERS_AIM_SECONDS, gaps);
+    }
+
+    private List<Integer> missing(int[] left) {
+        return IntStream.range(0, STAGES)
+                .flatMap(stage -> IntStream.generate(() -> stage).limit(settings.spares() - left[stage]))
+                .boxed()
+                .toList();
+    }
+
+    private void tell(String kind, double aimSeconds, List<Double> gaps) {
         gaps.sort(null);
-        double median = Throughput.median(gaps);
+        double slowestInHundred = gaps.get((int) Math.ceil(0.99 * gaps.size()) - 1);
         report.row(
                 "what",
                 "kill -9 to the next token, " + kind,
                 "ms",
-                median * 1000,
-                "slowest ms",
+                Throughput.median(gaps) * 1000,
+                "slowest in a hundred, ms",
+                slowestInHundred * 1000,
+                "slowest, ms",
                 gaps.getLast() * 1000,
                 "kills",
                 gaps.size());
         report.ratio(
-                (spare ? SPARE_AIM_SECONDS : PEERS_AIM_SECONDS) + " s over kill -9 to the next token, " + kind,
-                (spare ? SPARE_AIM_SECONDS : PEERS_AIM_SECONDS) / median,
+                aimSeconds + " s over kill -9 to the next token, slowest in a hundred, " + kind,
+                aimSeconds / slowestInHundred,
                 1);
         report.setting("tokens lost, doubled, different (" + kind + ")", lost + ", " + doubled + ", " + different);
         if (lost + doubled + different > 0) {
@@ -94,9 +118,9 @@ final class Kills {
 
     /** Kills one stage when a third of the tokens is there; returns the longest time until each answer goes on. */
     private double kill(
-            Swarm swarm, Client client, List<String> prompts, List<Client.Answer> undisturbed, Random random)
+            Swarm swarm, Client client, int stage, List<String> prompts, List<Client.Answer> undisturbed, Random random)
             throws IOException, InterruptedException {
-        String victim = stage(client, random.nextInt(STAGES));
+        String victim = client.ask("a", 1).nodes().get(stage);
         long third = (long) settings.tokens() * prompts.size() / 3 + random.nextInt(settings.tokens() / 4);
         var heard = new AtomicLong();
         var killedAt = new AtomicLong();
@@ -148,25 +172,21 @@ final class Kills {
         }
     }
 
-    private static String stage(Client client, int number) throws IOException, InterruptedException {
-        return client.ask("a", 1).nodes().get(number);
-    }
-
-    /** Until so many nodes have layers loaded, or are there at all. */
+    /** Until so many nodes are there, and have layers ready if they should. */
     private static void awaitNodes(Client client, int count, boolean loaded) throws IOException, InterruptedException {
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(REPAIR_SECONDS);
         while (true) {
-            int ready = 0;
+            int here = 0;
             JsonNode machines = client.machines();
             for (JsonNode node : machines.path("nodes")) {
-                boolean has = !node.path("layers").isEmpty() || !loaded;
-                ready += node.path("role").asString().equals("node") && has ? 1 : 0;
+                boolean counts = !loaded || !node.path("layers").isEmpty();
+                here += node.path("role").asString().equals("node") && counts ? 1 : 0;
             }
-            if (ready >= count && machines.path("ready").asBoolean()) {
+            if (here >= count && machines.path("ready").asBoolean()) {
                 return;
             }
             if (System.nanoTime() > until) {
-                throw new IOException("only " + ready + " of " + count + " nodes are ready after " + REPAIR_SECONDS
+                throw new IOException("only " + here + " of " + count + " nodes are there after " + REPAIR_SECONDS
                         + " s: " + machines);
             }
             TimeUnit.MILLISECONDS.sleep(POLL_MILLIS);

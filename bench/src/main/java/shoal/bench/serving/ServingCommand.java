@@ -87,6 +87,17 @@ public final class ServingCommand extends BenchCommand {
             description = "Answers under way when a stage is killed (default: ${DEFAULT-VALUE}).")
     private int streams;
 
+    @Option(
+            names = "--spares",
+            defaultValue = "1",
+            paramLabel = "N",
+            description =
+                    "Nodes for each stage beside the one that computes, when stages are killed; as many kills go by before new ones are started (default: ${DEFAULT-VALUE}).")
+    private int spares;
+
+    @Option(names = "--logs", paramLabel = "DIR", description = "Where to keep the logs of all processes.")
+    private @Nullable Path logs;
+
     @Option(names = "--seed", defaultValue = "1", paramLabel = "N", description = "Which stage is killed and when.")
     private long seed;
 
@@ -125,9 +136,11 @@ public final class ServingCommand extends BenchCommand {
             int rounds,
             int kills,
             int streams,
+            int spares,
             long seed,
             int threads,
-            String kernels) {}
+            String kernels,
+            @Nullable Path logs) {}
 
     @Override
     protected Report measure() throws IOException, InterruptedException {
@@ -137,16 +150,17 @@ public final class ServingCommand extends BenchCommand {
                         "--parts has '" + part + "', allowed are " + String.join(", ", PARTS) + ".");
             }
         }
-        if (tokens < 8 || prompt < 16 || rounds < 1 || kills < 1 || streams < 1) {
+        if (tokens < 8 || prompt < 16 || rounds < 1 || kills < 1 || streams < 1 || spares < 1) {
             throw new IllegalArgumentException(
                     "--tokens is " + tokens + ", --prompt is " + prompt + ", --rounds is " + rounds
-                            + ", --kills is " + kills + ", --streams is " + streams
+                            + ", --kills is " + kills + ", --streams is " + streams + ", --spares is " + spares
                             + "; allowed are 8 and 16 tokens or more, and 1 or more of the others.");
         }
         if (parts.contains("rpc") && peer == null) {
             throw new IllegalArgumentException("rpc needs --peer DIR with llama.cpp's rpc-server and llama-bench.");
         }
-        var settings = new Settings(model(), tokens, prompt, rounds, kills, streams, seed, threads, kernels);
+        var settings =
+                new Settings(model(), tokens, prompt, rounds, kills, streams, spares, seed, threads, kernels, logs);
         var report = new Report("serving", Machine.described())
                 .setting("model", String.valueOf(settings.model().getFileName()))
                 .setting("threads of each process", threads)

@@ -6,6 +6,7 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -15,6 +16,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import shoal.verticles.cli.Relaunch;
@@ -30,21 +32,42 @@ final class Swarm implements AutoCloseable {
     private final Path directory = Files.createTempDirectory("shoal-bench-serving-");
     private final Map<String, Member> nodes = new LinkedHashMap<>();
     private final List<Member> all = new ArrayList<>();
-    private final int computing;
+    private final Shape shape;
     private final int threads;
     private final String kernels;
     private final Path model;
+    private final @Nullable Path logs;
     private String bootstrap = "";
     private @Nullable Member coordinator;
     private int started;
 
+    /**
+     * What there is of each stage.
+     *
+     * @param stages that share the layers
+     * @param nodes for each of them: the first computes
+     * @param ready whether the others have the layers ready, and not only when they are needed
+     */
+    record Shape(int stages, int nodes, boolean ready) {
+        /** A node for each stage, and nobody else. */
+        static Shape of(int stages) {
+            return new Shape(stages, 1, true);
+        }
+
+        int count() {
+            return stages * nodes;
+        }
+    }
+
     /** One process. */
     final class Member {
+        private final String name;
         private final Process process;
         private final Path log;
         private final Map<String, CompletableFuture<JsonNode>> events = new LinkedHashMap<>();
 
         private Member(String name, List<String> arguments) throws IOException {
+            this.name = name;
             Path home = Files.createDirectories(directory.resolve(name));
             log = home.resolve("log");
             var command = new ArrayList<String>();
@@ -117,17 +140,17 @@ final class Swarm implements AutoCloseable {
     /**
      * Starts all and waits until a token has passed every stage.
      *
-     * @param model unsplit; it is cut for the nodes that compute
-     * @param computing how many nodes are to share the layers; those that are left stand by
+     * @param settings say which model, unsplit; it is cut for the nodes that compute
      */
-    Swarm(Path model, int computing, int count, int threads, String kernels) throws IOException, InterruptedException {
-        this.model = model;
-        this.computing = computing;
-        this.threads = threads;
-        this.kernels = kernels;
+    Swarm(ServingCommand.Settings settings, Shape shape) throws IOException, InterruptedException {
+        this.model = settings.model();
+        this.shape = shape;
+        this.threads = settings.threads();
+        this.kernels = settings.kernels();
+        this.logs = settings.logs();
         try {
             Path seeds = Files.createDirectories(directory.resolve("seeds"));
-            split(model, computing, seeds);
+            split(model, shape.stages(), seeds);
             Member rendezvous = new Member("rendezvous", List.of("rendezvous", "--seed-dir", seeds.toString()));
             bootstrap = rendezvous.await("ready").path("quic").asString();
             Member door = new Member(
@@ -137,13 +160,16 @@ final class Swarm implements AutoCloseable {
                             "--bootstrap",
                             bootstrap,
                             "--set",
-                            "coordinator.nodes=" + count,
+                            "coordinator.nodes=" + shape.count(),
+                            "--set",
+                            "coordinator.spares=" + shape.ready(),
                             "--set",
                             "api.port=0"));
             coordinator = door;
-            for (int i = 0; i < count; i++) {
-                addNode();
-            }
+            addNodes(IntStream.range(0, shape.count())
+                    .map(i -> i % shape.stages())
+                    .boxed()
+                    .toList());
             door.await("swarm_ready");
         } catch (IOException | InterruptedException | RuntimeException failure) {
             close();
@@ -169,23 +195,24 @@ final class Swarm implements AutoCloseable {
         }
     }
 
-    /** Starts one more node; returns when it is up. */
-    Member addNode() throws IOException, InterruptedException {
-        var arguments = new ArrayList<String>(List.of(
-                "node",
-                "--bootstrap",
-                bootstrap,
-                "--enable-torrent",
-                "--threads",
-                String.valueOf(threads),
-                "--set",
-                "compute.kernels=" + kernels));
-        if (started < computing) { // a small model would be placed on one node, where it is faster
-            arguments.addAll(List.of("--shard-id", String.valueOf(started)));
+    /** Starts a node for each of these stages, one after another; returns when all are up. */
+    void addNodes(List<Integer> stages) throws IOException, InterruptedException {
+        for (int stage : stages) {
+            var node = new Member(
+                    "node" + started++,
+                    List.of(
+                            "node",
+                            "--bootstrap",
+                            bootstrap,
+                            "--enable-torrent",
+                            "--threads",
+                            String.valueOf(threads),
+                            "--set",
+                            "compute.kernels=" + kernels,
+                            "--shard-id", // a small model would be placed on one node, where it is faster
+                            String.valueOf(stage)));
+            nodes.put(node.id(), node);
         }
-        Member node = new Member("node" + started++, arguments);
-        nodes.put(node.id(), node);
-        return node;
     }
 
     /** The node with this id. */
@@ -224,11 +251,23 @@ final class Swarm implements AutoCloseable {
     public void close() {
         all.forEach(member -> member.process.destroyForcibly());
         all.forEach(member -> member.process.onExit().join());
+        all.forEach(this::keepLog);
         try (Stream<Path> files = Files.walk(directory)) {
             files.sorted(Comparator.reverseOrder())
                     .forEach(file -> file.toFile().delete());
         } catch (IOException gone) {
             // nothing left to delete
+        }
+    }
+
+    private void keepLog(Member member) {
+        if (logs != null) {
+            try {
+                Path kept = Files.createDirectories(logs).resolve(member.name + ".log");
+                Files.copy(member.log, kept, StandardCopyOption.REPLACE_EXISTING);
+            } catch (IOException unwritable) {
+                System.err.println("a log was not kept: " + unwritable.getMessage());
+            }
         }
     }
 }

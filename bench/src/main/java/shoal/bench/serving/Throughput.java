@@ -47,7 +47,7 @@ final class Throughput {
                         settings.kernels(),
                         settings.threads(),
                         Math.max(MOST_TOKENS_A_WORD * settings.prompt(), settings.tokens()) + 64);
-                var swarm = new Swarm(settings.model(), STAGES, STAGES, settings.threads(), settings.kernels());
+                var swarm = new Swarm(settings, Swarm.Shape.of(STAGES));
                 var client = new Client(swarm.api())) {
             report.setting("kernels", alone.kernels());
             warmUp(alone, client);

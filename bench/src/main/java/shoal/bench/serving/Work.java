@@ -10,6 +10,8 @@ import java.util.List;
  * @param busySeconds of each stage so far
  * @param tokens of each stage so far
  * @param batches micro-batches of each stage so far
+ * @param replayed positions that were sent once more to stages that took over
+ * @param copied positions of which these had copies
  */
 record Work(
         double hops,
@@ -17,12 +19,16 @@ record Work(
         double hopSlowSeconds,
         List<Double> busySeconds,
         List<Double> tokens,
-        List<Double> batches) {
+        List<Double> batches,
+        double replayed,
+        double copied) {
     /** Reads Prometheus' text format; what is missing is NaN or empty. */
     static Work parse(String text) {
         double hops = 0;
         double median = Double.NaN;
         double slow = Double.NaN;
+        double replayed = 0;
+        double copied = 0;
         var busy = new ArrayList<Double>();
         var tokens = new ArrayList<Double>();
         var batches = new ArrayList<Double>();
@@ -39,9 +45,13 @@ record Work(
                 tokens.add(value(line));
             } else if (line.startsWith("shoal_stage_batches_total{")) {
                 batches.add(value(line));
+            } else if (line.startsWith("shoal_replayed_positions_total{")) {
+                replayed = value(line);
+            } else if (line.startsWith("shoal_copied_positions_total{")) {
+                copied = value(line);
             }
         }
-        return new Work(hops, median, slow, busy, tokens, batches);
+        return new Work(hops, median, slow, busy, tokens, batches, replayed, copied);
     }
 
     private static double value(String line) {

@@ -3,6 +3,8 @@ package shoal.codec.command;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
@@ -266,6 +268,15 @@ public final class EnvelopeCodec {
                     json.put("pages", task.pages());
                     json.put("fresh", task.fresh());
                     json.put("order", task.order());
+                    if (!task.copies().positions().isEmpty()) {
+                        ArrayNode copies = json.putArray("copies");
+                        task.copies()
+                                .positions()
+                                .forEach((session, count) -> copies.addObject()
+                                        .put("session", Long.toHexString(session))
+                                        .put("positions", count));
+                        json.put("copy_nanos", task.copies().nanosPerPosition());
+                    }
                 }
                 if (task.outrankedBy() != 0) {
                     json.put("outranked_by", task.outrankedBy());
@@ -562,7 +573,8 @@ public final class EnvelopeCodec {
                         json.integerOr("pages", 0),
                         json.flagOr("fresh", true),
                         json.textOr("order", ""),
-                        json.integerOr("outranked_by", 0));
+                        json.integerOr("outranked_by", 0),
+                        copies(json));
             case Command.StandBy.NAME -> new Result.StandsBy(json.integer("shard_id"));
             case Command.Generate.NAME ->
                 new Result.Generated(
@@ -627,6 +639,18 @@ public final class EnvelopeCodec {
                                         speed.longValue("bytes_per_second"),
                                         speed.longValue("may_reach")))
                         : List.of());
+    }
+
+    private static Result.HeldCopies copies(Fields task) {
+        if (!task.has("copies")) {
+            return Result.HeldCopies.NONE;
+        }
+        record Held(long session, int positions) {}
+
+        Map<Long, Integer> positions =
+                task.list("copies", each -> new Held(each.number("session"), each.integer("positions"))).stream()
+                        .collect(Collectors.toMap(Held::session, Held::positions, Math::min));
+        return new Result.HeldCopies(positions, task.longOr("copy_nanos", 0));
     }
 
     /** The fields of one JSON object, with errors that name them. */

@@ -1,12 +1,16 @@
 package shoal.codec.command;
 
+import static shoal.codec.base.Bounds.requireRange;
+
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Bounds;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.NodeId;
+import shoal.codec.wire.Frame;
 
 /** What a machine answers when it has done as asked. */
 public sealed interface Result {
@@ -163,15 +167,46 @@ public sealed interface Result {
      * @param fresh whether it knows nothing of earlier epochs
      * @param order in which its kernels add numbers: those of the same order compute the same bits
      * @param outrankedBy the term under which another coordinator works for the model, so that this one's task is refused; 0 if none does
+     * @param copies what it was sent of the keys and values of the stage that it takes over from
      */
-    record TaskAccepted(long pipeline, int stage, boolean open, int pages, boolean fresh, String order, int outrankedBy)
+    record TaskAccepted(
+            long pipeline,
+            int stage,
+            boolean open,
+            int pages,
+            boolean fresh,
+            String order,
+            int outrankedBy,
+            HeldCopies copies)
             implements Result {
         public static TaskAccepted closed(long pipeline, int stage) {
-            return new TaskAccepted(pipeline, stage, false, 0, true, "", 0);
+            return new TaskAccepted(pipeline, stage, false, 0, true, "", 0, HeldCopies.NONE);
         }
 
         public static TaskAccepted outranked(long pipeline, int stage, int by) {
-            return new TaskAccepted(pipeline, stage, false, 0, true, "", by);
+            return new TaskAccepted(pipeline, stage, false, 0, true, "", by, HeldCopies.NONE);
+        }
+    }
+
+    /**
+     * Copies of keys and values that a node holds for a stage.
+     *
+     * @param positions of each session, from its first position on; at most {@link #MAX_SESSIONS}
+     * @param nanosPerPosition what taking one up was measured to take
+     */
+    record HeldCopies(Map<Long, Integer> positions, long nanosPerPosition) {
+        /** An envelope has room for them. */
+        public static final int MAX_SESSIONS = 1024;
+
+        public static final HeldCopies NONE = new HeldCopies(Map.of(), 0);
+
+        public HeldCopies {
+            requireRange("sessions with copies", positions.size(), 0, MAX_SESSIONS);
+            requireRange("nanos per position", nanosPerPosition, 0, Long.MAX_VALUE);
+            positions
+                    .values()
+                    .forEach(count -> requireRange("copied positions", count, 1, Frame.Activation.MAX_POSITION));
+            positions = Map.copyOf(positions);
         }
     }
 

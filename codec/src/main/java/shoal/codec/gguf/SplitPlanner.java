@@ -9,8 +9,9 @@ import shoal.codec.base.MalformedException;
 
 /**
  * Decides which tensors go to which shard: each shard gets consecutive layers, the first also the embedding, the last the
- * output head (the embedding again where the head is tied to it), and every shard what all stages need, such as rope_freqs. No
- * other split has a smaller largest shard; among those, the shards are made as even as going from front to back allows.
+ * output head (the embedding again where the head is tied to it), and every shard what all stages need, such as rope_freqs. In no
+ * other split has a token to pass fewer bytes in the shard where it passes most, which is all of them but the embedding, of which it takes
+ * one row; among those, the shards are made as even as going from front to back allows.
  */
 public final class SplitPlanner {
     private SplitPlanner() {}
@@ -21,7 +22,7 @@ public final class SplitPlanner {
     }
 
     /**
-     * Plans shardCount shards.
+     * Plans shardCount shards that take about the same time for a token.
      *
      * @param modelRoot pieces root of the model as one file (for a set: of {@link SplitSet#layout()})
      * @param modelSize of that file in bytes
@@ -36,7 +37,6 @@ public final class SplitPlanner {
                     + ": the model has " + layerCount + " layers and a shard holds at least one");
         }
         var weights = weighed.layerBytes.clone();
-        weights[0] += weighed.firstBytes;
         weights[layerCount - 1] += weighed.lastBytes;
         return plan(model, modelRoot, modelName, modelSize, weighed.layerBytes, balance(weights, shardCount));
     }
@@ -64,8 +64,8 @@ public final class SplitPlanner {
         return plan(set, modelRoot, modelName, modelSize, layerBytes, ranges);
     }
 
-    /** Bytes of tensors: of each layer, and of those that only a first and a last shard need. */
-    private record Weighed(long[] layerBytes, long firstBytes, long lastBytes) {}
+    /** Bytes of tensors: of each layer, and of those that only a last shard needs. */
+    private record Weighed(long[] layerBytes, long lastBytes) {}
 
     private static Weighed weigh(SplitSet model) {
         Gguf whole = model.whole();
@@ -77,7 +77,6 @@ public final class SplitPlanner {
         }
         int layerCount = layerCount(whole);
         var layerBytes = new long[layerCount];
-        long firstBytes = 0;
         long lastBytes = 0;
         boolean tied = whole.tensor("output.weight") == null;
         for (TensorInfo tensor : whole.tensors()) {
@@ -86,10 +85,9 @@ public final class SplitPlanner {
                 layerBytes[layer] += tensor.sizeBytes();
                 continue;
             }
-            firstBytes += belongs(tensor.name(), true, false, tied) ? tensor.sizeBytes() : 0;
             lastBytes += belongs(tensor.name(), false, true, tied) ? tensor.sizeBytes() : 0;
         }
-        return new Weighed(layerBytes, firstBytes, lastBytes);
+        return new Weighed(layerBytes, lastBytes);
     }
 
     private static SplitPlan plan(

@@ -218,12 +218,19 @@ final class Batching {
             }
             refill = group;
             int count = Math.min(sequence.computed - sequence.refillDispatched, MOST_CHUNK - tokens);
-            add(sequence, new Slice(sequence.id(), sequence.refillDispatched, count, false));
+            add(sequence, refilling(sequence, count));
             tokens += count;
             if (tokens == MOST_CHUNK || slices.size() == Slice.MAX_SLICES) {
                 break;
             }
         }
         return !slices.isEmpty();
+    }
+
+    /** The first of the slices has the stages take up what they have copies of. */
+    private static Slice refilling(Sequence sequence, int count) {
+        int from = sequence.refillDispatched;
+        boolean copied = from > 0 && from == sequence.fromCopies();
+        return new Slice(sequence.id(), from, count, false, List.of(), 0, copied);
     }
 }

@@ -201,7 +201,7 @@ public final class PlacementPlanner {
             placed.add(new ArrayList<>());
         }
         var free = new ArrayList<Candidate>();
-        for (Candidate node : question.candidates()) {
+        for (Candidate node : holdersFirst(question)) {
             Integer pin = node.pinned();
             if (pin == null) {
                 free.add(node);
@@ -238,6 +238,16 @@ public final class PlacementPlanner {
                         .filter(node -> placed.stream().noneMatch(nodes -> nodes.contains(node.id())))
                         .toList());
         return predicted(question, new Placement(placed), notes, exact);
+    }
+
+    /** Of several nodes pinned to one part the first computes it: where that matters, one that has it. */
+    private static List<Candidate> holdersFirst(Question question) {
+        return !question.keep()
+                ? question.candidates()
+                : question.candidates().stream()
+                        .sorted(Comparator.comparing(
+                                node -> node.pinned() == null || !node.held().contains(node.pinned())))
+                        .toList();
     }
 
     private static NoPlacementException tooLittleMemory(List<Long> bytes, List<Integer> open, List<Candidate> free) {

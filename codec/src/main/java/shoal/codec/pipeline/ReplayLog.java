@@ -19,11 +19,20 @@ public final class ReplayLog {
     /** Blocks of rows; those that others share are whole, and nobody writes there. */
     private static final class Rows {
         private final int rowBytes;
+
+        /** Position of the first row; a multiple of {@link #BLOCK_ROWS}. */
+        private final int base;
+
         private final List<byte[]> blocks = new ArrayList<>();
         private int length;
 
-        Rows(int rowBytes) {
+        Rows(int rowBytes, int base) {
             this.rowBytes = rowBytes;
+            this.base = base;
+        }
+
+        int end() {
+            return base + length;
         }
 
         long bytes() {
@@ -65,36 +74,40 @@ public final class ReplayLog {
     public void fork(long parent, long session, int positions) {
         drop(session);
         Rows from = bySession.get(parent);
-        if (from != null && from.length >= positions && positions % BLOCK_ROWS == 0) {
-            var rows = new Rows(from.rowBytes);
-            rows.blocks.addAll(from.blocks.subList(0, positions / BLOCK_ROWS));
-            rows.length = positions;
+        if (from != null && from.base < positions && from.end() >= positions && positions % BLOCK_ROWS == 0) {
+            var rows = new Rows(from.rowBytes, from.base);
+            rows.length = positions - from.base;
+            rows.blocks.addAll(from.blocks.subList(0, rows.length / BLOCK_ROWS));
             bySession.put(session, rows);
             bytes += rows.bytes();
         }
     }
 
     /**
-     * Keeps rows from a position on, in place of what was kept from there on. A sequence whose earlier rows are not here is not kept.
+     * Keeps rows from a position on, in place of what was kept from there on. Of a sequence whose earlier rows are not here, those from
+     * the next whole block on are kept.
      *
      * @param values read from its position on, count rows
      */
     public void write(long session, int firstPosition, int count, int rowBytes, ByteBuffer values) {
         ByteBuffer from = values.duplicate();
         Rows rows = bySession.get(session);
-        if (rows == null || rows.rowBytes != rowBytes || rows.length < firstPosition) {
+        int skipped = 0;
+        if (rows == null || rows.rowBytes != rowBytes || rows.end() < firstPosition || rows.base > firstPosition) {
             drop(session);
-            if (firstPosition > 0 || maxBytes == 0) {
+            skipped = Math.floorMod(-firstPosition, BLOCK_ROWS);
+            if (skipped >= count || maxBytes == 0) {
                 return;
             }
-            rows = new Rows(rowBytes);
+            rows = new Rows(rowBytes, firstPosition + skipped);
             bySession.put(session, rows);
         }
         bytes -= rows.bytes();
-        if (firstPosition < rows.length) {
-            rows.truncate(firstPosition);
+        int keptFrom = firstPosition + skipped;
+        if (keptFrom < rows.end()) {
+            rows.truncate(keptFrom - rows.base);
         }
-        rows.append(from, count);
+        rows.append(from.position(from.position() + skipped * rowBytes), count - skipped);
         bytes += rows.bytes();
         while (bytes > maxBytes) {
             drop(bySession.firstEntry().getKey());
@@ -104,7 +117,7 @@ public final class ReplayLog {
     /** Whether these rows are here. */
     public boolean holds(long session, int firstPosition, int count) {
         Rows rows = bySession.get(session);
-        return rows != null && rows.length - count >= firstPosition;
+        return rows != null && rows.base <= firstPosition && rows.end() - count >= firstPosition;
     }
 
     /** Puts rows that are {@link #holds here} into a buffer. */
@@ -113,7 +126,7 @@ public final class ReplayLog {
         if (rows == null) {
             throw new IllegalArgumentException("nothing is kept of session " + session);
         }
-        for (int row = firstPosition; row < firstPosition + count; row++) {
+        for (int row = firstPosition - rows.base; row < firstPosition - rows.base + count; row++) {
             into.put(rows.blocks.get(row / BLOCK_ROWS), row % BLOCK_ROWS * rows.rowBytes, rows.rowBytes);
         }
     }

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedSet;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Epoch;
@@ -89,8 +90,10 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
          *
          * @param pages of keys and values that the stage with the least room can hold
          * @param fresh stages that know nothing of earlier sequences
+         * @param copies what those among them were sent of keys and values before
          */
-        record Ready(Epoch epoch, int stages, int pages, Set<Integer> fresh) implements Input {}
+        record Ready(Epoch epoch, int stages, int pages, Set<Integer> fresh, Map<Integer, CopiedPages> copies)
+                implements Input {}
 
         /** A stage, or the way to it, is gone. */
         record Lost(String message) implements Input {}
@@ -161,6 +164,8 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
     private int nextNumber;
     private String lost = "the swarm has no stages yet";
     private long downUntilNanos = Long.MAX_VALUE;
+    private long replayed;
+    private long takenUp;
 
     /**
      * @param pipeline what frames call it
@@ -196,6 +201,16 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
     /** Positions of prompts that needed no computing, since another sequence began with the same tokens. */
     public long reusedPositions() {
         return residents.reusedPositions();
+    }
+
+    /** Positions that were sent once more to stages that took over. */
+    public long replayedPositions() {
+        return replayed;
+    }
+
+    /** Positions that stages which took over had copies of. */
+    public long takenUpPositions() {
+        return takenUp;
     }
 
     /** What stages were measured to take, since the last time that their number changed. */
@@ -329,17 +344,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         batching.setStages(stages);
         load.reset(stages, fresh);
         residents.pool.setCapacity(ready.pages());
-        List<Group> groups = Group.of(fresh);
-        boolean all = fresh.size() == stages;
-        for (Sequence sequence : List.copyOf(residents.active())) {
-            if (all) {
-                residents.recompute(sequence);
-            } else if (sequence.computed > 0) {
-                sequence.refill = Group.join(sequence.refill, groups);
-                sequence.refilled = 0;
-                sequence.refillDispatched = 0;
-            }
-        }
+        takeOver(fresh, ready.copies());
         residents.shrink();
         state = State.TRYING;
         tellReleased(); // of earlier epochs: whoever is told now takes nothing of them any more
@@ -352,6 +357,24 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
                 nowNanos + settings.stall().toNanos());
         underWay.put(canary.number, canary);
         framing.canary(canary, settings.canaryToken(), ready.epoch(), stages, effects);
+    }
+
+    /** What the stages that took over lack is sent to them once more, or computed again from the first token. */
+    private void takeOver(SortedSet<Integer> fresh, Map<Integer, CopiedPages> copies) {
+        List<Group> groups = Group.of(fresh);
+        for (Sequence sequence : List.copyOf(residents.active())) {
+            if (sequence.computed == 0) {
+                continue;
+            }
+            for (int stage : fresh) {
+                CopiedPages sent = copies.get(stage);
+                sequence.copied(stage, sent == null ? 0 : sent.worthTaking(sequence.id(), cost));
+            }
+            sequence.refill(Group.join(sequence.refill, groups));
+            if (fresh.size() == stages && sequence.fromCopies() == 0) {
+                residents.recompute(sequence);
+            }
+        }
     }
 
     private void tick(long nowNanos) {
@@ -437,11 +460,11 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         if (sequence.isRefilled() || slice.firstPosition() != sequence.refilled) {
             return;
         }
+        replayed += slice.tokenCount();
+        takenUp += slice.copied() ? slice.firstPosition() : 0;
         sequence.refilled = slice.end();
         if (sequence.refilled >= sequence.computed) {
-            sequence.refill = sequence.refill.subList(1, sequence.refill.size());
-            sequence.refilled = 0;
-            sequence.refillDispatched = 0;
+            sequence.refill(sequence.refill.subList(1, sequence.refill.size()));
         }
     }
 
@@ -525,7 +548,9 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
             if (!sequence.over && named.contains(slice.session())) {
                 switch (failure.code()) {
                     case NOT_FOUND, BUSY -> {
-                        if (batch.refill != null) {
+                        if (slice.copied()) {
+                            sequence.withoutCopies(); // then all of what was logged
+                        } else if (batch.refill != null) {
                             residents.recompute(sequence); // what was logged is gone: from the token ids, then
                         } else {
                             retry(sequence, failure.code(), failure.message());

@@ -2,7 +2,9 @@ package shoal.codec.pipeline;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.wire.SamplingState;
 
@@ -31,6 +33,9 @@ final class Sequence {
 
     int refilled;
     int refillDispatched;
+
+    /** Positions that a stage which took over can have from copies that it was sent. */
+    private final Map<Integer, Integer> copied = new HashMap<>();
 
     /** Whom it begins as a copy of, until that has happened. */
     @Nullable Sequence parent;
@@ -117,6 +122,39 @@ final class Sequence {
         return refill.isEmpty();
     }
 
+    /** A stage that took over can have these first positions from copies. */
+    void copied(int stage, int positions) {
+        copied.put(stage, positions);
+    }
+
+    /** What was copied is not there any more. */
+    void withoutCopies() {
+        copied.clear();
+        refill(refill);
+    }
+
+    /** These lack what is computed, but for what they have copies of. */
+    void refill(List<Group> groups) {
+        refill = groups;
+        refilled = fromCopies();
+        refillDispatched = refilled;
+    }
+
+    /**
+     * First positions of which all stages that are to be filled up next have copies. The last position is always computed: it tells that
+     * the others are there.
+     */
+    int fromCopies() {
+        if (refill.isEmpty() || computed == 0) {
+            return 0;
+        }
+        int least = (computed - 1) / PagePool.PAGE_POSITIONS * PagePool.PAGE_POSITIONS;
+        for (int stage = refill.getFirst().first(); stage <= refill.getFirst().last(); stage++) {
+            least = Math.min(least, copied.getOrDefault(stage, 0));
+        }
+        return least;
+    }
+
     /** The stages know nothing of it any more. */
     void forget() {
         computed = 0;
@@ -124,6 +162,7 @@ final class Sequence {
         refill = List.of();
         refilled = 0;
         refillDispatched = 0;
+        copied.clear();
         told = false;
     }
 }

@@ -24,6 +24,7 @@ public final class StageLedger {
 
     private static final class Held {
         private int length;
+        private int confirmed;
         private int lastNumber;
     }
 
@@ -70,6 +71,19 @@ public final class StageLedger {
         return known == null ? 0 : known.length;
     }
 
+    /** Positions that nothing can replace any more but the whole sequence: it has gone on behind them. */
+    public int confirmed(long session) {
+        Held known = held.get(session);
+        return known == null ? 0 : known.confirmed;
+    }
+
+    /** The stage holds so many first positions of a sequence, and has computed none of them. */
+    public void takenUp(long session, int positions) {
+        Held known = held.computeIfAbsent(session, _ -> new Held());
+        known.length = positions;
+        known.confirmed = positions;
+    }
+
     public int sequences() {
         return held.size();
     }
@@ -79,6 +93,7 @@ public final class StageLedger {
         for (Slice slice : head.slices()) {
             Held known = held.computeIfAbsent(slice.session(), _ -> new Held());
             known.length = slice.end();
+            known.confirmed = slice.firstPosition();
             known.lastNumber = head.number();
         }
     }

@@ -4,6 +4,7 @@ import static shoal.codec.base.Bounds.requireRange;
 
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
@@ -46,6 +47,22 @@ public record Standing(List<List<NodeId>> holders) {
     /** Whether a node has any shard ready. */
     public boolean holdsAny(NodeId node) {
         return holders.stream().anyMatch(nodes -> nodes.contains(node));
+    }
+
+    /** Who may be next to a node that computes a shard: those of the shards before and behind it, who computes now first. */
+    public List<NodeId> besides(int shard) {
+        var besides = new LinkedHashSet<NodeId>();
+        int most = holders.stream().mapToInt(List::size).max().orElse(0);
+        for (int rank = 0; rank < most; rank++) {
+            for (int next : new int[] {shard - 1, shard + 1}) {
+                if (next >= 0
+                        && next < holders.size()
+                        && rank < holders.get(next).size()) {
+                    besides.add(holders.get(next).get(rank));
+                }
+            }
+        }
+        return List.copyOf(besides);
     }
 
     /** One more node has the shard ready; it stands by. */

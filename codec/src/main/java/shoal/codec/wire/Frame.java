@@ -5,6 +5,7 @@ import static shoal.codec.base.Bounds.requireText;
 
 import java.nio.ByteBuffer;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Endpoint;
 import shoal.codec.base.Epoch;
@@ -534,6 +535,66 @@ public sealed interface Frame {
         @Override
         public FrameType type() {
             return FrameType.RELEASE;
+        }
+    }
+
+    /**
+     * Keys and values of some of a sequence's positions, as the stage that computed them has them; to a node that stands by for the stage.
+     * They are final: the sequence has gone on behind them.
+     *
+     * @param shard pieces root of the file that the layers are of
+     * @param layers of the stage that sends them
+     * @param firstPosition of a page
+     * @param positions how many they are, whole pages
+     * @param order in which the sender's kernels add numbers; of others they are no use
+     * @param pages as {@code shoal.bridge.kernel.KeyValuePages} seals them
+     */
+    record KeyValues(
+            long pipeline,
+            Hash256 shard,
+            LayerRange layers,
+            long session,
+            int firstPosition,
+            int positions,
+            String order,
+            ByteBuffer pages)
+            implements Frame {
+        public static final int MAX_BYTES = 16 * 1024 * 1024;
+        public static final int MAX_ORDER_BYTES = 256;
+
+        public KeyValues {
+            requireRange("first position", firstPosition, 0, Activation.MAX_POSITION);
+            requireRange("positions", positions, 1, Activation.MAX_POSITION - firstPosition);
+            requireText("order", order, MAX_ORDER_BYTES);
+            requireRange("bytes of pages", pages.remaining(), 1, MAX_BYTES);
+        }
+
+        /** The position behind the last one. */
+        public int end() {
+            return firstPosition + positions;
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.KEY_VALUES;
+        }
+    }
+
+    /**
+     * The coordinator names to a stage the node that stands by for it, which gets copies of its keys and values while there is nothing
+     * better to do.
+     *
+     * @param to null for nobody any more
+     */
+    record CopyTo(
+            long pipeline, Epoch epoch, int stage, @Nullable Contact to) implements Frame {
+        public CopyTo {
+            requireRange("stage", stage, 0, GenerationStarted.MAX_STAGES - 1);
+        }
+
+        @Override
+        public FrameType type() {
+            return FrameType.COPY_TO;
         }
     }
 

@@ -38,7 +38,7 @@ public final class FrameDecoder {
     }
 
     /**
-     * The same, with memory of the caller's choice for the bulk of {@link Frame.PieceData} and {@link Frame.Activation}.
+     * The same, with memory of the caller's choice for the bulk of {@link Frame.PieceData}, {@link Frame.Activation} and {@link Frame.KeyValues}.
      *
      * @param bulk gives a buffer with so many bytes remaining, which is the frame's from then on
      */
@@ -92,7 +92,7 @@ public final class FrameDecoder {
             throw new MalformedException("frame " + parsed + " is not allowed on a stream of kind " + kind);
         }
         long size = cursor.readVarint(parsed + " size", 0, parsed.maxPayloadBytes());
-        payload = parsed == FrameType.PIECE_DATA || parsed == FrameType.ACTIVATION
+        payload = parsed == FrameType.PIECE_DATA || parsed == FrameType.ACTIVATION || parsed == FrameType.KEY_VALUES
                 ? bulk.apply((int) size)
                 : ByteBuffer.allocate((int) size);
         headSize = 0;
@@ -222,6 +222,22 @@ public final class FrameDecoder {
                         c.readLong("pipeline"),
                         c.readInt("micro-batch"),
                         readList(c, "sessions", Frame.Release.MAX_SESSIONS, 8, () -> c.readLong("session")));
+            case KEY_VALUES ->
+                new Frame.KeyValues(
+                        c.readLong("pipeline"),
+                        c.readHash("shard"),
+                        new LayerRange(c.readUnsignedShort("first layer"), c.readUnsignedShort("last layer")),
+                        c.readLong("session"),
+                        c.readInt("first position"),
+                        c.readInt("positions"),
+                        c.readText("order", Frame.KeyValues.MAX_ORDER_BYTES),
+                        c.readSlice("pages", c.remaining()));
+            case COPY_TO ->
+                new Frame.CopyTo(
+                        c.readLong("pipeline"),
+                        readEpoch(c),
+                        c.readUnsignedShort("stage"),
+                        readFlag(c, "somebody") ? readContact(c) : null);
             case STAGE_FAILED ->
                 new Frame.StageFailed(
                         c.readLong("pipeline"),
@@ -434,15 +450,15 @@ public final class FrameDecoder {
             int firstPosition = c.readInt("first position");
             int tokens = c.readUnsignedShort("tokens of a slice");
             int flags = c.readUnsignedByte("flags of a slice");
-            if (flags > 7) {
-                throw new MalformedException("flags of a slice are " + flags + ", allowed 0..7");
+            if (flags > 15) {
+                throw new MalformedException("flags of a slice are " + flags + ", allowed 0..15");
             }
             long parent = (flags & 2) == 0 ? 0 : c.readLong("parent");
             if (parent == 0 && (flags & 2) != 0) {
                 throw new MalformedException("the parent of a slice is 0, allowed is a session");
             }
             List<Integer> drafted = (flags & 4) == 0 ? List.of() : readDrafted(c, tokens - 1);
-            slices.add(new Slice(session, firstPosition, tokens, (flags & 1) != 0, drafted, parent));
+            slices.add(new Slice(session, firstPosition, tokens, (flags & 1) != 0, drafted, parent, (flags & 8) != 0));
         }
         return slices;
     }

@@ -40,6 +40,7 @@ public final class FrameEncoder {
         return switch (frame) {
             case Frame.PieceData data -> data.data();
             case Frame.Activation activation -> activation.values();
+            case Frame.KeyValues copied -> copied.pages();
             case Frame.Metadata metadata -> metadata.pieceLayer();
             case Frame.DoorAsk ask -> ask.body();
             case Frame.DoorBytes more -> more.bytes();
@@ -146,6 +147,23 @@ public final class FrameEncoder {
                 f.tokens().forEach(w::putVarint);
             }
             case Frame.Replay f -> putHead(w, f.head());
+            case Frame.KeyValues f ->
+                w.putLong(f.pipeline())
+                        .putHash(f.shard())
+                        .putShort(f.layers().first())
+                        .putShort(f.layers().last())
+                        .putLong(f.session())
+                        .putInt(f.firstPosition())
+                        .putInt(f.positions())
+                        .putText(f.order());
+            case Frame.CopyTo f -> {
+                w.putLong(f.pipeline()).putInt(f.epoch().number()).putShort(f.stage());
+                Contact to = f.to();
+                w.putByte(to == null ? 0 : 1);
+                if (to != null) {
+                    putContact(w, to);
+                }
+            }
             case Frame.Release f -> {
                 w.putLong(f.pipeline())
                         .putInt(f.beforeMicroBatch())
@@ -241,7 +259,8 @@ public final class FrameEncoder {
         w.putLong(slice.session()).putInt(slice.firstPosition()).putShort(slice.tokenCount());
         w.putByte((slice.sample() ? 1 : 0)
                 | (slice.parent() != 0 ? 2 : 0)
-                | (slice.drafted().isEmpty() ? 0 : 4));
+                | (slice.drafted().isEmpty() ? 0 : 4)
+                | (slice.copied() ? 8 : 0));
         if (slice.parent() != 0) {
             w.putLong(slice.parent());
         }

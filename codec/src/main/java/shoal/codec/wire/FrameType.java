@@ -44,6 +44,8 @@ public enum FrameType {
     OPEN_SEQUENCE(0x35, StreamKind.STAGE, Sampling.MAX_GRAMMAR_BYTES + Sampling.MAX_OTHER_BYTES),
     REPLAY(0x36, StreamKind.STAGE, 8 * 1024),
     RELEASE(0x37, StreamKind.STAGE, 16 * 1024),
+    KEY_VALUES(0x38, StreamKind.STAGE, Frame.KeyValues.MAX_BYTES + 512),
+    COPY_TO(0x39, StreamKind.STAGE, 4 * 1024),
     GENERATE(
             0x40,
             StreamKind.GENERATE,
@@ -129,6 +131,8 @@ public enum FrameType {
                             OPEN_SEQUENCE,
                             REPLAY,
                             RELEASE,
+                            KEY_VALUES,
+                            COPY_TO,
                             GENERATE,
                             GENERATION_STARTED,
                             GENERATED_TOKEN,

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -212,7 +213,21 @@ class EnvelopeCodecTest {
                                 List.of(new Result.Receipt(-7, 1, new LayerRange(2, 3), 9, HASH, 4, HASH)))),
                 new Envelope.Success("STATUS", "r", new Result.State(new NodeId(HASH), "node", "ready", 1, 99)),
                 new Envelope.Success(
-                        "EXECUTE_TASK", "r", new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1", 0)),
+                        "EXECUTE_TASK",
+                        "r",
+                        new Result.TaskAccepted(-1, 2, true, 4096, false, "shoal-1", 0, Result.HeldCopies.NONE)),
+                new Envelope.Success(
+                        "EXECUTE_TASK",
+                        "r",
+                        new Result.TaskAccepted(
+                                -1,
+                                2,
+                                true,
+                                4096,
+                                true,
+                                "shoal-1",
+                                0,
+                                new Result.HeldCopies(Map.of(5L, 16, -5L, 4096), 1_700))),
                 new Envelope.Success("EXECUTE_TASK", "r", Result.TaskAccepted.outranked(-1, 2, 7)),
                 new Envelope.Success("STAND_BY", "r", new Result.StandsBy(3)),
                 new Envelope.Success("GENERATE", "r", new Result.Generated(List.of(1), List.of(2, 3), " text", "eos")));

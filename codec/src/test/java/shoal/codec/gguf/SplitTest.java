@@ -132,6 +132,22 @@ class SplitTest {
         }
     }
 
+    /** A token takes one row of the embedding, and all of the output head. */
+    @Test
+    void shardsAreEvenInWhatATokenPasses() {
+        byte[] file = Shared.bytes("models/stories-q8_0.gguf");
+        Gguf model = read(file);
+        long layer = model.tensors().stream()
+                .filter(tensor -> tensor.name().startsWith("blk.0."))
+                .mapToLong(TensorInfo::sizeBytes)
+                .sum();
+        String head = model.tensor("output.weight") == null ? "token_embd.weight" : "output.weight";
+        long headBytes = model.requiredTensor(head).sizeBytes();
+        SplitPlan plan = SplitPlanner.plan(model, Hash256.sha256(file), "stories", file.length, 2);
+        int last = plan.shards().getLast().layers().count();
+        assertTrue(Math.abs((8 - last) * layer - (last * layer + headBytes)) <= layer, "the last shard has " + last);
+    }
+
     @Test
     void vocabularyFileNamesTheShards() {
         byte[] file = Shared.bytes("models/stories-q8_0.gguf");

@@ -50,6 +50,18 @@ class PlacementPlannerTest {
                 () -> PlacementPlanner.plan(List.of(1L, 1L), List.of(node(0, 10, Set.of(), 0))));
     }
 
+    /** Where a stage was lost and people wait, nobody fetches what another has. */
+    @Test
+    void ofSeveralPinnedNodesTheOneThatHasItsShardComputes() {
+        List<Candidate> nodes =
+                List.of(node(0, 1000, Set.of(), 1), node(1, 1000, Set.of(1), 1), node(2, 1000, Set.of(), 0));
+        assertEquals(
+                List.of(id(2), id(1)),
+                PlacementPlanner.planKeeping(List.of(100L, 100L), nodes).nodesByShard().stream()
+                        .map(List::getFirst)
+                        .toList());
+    }
+
     @Test
     void aNodeWithTooLittleMemoryIsPassedOver() {
         var placement = PlacementPlanner.plan(

@@ -79,4 +79,35 @@ class ReplayLogTest {
         none.write(1, 0, 1, ROW, ByteBuffer.allocate(ROW));
         assertFalse(none.holds(1, 0, 1));
     }
+
+    /** A stage that took up copies has sent nothing of the positions before. */
+    @Test
+    void aSequenceMayBeginLater() {
+        var log = new ReplayLog(1 << 20);
+        byte[] rows = new byte[40 * ROW];
+        new Random(1).nextBytes(rows);
+        log.write(7, 30, 40, ROW, ByteBuffer.wrap(rows)); // positions 30..69, kept from 32 on
+        assertFalse(log.holds(7, 30, 1));
+        assertFalse(log.holds(7, 31, 5));
+        assertTrue(log.holds(7, 32, 38));
+        assertFalse(log.holds(7, 32, 39));
+        log.write(7, 66, 1, ROW, ByteBuffer.wrap(rows, 0, ROW));
+        assertTrue(log.holds(7, 32, 35));
+        assertFalse(log.holds(7, 32, 36), "what was there behind is replaced");
+        var into = ByteBuffer.allocate(3 * ROW);
+        log.read(7, 64, 3, into);
+        byte[] wanted = new byte[3 * ROW];
+        System.arraycopy(rows, 34 * ROW, wanted, 0, 2 * ROW);
+        System.arraycopy(rows, 0, wanted, 2 * ROW, ROW);
+        assertArrayEquals(wanted, into.array());
+        log.fork(7, 8, 48);
+        assertTrue(log.holds(8, 32, 16));
+        assertFalse(log.holds(8, 16, 16));
+        log.write(7, 16, 1, ROW, ByteBuffer.wrap(rows, 0, ROW));
+        assertTrue(log.holds(7, 16, 1), "begun anew before");
+        assertFalse(log.holds(7, 32, 1));
+        log.drop(7);
+        log.drop(8);
+        assertEquals(0, log.sizeBytes());
+    }
 }

@@ -29,6 +29,8 @@ class SchedulerSimTest {
         world.reordered = dice.nextInt(3) == 0 ? 0.05 : 0;
         world.hopMicros = 1 + dice.nextInt(5000);
         world.logBytes = dice.nextInt(3) == 0 ? 600 : 1 << 20;
+        world.copies = dice.nextBoolean() ? dice.nextDouble() : 0;
+        world.copiesLost = dice.nextInt(3) == 0 ? 0.3 : 0;
         world.pages = dice.nextBoolean() ? 12 + dice.nextInt(12) : 1000;
         world.start();
         int requests = 1 + dice.nextInt(10);
@@ -112,6 +114,62 @@ class SchedulerSimTest {
         assertTrue(
                 world.prefillTokens - sentBefore < 4 * 40,
                 "the coordinator sent " + (world.prefillTokens - sentBefore) + " tokens more");
+    }
+
+    /** What a stand-in was sent before is not sent again: the last page alone is, and nothing at all is computed from token ids. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 2})
+    void copiesAreTakenUpInsteadOfReplayed(int victim) {
+        long[] replayed = new long[2];
+        for (int copies = 0; copies < 2; copies++) {
+            var world = new ServingWorld(1, 3, ServingWorld.settings(8, 0));
+            world.endTokens = Set.of();
+            world.copies = copies;
+            world.start();
+            for (int i = 1; i <= 4; i++) {
+                world.submit(i, world.randomPrompt(200), 60, false, "user");
+            }
+            world.runUntil(() -> world.answers.values().stream().allMatch(answer -> answer.tokens.size() >= 10));
+            world.kill(Set.of(victim));
+            world.runUntil(world::allOver);
+            world.check("copies " + copies);
+            replayed[copies] = world.scheduler.replayedPositions();
+            assertEquals(copies == 1, world.scheduler.takenUpPositions() >= 4 * 192, "taken up");
+        }
+        assertTrue(replayed[1] <= 4 * (2 * StageModel.PAGE), "with copies were replayed " + replayed[1]);
+        assertTrue(replayed[0] >= 4 * 200, "without were replayed " + replayed[0]);
+    }
+
+    /** Where all stages die at once, their copies still save the prompt. */
+    @Test
+    void copiesOutliveAllStages() {
+        var world = new ServingWorld(1, 2, ServingWorld.settings(8, 0));
+        world.endTokens = Set.of();
+        world.copies = 1;
+        world.start();
+        world.submit(1, world.randomPrompt(200), 60, true, "user");
+        world.runUntil(() -> world.answers.get(1L).tokens.size() >= 10);
+        long sent = world.prefillTokens;
+        world.kill(Set.of(0, 1));
+        world.runUntil(world::allOver);
+        world.check("all at once");
+        assertTrue(world.prefillTokens - sent < 100, "tokens sent again: " + (world.prefillTokens - sent));
+    }
+
+    /** The cheaper of the two is taken, as both were measured. */
+    @Test
+    void copiesThatTakeLongerThanComputingAreLeft() {
+        var world = new ServingWorld(1, 2, ServingWorld.settings(8, 0));
+        world.copies = 1;
+        world.copyNanos = 1_000_000_000;
+        world.start();
+        world.submit(1, world.randomPrompt(200), 60, false, "user");
+        world.runUntil(() -> world.answers.get(1L).tokens.size() >= 20);
+        world.kill(Set.of(1));
+        world.runUntil(world::allOver);
+        world.check("slow copies");
+        assertEquals(0, world.scheduler.takenUpPositions());
+        assertTrue(world.scheduler.replayedPositions() >= 200);
     }
 
     @Test

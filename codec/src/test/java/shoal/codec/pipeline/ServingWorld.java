@@ -39,6 +39,14 @@ final class ServingWorld {
     double doubled;
     double reordered;
     long logBytes = 1 << 20;
+
+    /** Share of the pages of a machine that dies of which its successor has copies. */
+    double copies;
+
+    /** How often a copy is gone when it is wanted. */
+    double copiesLost;
+
+    long copyNanos = 1000;
     Set<Integer> endTokens = Set.of(StageModel.END);
     int recoveries;
     int mostUnderWay;
@@ -111,7 +119,7 @@ final class ServingWorld {
         for (int slot = 0; slot < stages; slot++) {
             machines[slot] = new StageModel(slot, stages, logBytes);
         }
-        join(all());
+        join(all(), Map.of());
     }
 
     Set<Integer> all() {
@@ -171,24 +179,47 @@ final class ServingWorld {
         driver.feed(new Scheduler.Input.Lost(message));
         simulation.after(Duration.ofMillis(1 + random.nextInt(300)), () -> {
             var fresh = new TreeSet<Integer>();
+            var held = new HashMap<Integer, CopiedPages>();
             for (int slot = 0; slot < stages; slot++) {
                 if (!machines[slot].alive) {
-                    machines[slot] = new StageModel(slot, stages, logBytes);
+                    var successor = new StageModel(slot, stages, logBytes);
+                    held.put(slot, copies(machines[slot], successor));
+                    machines[slot] = successor;
                     fresh.add(slot);
                 }
             }
             recovering = false;
-            join(fresh);
+            join(fresh, held);
         });
     }
 
-    private void join(Set<Integer> fresh) {
+    /** What the successor was sent in time, page by page and in order; it tells of some that it does not have any more. */
+    private CopiedPages copies(StageModel dead, StageModel successor) {
+        var held = new HashMap<Long, List<Long>>();
+        var told = new HashMap<Long, Integer>();
+        dead.copy().forEach((session, inputs) -> {
+            int pages = 0;
+            while (pages < inputs.size() / StageModel.PAGE && random.nextDouble() < copies) {
+                pages++;
+            }
+            if (pages > 0) {
+                told.put(session, pages * StageModel.PAGE);
+                if (random.nextDouble() >= copiesLost) {
+                    held.put(session, inputs.subList(0, pages * StageModel.PAGE));
+                }
+            }
+        });
+        successor.shelf = held;
+        return new CopiedPages(told, copyNanos);
+    }
+
+    private void join(Set<Integer> fresh, Map<Integer, CopiedPages> held) {
         epoch = epoch.next();
         underWay.clear();
         for (StageModel machine : machines) {
             machine.join(epoch);
         }
-        driver.feed(new Scheduler.Input.Ready(epoch, stages, pages, fresh));
+        driver.feed(new Scheduler.Input.Ready(epoch, stages, pages, fresh, held));
     }
 
     private void carryOut(Scheduler.Effect effect) {

@@ -31,6 +31,10 @@ final class StageModel {
     final int stages;
     boolean alive = true;
     int batches;
+
+    /** What it was sent of the stage that it stands by for: inputs of each session. */
+    Map<Long, List<Long>> shelf = Map.of();
+
     private final StageLedger ledger = new StageLedger();
     private final ReplayLog log;
     private final Map<Long, List<Long>> inputs = new HashMap<>();
@@ -155,6 +159,7 @@ final class StageModel {
             Consumer<Frame> toNext,
             Consumer<Frame> toCoordinator) {
         batches++;
+        head.slices().stream().filter(Slice::copied).forEach(this::takeUp);
         List<Long> lacking = ledger.lacking(head);
         if (!lacking.isEmpty()) {
             toCoordinator.accept(failed(head, lacking, "earlier positions are missing"));
@@ -192,6 +197,26 @@ final class StageModel {
         } else {
             finish(head, out, times, toCoordinator);
         }
+    }
+
+    private void takeUp(Slice slice) {
+        List<Long> held = shelf.getOrDefault(slice.session(), List.of());
+        if (ledger.length(slice.session()) < slice.firstPosition() && held.size() >= slice.firstPosition()) {
+            inputs.put(slice.session(), new ArrayList<>(held.subList(0, slice.firstPosition())));
+            ledger.takenUp(slice.session(), slice.firstPosition());
+        }
+    }
+
+    /** Whole pages that are final, of each session. */
+    Map<Long, List<Long>> copy() {
+        var copy = new HashMap<Long, List<Long>>();
+        inputs.forEach((session, all) -> {
+            int positions = ledger.confirmed(session) / PAGE * PAGE;
+            if (positions > 0) {
+                copy.put(session, List.copyOf(all.subList(0, positions)));
+            }
+        });
+        return copy;
     }
 
     private void finish(BatchHead head, ByteBuffer out, List<Integer> times, Consumer<Frame> toCoordinator) {

@@ -23,6 +23,7 @@ final class StandingTest {
     private static final NodeId A = node("a");
     private static final NodeId B = node("b");
     private static final NodeId C = node("c");
+    private static final NodeId D = node("d");
 
     @Test
     void whoStandsByComputesWhenTheFirstIsGone() {
@@ -33,6 +34,15 @@ final class StandingTest {
         assertFalse(all.without(A).isWhole());
         assertEquals(List.of(), all.without(A).ways());
         assertThrows(IllegalStateException.class, () -> all.without(A).computing());
+    }
+
+    @Test
+    void whoComputesComesBeforeWhoStandsBy() {
+        Standing all =
+                Standing.none(3).with(0, A).with(0, B).with(1, C).with(2, D).with(2, A);
+        assertEquals(List.of(A, D, B), all.besides(1));
+        assertEquals(List.of(C), all.besides(0));
+        assertEquals(List.of(), Standing.none(1).with(0, A).besides(0));
     }
 
     @Test

@@ -121,6 +121,11 @@ class FrameTest {
                 new Frame.OpenSequence(5, Epoch.FIRST, 3, -5, 4096, SamplingState.START, FULL_SAMPLING),
                 new Frame.SequenceTokens(5, Epoch.FIRST, 3, -5, 4096, List.of(1, 70_000)),
                 new Frame.Replay(new BatchHead(5, Epoch.FIRST, 9, 1, 3, HEAD.slices())),
+                new Frame.Replay(new BatchHead(
+                        5, Epoch.FIRST, 9, 1, 3, List.of(new Slice(5, 32, 1, false, List.of(), 0, true)))),
+                new Frame.KeyValues(5, HASH, new LayerRange(3, 7), -5, 32, 16, "lanes-16", buffer(1000)),
+                new Frame.CopyTo(5, new Epoch(3), 1, CONTACT),
+                new Frame.CopyTo(5, new Epoch(3), 1, null),
                 new Frame.Release(5, 9, List.of(1L, -1L)),
                 new Frame.StageFailed(
                         5, Epoch.FIRST, 9, List.of(7L), ErrorCode.CONTEXT, "513 tokens, the context has 512"),

@@ -9,12 +9,12 @@ import shoal.codec.base.Bounds;
 import shoal.codec.base.MalformedException;
 
 /**
- * Keys and values of a sequence's first positions, copied out of a stage to be taken up by another one with the same layers, on this
- * machine or elsewhere. Memory is the caller's.
+ * Keys and values of some of a sequence's positions, from the beginning of a page on, copied out of a stage to be taken up by another
+ * one with the same layers, on this machine or elsewhere. Memory is the caller's.
  *
  * <p>{@link #sealed} has {@link #HEADER_BYTES}, then layer after layer its pages in order. Of a page the keys of all heads, then their
  * values, as {@link shoal.bridge.kernel.host.HostSequence} has them; behind the last position all is 0. Header, little-endian, 32 bits
- * each: {@code SKV1}, the cache type's ordinal, layers, KV heads, head size, positions, CRC-32C of what follows, 0.
+ * each: {@code SKV1}, the cache type's ordinal, layers, KV heads, head size, positions, CRC-32C of what follows, first position.
  */
 public final class KeyValuePages {
     public static final int HEADER_BYTES = 32;
@@ -24,22 +24,49 @@ public final class KeyValuePages {
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     private final CacheShape shape;
+    private final int first;
     private final int positions;
     private final MemorySegment bytes;
     private final MemorySegment whole;
 
-    private KeyValuePages(CacheShape shape, int positions, MemorySegment bytes, MemorySegment whole) {
+    private KeyValuePages(CacheShape shape, int first, int positions, MemorySegment bytes, MemorySegment whole) {
         this.shape = shape;
+        this.first = first;
         this.positions = positions;
         this.bytes = bytes;
         this.whole = whole;
     }
 
-    /** Room for so many positions, outside the heap. */
+    /** Room for so many first positions, outside the heap. */
     public static KeyValuePages allocate(CacheShape shape, int positions, Arena arena) {
         Bounds.requireRange("positions to copy", positions, 0, Integer.MAX_VALUE - CacheShape.PAGE_POSITIONS);
-        MemorySegment whole = arena.allocate(HEADER_BYTES + bytes(shape, positions), 64);
-        return new KeyValuePages(shape, positions, whole.asSlice(HEADER_BYTES), whole);
+        return in(arena.allocate(sealedBytes(shape, positions), 64), shape, 0, positions);
+    }
+
+    /** Bytes that so many positions take when they are {@link #sealed}. */
+    public static long sealedBytes(CacheShape shape, int positions) {
+        return HEADER_BYTES + bytes(shape, positions);
+    }
+
+    /**
+     * In memory of the caller's, to be filled.
+     *
+     * @param whole {@link #sealedBytes} of it
+     * @param first position, the first of a page
+     */
+    public static KeyValuePages in(MemorySegment whole, CacheShape shape, int first, int positions) {
+        requirePageStart(first);
+        Bounds.requireRange("positions to copy", positions, 0, Integer.MAX_VALUE - CacheShape.PAGE_POSITIONS - first);
+        long size = sealedBytes(shape, positions);
+        Bounds.requireRange("bytes of keys and values", whole.byteSize(), size, size);
+        return new KeyValuePages(shape, first, positions, whole.asSlice(HEADER_BYTES), whole);
+    }
+
+    private static void requirePageStart(int first) {
+        if (first < 0 || first % CacheShape.PAGE_POSITIONS != 0) {
+            throw new MalformedException("keys and values begin at position " + first + ", allowed are multiples of "
+                    + CacheShape.PAGE_POSITIONS);
+        }
     }
 
     /**
@@ -59,10 +86,12 @@ public final class KeyValuePages {
         require("layers", word(sealed, 2), expected.layers());
         require("KV heads", word(sealed, 3), expected.kvHeads());
         require("head size", word(sealed, 4), expected.headSize());
+        int first = word(sealed, 7);
+        requirePageStart(first);
         int positions = word(sealed, 5);
-        if (positions < 0 || positions > mostPositions) {
-            throw new MalformedException(
-                    "keys and values are of " + positions + " positions, allowed are 0.." + mostPositions);
+        if (positions < 0 || positions > mostPositions - first) {
+            throw new MalformedException("keys and values are of " + positions + " positions behind " + first
+                    + ", allowed are 0.." + mostPositions + " in all");
         }
         long size = bytes(expected, positions);
         if (sealed.byteSize() - HEADER_BYTES != size) {
@@ -71,7 +100,7 @@ public final class KeyValuePages {
         }
         MemorySegment bytes = sealed.asSlice(HEADER_BYTES);
         require("checksum", word(sealed, 6), checksum(bytes));
-        return new KeyValuePages(expected, positions, bytes, sealed);
+        return new KeyValuePages(expected, first, positions, bytes, sealed);
     }
 
     private static int word(MemorySegment sealed, int index) {
@@ -103,6 +132,11 @@ public final class KeyValuePages {
         return shape;
     }
 
+    /** Position of the first one in its sequence. */
+    public int first() {
+        return first;
+    }
+
     public int positions() {
         return positions;
     }
@@ -122,20 +156,20 @@ public final class KeyValuePages {
         long size = pages() * shape.layerPageBytes();
         CacheShape part = new CacheShape(count, shape.kvHeads(), shape.headSize(), shape.type());
         MemorySegment slice = bytes.asSlice(first * size, count * size);
-        return new KeyValuePages(part, positions, slice, slice);
+        return new KeyValuePages(part, this.first, positions, slice, slice);
     }
 
     /** @throws IllegalArgumentException if a sequence of that kind and length does not hold these positions */
     public void requireHeldBy(CacheShape held, int length) {
         requireShape(held);
-        Bounds.requireRange("positions to copy", positions, 0, length);
+        Bounds.requireRange("positions to copy", (long) first + positions, 0, length);
     }
 
-    /** @throws IllegalArgumentException if they are not for a sequence of that kind, or it is not empty or too small */
+    /** @throws IllegalArgumentException if they are not for a sequence of that kind, do not go on where it ends, or it is too small */
     public void requireRoomIn(CacheShape held, int length, int capacity) {
         requireShape(held);
-        Bounds.requireRange("positions that are there already", length, 0, 0);
-        Bounds.requireRange("positions to take up", positions, 0, capacity);
+        Bounds.requireRange("positions that are there already", length, first, first);
+        Bounds.requireRange("positions to take up", (long) first + positions, 0, capacity);
     }
 
     private void requireShape(CacheShape held) {
@@ -200,7 +234,7 @@ public final class KeyValuePages {
             shape.headSize(),
             positions,
             checksum(bytes),
-            0
+            first
         };
         MemorySegment.copy(header, 0, whole, INT, 0, header.length);
         return whole;

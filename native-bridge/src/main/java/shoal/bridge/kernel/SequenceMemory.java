@@ -26,15 +26,15 @@ public interface SequenceMemory extends AutoCloseable {
     CacheShape shape();
 
     /**
-     * Copies the keys and values of its first positions.
+     * Copies keys and values of the positions that are asked for.
      *
-     * @throws IllegalArgumentException if it has fewer, or is of another shape
+     * @throws IllegalArgumentException if it does not have them, or is of another shape
      */
     void copyTo(KeyValuePages to);
 
     /**
-     * Takes up copied positions, while it is empty: from then on it goes on as the one that they were copied from, to the last bit where
-     * both are run by kernels of one kind.
+     * Takes up copied positions, right behind those that it has: from then on it goes on as the one that they were copied from, to the
+     * last bit where both are run by kernels of one kind.
      *
      * @throws IllegalArgumentException if they do not fit
      */

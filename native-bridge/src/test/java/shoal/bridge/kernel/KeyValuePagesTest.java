@@ -53,6 +53,9 @@ class KeyValuePagesTest {
         "5, -1, allowed are 0..40",
         "5, 41, allowed are 0..40",
         "5, 3, they should have",
+        "7, 16, allowed are 0..40 in all",
+        "7, 8, multiples of 16",
+        "7, -16, multiples of 16",
         "6, 0, checksum"
     })
     void aWrongHeaderIsRefused(int word, int value, String message) {

@@ -25,6 +25,22 @@ final class WorkMetrics {
         stages(text, work, "shoal_stage_tokens_total", Local.StageWork::tokens);
         head(text, "shoal_stage_batches_total", "counter", "Micro-batches that a stage has computed");
         stages(text, work, "shoal_stage_batches_total", Local.StageWork::batches);
+        head(text, "shoal_replayed_positions_total", "counter", "Positions sent once more to stages that took over");
+        for (Local.ModelWork model : work.models()) {
+            line(
+                    text,
+                    "shoal_replayed_positions_total{model=\"%s\"} %d",
+                    escaped(model.model()),
+                    model.replayedPositions());
+        }
+        head(text, "shoal_copied_positions_total", "counter", "Positions of which stages that took over had copies");
+        for (Local.ModelWork model : work.models()) {
+            line(
+                    text,
+                    "shoal_copied_positions_total{model=\"%s\"} %d",
+                    escaped(model.model()),
+                    model.copiedPositions());
+        }
         return text.toString();
     }
 

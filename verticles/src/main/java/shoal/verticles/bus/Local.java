@@ -332,8 +332,17 @@ public sealed interface Local {
      * @param hops how many tokens tell what lies between the stages
      * @param hopMedianMicros what each way from machine to machine adds to a token; 0 before the first
      * @param hopSlowMicros the same of the slowest in a hundred
+     * @param replayedPositions that were sent once more to stages that took over
+     * @param copiedPositions of which these had copies instead
      */
-    record ModelWork(String model, long hops, long hopMedianMicros, long hopSlowMicros, List<StageWork> stages) {}
+    record ModelWork(
+            String model,
+            long hops,
+            long hopMedianMicros,
+            long hopSlowMicros,
+            long replayedPositions,
+            long copiedPositions,
+            List<StageWork> stages) {}
 
     /** By its own word, since its pipeline has so many stages. */
     record StageWork(NodeId node, LayerRange layers, long busyMicros, long tokens, long batches) {}

@@ -159,7 +159,8 @@ public record Profile(
             long memoryBytes,
             int contextLength,
             String cache,
-            long replayBytes) {
+            long replayBytes,
+            long copyBytes) {
         public int threadCount() {
             return threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
         }
@@ -172,6 +173,7 @@ public record Profile(
             int sequences,
             int queue,
             int placedFor,
+            boolean spares,
             boolean standby) {
         public ActivationType activationType() {
             return ActivationType.valueOf(activations.toUpperCase(Locale.ROOT));

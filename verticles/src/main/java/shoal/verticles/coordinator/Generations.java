@@ -283,6 +283,14 @@ final class Generations implements Served.Wires {
         models.computeIfAbsent(model.name(), _ -> served(model, now)).move(now);
     }
 
+    /** Who stands by for each stage of what a model runs through, null for nobody. */
+    void standBy(Model model, List<@Nullable Contact> spares) {
+        Served served = models.get(model.name());
+        if (served != null) {
+            served.standBy(spares);
+        }
+    }
+
     /** Nobody wants the rest. */
     void cancel(long id) {
         for (Served served : all()) {

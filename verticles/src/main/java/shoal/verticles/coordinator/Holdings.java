@@ -10,6 +10,7 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import shoal.codec.base.Contact;
 import shoal.codec.base.Hash256;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
@@ -28,12 +29,15 @@ final class Holdings {
     private final Commands commands;
     private final Members members;
     private final Loading loading;
+    private final boolean spares;
     private final Set<Standing.Spare> making = new HashSet<>();
     private final Set<Standing.Spare> failedSpares = new HashSet<>();
     private @Nullable Model model;
     private @Nullable Standing standing;
 
-    Holdings(Commands commands, Members members, Loading loading) {
+    /** @param spares whether nodes that are left over stand by */
+    Holdings(Commands commands, Members members, Loading loading, boolean spares) {
+        this.spares = spares;
         this.commands = commands;
         this.members = members;
         this.loading = loading;
@@ -105,8 +109,9 @@ final class Holdings {
             if (warm && standing().holds(shard, node)) {
                 continue;
             }
-            Future<?> loaded =
-                    warm ? loading.makeSpare(known, shard, node, computing) : loading.load(known, shard, node);
+            Future<?> loaded = warm
+                    ? loading.makeSpare(known, shard, node, standing().computedBy(computing))
+                    : loading.load(known, shard, node);
             all.add(loaded.onSuccess(_ -> holds(known, shard, node)));
         }
         return Future.join(all).map(_ -> {
@@ -129,6 +134,9 @@ final class Holdings {
     /** What will stand when all spares are made. */
     private Standing withSpares(Model known) {
         Standing planned = standing();
+        if (!spares) {
+            return planned;
+        }
         List<Long> sizes = Placing.sizes(known);
         List<PlacementPlanner.Candidate> candidates = Placing.candidates(known, members.working());
         for (Standing.Spare spare : making) {
@@ -152,7 +160,7 @@ final class Holdings {
             for (NodeId node : planned.holders().get(shard)) {
                 var spare = new Standing.Spare(node, shard);
                 if (!now.holds(shard, node) && making.add(spare)) {
-                    loading.makeSpare(known, shard, node, now.computing())
+                    loading.makeSpare(known, shard, node, now)
                             .onSuccess(_ -> holds(known, shard, node))
                             .onFailure(failure -> {
                                 failedSpares.add(spare);
@@ -164,6 +172,29 @@ final class Holdings {
                             });
                 }
             }
+        }
+    }
+
+    /** For each shard who would compute it next, null for nobody. */
+    List<@Nullable Contact> spares() {
+        var next = new ArrayList<@Nullable Contact>();
+        for (List<NodeId> nodes : standing().holders()) {
+            Result.Capabilities spare = nodes.size() < 2 ? null : members.get(nodes.get(1));
+            next.add(spare == null ? null : spare.contact());
+        }
+        return next;
+    }
+
+    /** Others compute than before: those who stand by get to know them. */
+    void introduceSpares() {
+        Model known = Objects.requireNonNull(model);
+        Standing now = standing();
+        for (int i = 0; i < now.holders().size(); i++) {
+            int shard = i;
+            now.holders().get(shard).stream()
+                    .skip(1)
+                    .forEach(node -> loading.standBy(known, shard, node, now)
+                            .onFailure(failure -> LOG.debug("{}", failure.getMessage())));
         }
     }
 

@@ -3,8 +3,6 @@ package shoal.verticles.coordinator;
 import io.vertx.core.Future;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.List;
-import java.util.Objects;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.codec.base.Contact;
@@ -12,6 +10,7 @@ import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.Result;
 import shoal.codec.metainfo.ModelManifest;
+import shoal.codec.pipeline.Standing;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
@@ -49,20 +48,27 @@ final class Loading {
     }
 
     /** Loads a shard and makes the node ready to compute it at once, next to those who compute the others. */
-    Future<?> makeSpare(Model model, int shardIndex, NodeId node, List<NodeId> computing) {
-        return load(model, shardIndex, node).compose(_ -> {
-            ModelManifest.Shard shard = model.manifest().shards().get(shardIndex);
-            var neighbours = new ArrayList<Contact>();
-            neighbours.add(endpoint.contact());
-            List.of(shardIndex - 1, shardIndex + 1).forEach(next -> {
-                if (next >= 0 && next < computing.size() && members.get(computing.get(next)) != null) {
-                    neighbours.add(Objects.requireNonNull(members.get(computing.get(next)))
-                            .contact());
-                }
-            });
-            var ready = new Command.StandBy(shard.index(), shard.layers(), shard.piecesRoot(), neighbours);
-            return commands.ask(node, ready, Result.StandsBy.class, STAND_BY_TIMEOUT)
-                    .onSuccess(_ -> LOG.info("{} stands by for layers {}", node.toShortHex(), shard.layers()));
-        });
+    Future<?> makeSpare(Model model, int shardIndex, NodeId node, Standing standing) {
+        return load(model, shardIndex, node)
+                .compose(_ -> standBy(model, shardIndex, node, standing)
+                        .onSuccess(_ -> LOG.info(
+                                "{} stands by for layers {}",
+                                node.toShortHex(),
+                                model.manifest().shards().get(shardIndex).layers())));
+    }
+
+    /** Has a node that has a shard ready open connections to those who are, or may come to be, next to it. */
+    Future<Result.StandsBy> standBy(Model model, int shardIndex, NodeId node, Standing standing) {
+        var neighbours = new ArrayList<Contact>();
+        neighbours.add(endpoint.contact());
+        for (NodeId next : standing.besides(shardIndex)) {
+            Result.Capabilities known = members.get(next);
+            if (known != null && !next.equals(node) && neighbours.size() < Command.StandBy.MAX_NEIGHBOURS) {
+                neighbours.add(known.contact());
+            }
+        }
+        ModelManifest.Shard shard = model.manifest().shards().get(shardIndex);
+        var ready = new Command.StandBy(shard.index(), shard.layers(), shard.piecesRoot(), neighbours);
+        return commands.ask(node, ready, Result.StandsBy.class, STAND_BY_TIMEOUT);
     }
 }

@@ -15,10 +15,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.bridge.generate.PromptLookup;
 import shoal.bridge.model.sampling.TokenHistory;
+import shoal.codec.base.Contact;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
 import shoal.codec.command.Result;
+import shoal.codec.pipeline.CopiedPages;
 import shoal.codec.pipeline.HopTimes;
 import shoal.codec.pipeline.Scheduler;
 import shoal.codec.pipeline.Scheduler.Effect;
@@ -45,6 +47,7 @@ final class Served {
     private final Troubled troubled;
     private Map<NodeId, FrameStream> ways = Map.of();
     private List<String> orders = List.of();
+    private List<@Nullable Contact> spares = List.of();
     private Pipeline pipeline;
     private boolean joined;
     private boolean closed;
@@ -57,7 +60,7 @@ final class Served {
         Future<Result.TaskAccepted> ask(Pipeline.Hop hop, Command.ExecuteTask task);
 
         /** This process, where sampled tokens go. */
-        shoal.codec.base.Contact self();
+        Contact self();
 
         ActivationType activations(Model model);
 
@@ -135,6 +138,8 @@ final class Served {
                 hops.seen(),
                 hops.micros(0.5),
                 hops.micros(0.99),
+                scheduler.replayedPositions(),
+                scheduler.takenUpPositions(),
                 IntStream.range(0, stages)
                         .mapToObj(stage -> {
                             Pipeline.Hop hop = pipeline.hops().get(stage);
@@ -226,6 +231,7 @@ final class Served {
     private void begin(Pipeline now, List<Result.TaskAccepted> accepted) {
         joined = true;
         Set<Integer> fresh = new HashSet<>();
+        Map<Integer, CopiedPages> copies = new HashMap<>();
         List<String> before = orders;
         orders = accepted.stream().map(Result.TaskAccepted::order).toList();
         if (!before.isEmpty() && !before.equals(orders)) {
@@ -237,10 +243,31 @@ final class Served {
             pages = Math.min(pages, stage.pages());
             if (stage.fresh()) {
                 fresh.add(stage.stage());
+                copies.put(
+                        stage.stage(),
+                        new CopiedPages(
+                                stage.copies().positions(), stage.copies().nanosPerPosition()));
             }
         }
         wires.placed(this, order(orders));
-        driver.feed(new Input.Ready(now.epoch(), accepted.size(), pages, fresh));
+        tellSpares();
+        driver.feed(new Input.Ready(now.epoch(), accepted.size(), pages, fresh, copies));
+    }
+
+    /** Who stands by for each stage, null for nobody: the stages copy their keys and values there. */
+    void standBy(List<@Nullable Contact> now) {
+        if (!now.equals(spares)) {
+            spares = now;
+            tellSpares();
+        }
+    }
+
+    private void tellSpares() {
+        for (int stage = 0;
+                joined && stage < Math.min(spares.size(), pipeline.hops().size());
+                stage++) {
+            send(stage, new Frame.CopyTo(number, pipeline.epoch(), stage, spares.get(stage)));
+        }
     }
 
     /** Stages of an older pipeline that are not in this one may forget all. */

@@ -89,7 +89,11 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
         watch = new Watch(
                 vertx, endpoint, () -> new Epoch(Math.max(0, epoch.number() - 1)), Liveness.Bounds.CLOSE, this);
         members = new Members(vertx, bus, commands, profile, watch, this::joined);
-        holdings = new Holdings(commands, members, new Loading(endpoint, bus, commands, members));
+        holdings = new Holdings(
+                commands,
+                members,
+                new Loading(endpoint, bus, commands, members),
+                profile.coordinator().spares());
         improving = new Improving(vertx, members, placing, holdings, this);
         generations = new Generations(vertx, endpoint, commands, profile, this::faulty, this::slow);
     }
@@ -444,6 +448,8 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
         bus.tell(Addresses.STEP, new Local.Step(19, "the swarm is ready: a canary token passed through every stage"));
         bus.tell(Addresses.SWARM_READY, holdings.swarmReady());
         generations.resume(planned);
+        generations.standBy(known, holdings.spares());
+        holdings.introduceSpares();
         holdings.dropOlderCuts();
         improving.stands();
     }
@@ -459,6 +465,7 @@ final class Upkeep implements Watch.Listener, Improving.Moves {
         retire(known);
         if (holdings.isWhole()) {
             holdings.makeSpares(this::tend);
+            generations.standBy(known, holdings.spares());
         }
         if (pipeline == null) {
             heal();

@@ -14,7 +14,6 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import shoal.bridge.kernel.StageLostException;
 import shoal.bridge.model.Stage;
-import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
 import shoal.codec.command.Command;
 import shoal.codec.command.CommandException;
@@ -48,6 +47,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private final Map<Key, Member> members = new HashMap<>();
     private final Terms terms = new Terms();
     private final Receipts receipts = new Receipts();
+    private final CopyShelf shelf;
     private ComputeThread compute;
     private IdleSlices slices;
 
@@ -55,7 +55,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     private record Key(long pipeline, int stage) {}
 
     /** What this node is in a pipeline, and who is beside it in the present epoch. */
-    private record Member(Command.ExecuteTask task, PipelineStage stage, Ways ways) {
+    private record Member(Command.ExecuteTask task, PipelineStage stage, CopySender copies, Ways ways) {
         @Nullable FrameStream next() {
             return ways.next();
         }
@@ -71,6 +71,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         this.bus = bus;
         this.profile = profile;
         this.host = host;
+        this.shelf = new CopyShelf(profile.compute().copyBytes());
     }
 
     @Override
@@ -106,6 +107,7 @@ public final class InferenceStageVerticle extends VerticleBase {
     public Future<?> stop() {
         List.copyOf(members.keySet()).forEach(this::drop);
         return compute.run(() -> {
+                    shelf.close();
                     host.close();
                     return null;
                 })
@@ -146,7 +148,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             return Future.failedFuture(new CommandException(
                     "this node is part of " + MAX_MEMBERS + " pipelines already; ask again when one has ended"));
         }
-        return stageOf(task).compose(stage -> connect(task).compose(ways -> join(key, task, stage, ways)));
+        return stageOf(task).compose(stage -> Ways.open(endpoint, task).compose(ways -> join(key, task, stage, ways)));
     }
 
     /** What the same stage held under an older epoch stays. */
@@ -166,10 +168,21 @@ public final class InferenceStageVerticle extends VerticleBase {
             known.ways().end();
         }
         PipelineStage runs = known != null ? known.stage() : pipelineStage(task, stage);
-        members.put(key, new Member(task, runs, ways));
-        return compute.run(() -> runs.join(task.epoch()))
-                .map(fresh -> new Result.TaskAccepted(
-                        task.pipeline(), task.stage(), true, host.pages(stage), fresh, host.order(), 0));
+        CopySender copies =
+                known != null ? known.copies() : new CopySender(vertx, endpoint, compute, runs, host.order());
+        members.put(key, new Member(task, runs, copies, ways));
+        return compute.run(() -> {
+            boolean fresh = runs.join(task.epoch());
+            return new Result.TaskAccepted(
+                    task.pipeline(),
+                    task.stage(),
+                    true,
+                    host.pages(stage),
+                    fresh,
+                    host.order(),
+                    0,
+                    fresh ? shelf.held(task.pipeline(), stage) : Result.HeldCopies.NONE);
+        });
     }
 
     /** What another coordinator, which this task's outranks, has given here for the model is computed no more. */
@@ -193,6 +206,7 @@ public final class InferenceStageVerticle extends VerticleBase {
                 stage,
                 () -> Objects.requireNonNull(host.tokenizer(task.infoHash(), task.layers())),
                 profile.compute().replayBytes(),
+                shelf,
                 nanos -> host.computed(stage, nanos));
     }
 
@@ -214,26 +228,6 @@ public final class InferenceStageVerticle extends VerticleBase {
         });
     }
 
-    private record Ways(@Nullable FrameStream next, FrameStream coordinator) {
-        void end() {
-            if (next != null) {
-                next.end();
-            }
-            coordinator.end();
-        }
-    }
-
-    /** The way to the coordinator is opened by every stage, so that each can say why it failed. */
-    private Future<Ways> connect(Command.ExecuteTask task) {
-        Contact next = task.next();
-        Future<@Nullable FrameStream> toNext = next == null || next.id().equals(endpoint.nodeId())
-                ? Future.succeededFuture(null)
-                : endpoint.connect(next).compose(peer -> peer.open(StreamKind.STAGE));
-        return toNext.compose(stream -> endpoint.connect(task.coordinator())
-                .compose(peer -> peer.open(StreamKind.STAGE))
-                .map(coordinator -> new Ways(stream, coordinator)));
-    }
-
     private Future<Object> closeStage(Local.CloseStage wish) {
         Stage closing = host.find(wish.piecesRoot(), wish.layers());
         for (Member member : members.values()) {
@@ -242,7 +236,12 @@ public final class InferenceStageVerticle extends VerticleBase {
             }
         }
         dropIf(member -> member.stage().stage() == closing);
-        return compute.run(() -> (Object) host.close(wish.piecesRoot(), wish.layers()));
+        return compute.run(() -> {
+            if (closing != null) {
+                shelf.drop(closing);
+            }
+            return (Object) host.close(wish.piecesRoot(), wish.layers());
+        });
     }
 
     private void dropSessionsOf(PeerConnection lost) {
@@ -261,6 +260,7 @@ public final class InferenceStageVerticle extends VerticleBase {
         Member member = members.remove(key);
         if (member != null) {
             member.ways().end();
+            member.copies().end();
             compute.run(() -> {
                 member.stage().close();
                 return null;
@@ -277,7 +277,9 @@ public final class InferenceStageVerticle extends VerticleBase {
                 lease.retain();
             }
             Runnable done = lease == null ? () -> {} : lease::release;
-            if (!take(frame, done)) {
+            if (frame instanceof Frame.KeyValues pages) {
+                shelve(pages, stream, done);
+            } else if (!take(frame, done)) {
                 done.run();
                 stream.refuse(ErrorCode.UNSUPPORTED, "a stage takes tokens and activations, not " + frame.type());
             }
@@ -324,20 +326,49 @@ public final class InferenceStageVerticle extends VerticleBase {
                     member.stage().learn(tokens);
                     return null;
                 });
-            case Frame.Release release ->
-                members.forEach((key, member) -> {
-                    if (key.pipeline() == release.pipeline()) {
-                        compute.run(() -> {
-                            member.stage().release(release);
-                            return null;
-                        });
-                    }
-                });
+            case Frame.Release release -> release(release);
+            case Frame.CopyTo copies -> {
+                Member member = member(copies.pipeline(), copies.epoch(), copies.stage());
+                if (member != null) {
+                    member.copies().to(copies.to(), member.task());
+                }
+            }
             default -> {
                 return false;
             }
         }
         return true;
+    }
+
+    private void release(Frame.Release release) {
+        compute.execute(() -> shelf.release(release));
+        members.forEach((key, member) -> {
+            if (key.pipeline() == release.pipeline()) {
+                compute.run(() -> member.stage().release(release))
+                        .onSuccess(dropped ->
+                                member.copies().release(release.pipeline(), release.beforeMicroBatch(), dropped));
+            }
+        });
+    }
+
+    /** Copies of a stage that this node stands by for. Those of unlike kernels would not be what is computed here. */
+    private void shelve(Frame.KeyValues pages, FrameStream from, Runnable done) {
+        Stage stage = host.find(pages.shard(), pages.layers());
+        if (stage == null || !pages.order().equals(host.order())) {
+            done.run();
+            from.refuse(
+                    ErrorCode.UNSUPPORTED,
+                    stage == null
+                            ? "layers " + pages.layers() + " are not loaded here"
+                            : "numbers are added in the order " + host.order() + " here, not " + pages.order());
+            return;
+        }
+        compute.run(() -> {
+                    shelf.put(stage, pages);
+                    return null;
+                })
+                .onComplete(_ -> done.run())
+                .onFailure(failure -> from.refuse(ErrorCode.MALFORMED, bounded(failure)));
     }
 
     /** What is done on the computing thread: gives a frame to send, or null. */
@@ -366,6 +397,7 @@ public final class InferenceStageVerticle extends VerticleBase {
             done.run();
             if (result.succeeded()) {
                 handOn(member, result.result());
+                member.copies().look(member.task());
             } else {
                 List<Long> all = head.slices().stream().map(Slice::session).toList();
                 tellFailure(member, head.number(), all, result.cause());

@@ -43,6 +43,8 @@ final class PipelineStage implements AutoCloseable {
     private final Supplier<Tokenizer> tokenizer;
     private final StageLedger ledger = new StageLedger();
     private final ReplayLog log;
+    private final CopyShelf shelf;
+    private final PageCopies copies = new PageCopies();
     private final WireRows rows = new WireRows();
     private final Map<Long, SequenceMemory> sequences = new HashMap<>();
     private final Map<Long, StageSampling> samplings = new HashMap<>();
@@ -51,9 +53,11 @@ final class PipelineStage implements AutoCloseable {
 
     /**
      * @param logBytes what may be kept of what was sent
+     * @param shelf with what it may have been sent of the stage that it takes over from
      * @param tokenNanos told how long a token took where that can be compared with others
      */
-    PipelineStage(Stage stage, Supplier<Tokenizer> tokenizer, long logBytes, LongConsumer tokenNanos) {
+    PipelineStage(Stage stage, Supplier<Tokenizer> tokenizer, long logBytes, CopyShelf shelf, LongConsumer tokenNanos) {
+        this.shelf = shelf;
         this.stage = stage;
         this.tokenNanos = tokenNanos;
         this.tokenizer = tokenizer;
@@ -106,6 +110,7 @@ final class PipelineStage implements AutoCloseable {
 
     private Frame run(
             Command.ExecuteTask task, BatchHead head, List<Integer> busyBefore, Supplier<Batch.Input> source) {
+        head.slices().stream().filter(Slice::copied).forEach(slice -> takeUp(head.pipeline(), slice));
         List<Long> lacking = ledger.lacking(head);
         if (!lacking.isEmpty()) {
             return failed(head, lacking, ErrorCode.NOT_FOUND, "it lacks what came before");
@@ -136,6 +141,44 @@ final class PipelineStage implements AutoCloseable {
         return stage.isLast()
                 ? sampled(head, output, busyBefore, begun)
                 : handedOn(task, head, output, busyBefore, begun);
+    }
+
+    /** What it lacks of a sequence, as far as it was sent copies of it. */
+    private void takeUp(long pipeline, Slice slice) {
+        if (ledger.length(slice.session()) >= slice.firstPosition()) {
+            return;
+        }
+        SequenceMemory memory = shelf.take(pipeline, stage, slice.session(), slice.firstPosition());
+        if (memory != null) {
+            closeMemory(slice.session());
+            sequences.put(slice.session(), memory);
+            ledger.takenUp(slice.session(), slice.firstPosition());
+        }
+    }
+
+    /** Another node stands by for this stage, and has nothing of it. */
+    void copyAnew() {
+        copies.begin();
+    }
+
+    /**
+     * What the node that stands by is sent next; null for nothing. Its bytes are valid until the next call.
+     *
+     * @param order in which the kernels here add numbers
+     */
+    Frame.@Nullable KeyValues nextCopy(Command.ExecuteTask task, String order) {
+        PageCopies.Chunk chunk = copies.next(sequences, ledger);
+        return chunk == null
+                ? null
+                : new Frame.KeyValues(
+                        task.pipeline(),
+                        task.infoHash(),
+                        task.layers(),
+                        chunk.session(),
+                        chunk.pages().first(),
+                        chunk.pages().positions(),
+                        order,
+                        chunk.pages().sealed().asByteBuffer());
     }
 
     /** Of such tokens all take about as long: there is little to attend to yet. */
@@ -300,13 +343,15 @@ final class PipelineStage implements AutoCloseable {
         }
     }
 
-    void release(Frame.Release release) {
-        ledger.release(release);
+    /** @return those that it held and has dropped */
+    List<Long> release(Frame.Release release) {
+        List<Long> dropped = ledger.release(release);
         for (long session : release.sessions()) {
             if (ledger.length(session) == 0) {
                 close(session);
             }
         }
+        return dropped;
     }
 
     private void closeMemory(long session) {
@@ -319,6 +364,7 @@ final class PipelineStage implements AutoCloseable {
     private void close(long session) {
         closeMemory(session);
         samplings.remove(session);
+        copies.forget(session);
         log.drop(session);
     }
 

@@ -3,6 +3,7 @@ package shoal.verticles.inferencestage;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -39,14 +40,19 @@ import shoal.codec.base.Hash256;
 import shoal.codec.base.LayerRange;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
+import shoal.codec.command.Result;
+import shoal.codec.pipeline.CopiedPages;
 import shoal.codec.pipeline.Scheduler;
 import shoal.codec.pipeline.Scheduler.Effect;
 import shoal.codec.pipeline.Scheduler.Input;
 import shoal.codec.wire.ActivationType;
 import shoal.codec.wire.BatchHead;
 import shoal.codec.wire.Frame;
+import shoal.codec.wire.FrameDecoder;
+import shoal.codec.wire.FrameEncoder;
 import shoal.codec.wire.Sampling;
 import shoal.codec.wire.SamplingState;
+import shoal.codec.wire.StreamKind;
 
 /** The scheduler over real layers in one thread: each of many generations says what it says alone, whoever takes over meanwhile. */
 class PipelineStageTest {
@@ -58,6 +64,11 @@ class PipelineStageTest {
 
     /** That a stage takes for a micro-batch. */
     private static final int BUSY_MICROS = 500;
+
+    /** Of copies that all sequences have room in; and with which some lose their place. */
+    private static final long ALL = 1 << 26;
+
+    private static final long SOME = 300_000;
 
     private static Kernels kernels;
     private static ModelFile file;
@@ -115,8 +126,13 @@ class PipelineStageTest {
     private static final class Loop implements AutoCloseable {
         private final ActivationType type;
         private final long stepNanos;
+        private final long copyBytes;
         private final Scheduler scheduler;
         private final PipelineStage[] stages = new PipelineStage[STAGES];
+
+        /** Of the nodes that stand by, one for each stage. */
+        private final CopyShelf[] shelves = new CopyShelf[STAGES];
+
         private final ArrayDeque<Input> inputs = new ArrayDeque<>();
         private final Map<Long, List<Integer>> said = new HashMap<>();
         private final Map<Long, String> ended = new HashMap<>();
@@ -126,7 +142,8 @@ class PipelineStageTest {
         private int drafted;
         private int replayed;
 
-        Loop(ActivationType type, long stepNanos) {
+        Loop(ActivationType type, long stepNanos, long copyBytes) {
+            this.copyBytes = copyBytes;
             this.type = type;
             this.stepNanos = stepNanos;
             scheduler = new Scheduler(
@@ -134,29 +151,34 @@ class PipelineStageTest {
                     new Scheduler.Settings(1, 16, 16, 4, Duration.ofSeconds(60)),
                     (tokens, most) -> new PromptLookup().draft(new TokenHistory(tokens), most));
             for (int stage = 0; stage < STAGES; stage++) {
+                shelves[stage] = new CopyShelf(copyBytes);
                 stages[stage] = fresh(stage);
             }
-            join(Set.of(0, 1));
+            join(Set.of(0, 1), Map.of());
         }
 
-        private static PipelineStage fresh(int stage) {
-            return new PipelineStage(OPEN.get(stage), () -> tokenizer, 1 << 20, _ -> {});
+        /** A node that stood by; another one stands by for it. */
+        private PipelineStage fresh(int stage) {
+            CopyShelf shelf = shelves[stage];
+            shelves[stage] = new CopyShelf(copyBytes);
+            return new PipelineStage(OPEN.get(stage), () -> tokenizer, 1 << 20, shelf, _ -> {});
         }
 
-        private void join(Set<Integer> fresh) {
+        private void join(Set<Integer> fresh, Map<Integer, CopiedPages> copies) {
             epoch = epoch.next();
             for (PipelineStage stage : stages) {
                 stage.join(epoch);
             }
-            inputs.add(new Input.Ready(epoch, STAGES, 1000, fresh));
+            inputs.add(new Input.Ready(epoch, STAGES, 1000, fresh, copies));
         }
 
         void takeOver(int stage) {
             inputs.removeIf(input -> input instanceof Input.Done || input instanceof Input.Failed); // under way
             inputs.add(new Input.Lost("a machine is gone"));
             stages[stage].close();
+            Result.HeldCopies held = shelves[stage].held(7, OPEN.get(stage));
             stages[stage] = fresh(stage);
-            join(Set.of(stage));
+            join(Set.of(stage), Map.of(stage, new CopiedPages(held.positions(), 1)));
         }
 
         void submit(long session, List<Integer> prompt, Sampling sampling) {
@@ -241,6 +263,19 @@ class PipelineStageTest {
             if (result instanceof Frame.Activation sent) {
                 stages[stage].rows().giveBack(sent.values());
             }
+            copy(stage);
+        }
+
+        /** What is new goes to the node that stands by, as the wire has it. */
+        private void copy(int stage) {
+            for (Frame.KeyValues pages = stages[stage].nextCopy(task(stage), "order");
+                    pages != null;
+                    pages = stages[stage].nextCopy(task(stage), "order")) {
+                new FrameDecoder(StreamKind.STAGE)
+                        .feed(
+                                ByteBuffer.wrap(FrameEncoder.toBytes(pages)),
+                                frame -> shelves[stage].put(OPEN.get(stage), (Frame.KeyValues) frame));
+            }
         }
 
         /** By the loop's clock, not by this machine's: whether drafts are worth while depends on it. */
@@ -268,14 +303,19 @@ class PipelineStageTest {
 
         @Override
         public void close() {
-            for (PipelineStage stage : stages) {
-                stage.close();
+            for (int stage = 0; stage < STAGES; stage++) {
+                stages[stage].close();
+                shelves[stage].close();
             }
         }
     }
 
     private static Map<Long, List<Integer>> run(ActivationType type, long stepNanos, int takeOvers) {
-        try (Loop loop = new Loop(type, stepNanos)) {
+        return run(type, stepNanos, takeOvers, 0);
+    }
+
+    private static Map<Long, List<Integer>> run(ActivationType type, long stepNanos, int takeOvers, long copyBytes) {
+        try (Loop loop = new Loop(type, stepNanos, copyBytes)) {
             for (int i = 0; i < PROMPTS.size(); i++) {
                 loop.submit(i + 1, tokens(PROMPTS.get(i)), sampling(i));
                 while (i < 4 && loop.said.get(i + 1L).size() < 3) {
@@ -292,6 +332,13 @@ class PipelineStageTest {
             assertEquals(PROMPTS.size(), loop.ended.size(), loop.ended::toString);
             assertTrue(loop.sliced > 1, "several generations went together");
             assertTrue(takeOvers == 0 || loop.replayed > 0, "the log was used");
+            assertEquals(copyBytes > 0, loop.scheduler.takenUpPositions() > 0, "copies were taken up");
+            if (copyBytes >= ALL) {
+                assertTrue(
+                        loop.scheduler.takenUpPositions() > loop.scheduler.replayedPositions(),
+                        () -> "replayed " + loop.scheduler.replayedPositions() + ", taken up "
+                                + loop.scheduler.takenUpPositions());
+            }
             assertTrue(loop.scheduler.reusedPositions() >= 16, "a beginning was shared");
             assertEquals(loop.scheduler.kept(), loop.stages[0].sequences(), "what is over is gone");
             if (stepNanos > 1_000_000) {
@@ -318,6 +365,8 @@ class PipelineStageTest {
         assertEquals(alone, run(ActivationType.F32, 1000, 0));
         assertEquals(alone, run(ActivationType.F32, 1000, 3), "others took over");
         assertEquals(alone, run(ActivationType.F32, 20_000_000, 2), "over slow ways");
+        assertEquals(alone, run(ActivationType.F32, 1000, 3, ALL), "others took over who had copies");
+        assertEquals(alone, run(ActivationType.F32, 1000, 3, SOME), "others took over who had some copies");
     }
 
     @ParameterizedTest

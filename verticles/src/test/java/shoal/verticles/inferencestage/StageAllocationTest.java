@@ -61,8 +61,10 @@ class StageAllocationTest {
                 var file = ModelFile.open(MODEL);
                 Stage front = open(file, kernels, 0);
                 Stage back = open(file, kernels, 1);
-                var first = new PipelineStage(front, () -> Tokenizers.of(file.header()), 1 << 20, _ -> {});
-                var last = new PipelineStage(back, () -> Tokenizers.of(file.header()), 1 << 20, _ -> {})) {
+                var first = new PipelineStage(
+                        front, () -> Tokenizers.of(file.header()), 1 << 20, new CopyShelf(0), _ -> {});
+                var last = new PipelineStage(
+                        back, () -> Tokenizers.of(file.header()), 1 << 20, new CopyShelf(0), _ -> {})) {
             tasks[0] = task(0, front);
             tasks[1] = task(1, back);
             first.join(Epoch.FIRST);

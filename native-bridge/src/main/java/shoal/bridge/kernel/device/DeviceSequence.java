@@ -54,7 +54,7 @@ final class DeviceSequence implements SequenceMemory {
         synchronized (pool.device()) {
             requireOpen();
             to.requireHeldBy(shape(), length);
-            pool.copy(Arrays.copyOf(table, to.pages()), to, false);
+            pool.copy(tableOf(to), to, false);
         }
         to.clearBehind();
     }
@@ -64,9 +64,14 @@ final class DeviceSequence implements SequenceMemory {
         synchronized (pool.device()) {
             requireOpen();
             from.requireRoomIn(shape(), length, capacity);
-            write(0, from.positions());
-            pool.copy(Arrays.copyOf(table, from.pages()), from, true);
+            write(from.first(), from.first() + from.positions());
+            pool.copy(tableOf(from), from, true);
         }
+    }
+
+    private int[] tableOf(KeyValuePages others) {
+        int first = others.first() / PagePool.PAGE_POSITIONS;
+        return Arrays.copyOfRange(table, first, first + others.pages());
     }
 
     private void requireOpen() {

@@ -66,16 +66,17 @@ public final class HostSequence implements SequenceMemory {
     @Override
     public void copyFrom(KeyValuePages from) {
         from.requireRoomIn(shape, length, capacity);
-        write(0, from.positions());
+        write(from.first(), from.first() + from.positions());
         copy(from, true);
     }
 
     private void copy(KeyValuePages others, boolean inwards) {
         long bytes = shape.layerPageBytes();
+        int first = others.first() / PAGE_POSITIONS;
         for (int layer = 0; layer < shape.layers(); layer++) {
             MemorySegment all = others.layer(layer);
             for (int page = 0; page < others.pages(); page++) {
-                MemorySegment mine = pages.get(page).memory().asSlice(layer * bytes, bytes);
+                MemorySegment mine = pages.get(first + page).memory().asSlice(layer * bytes, bytes);
                 MemorySegment other = all.asSlice(page * bytes, bytes);
                 MemorySegment.copy(inwards ? other : mine, 0, inwards ? mine : other, 0, bytes);
             }
