@@ -2,6 +2,7 @@ package shoal.bridge.library;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -28,7 +29,9 @@ public final class NativeExec {
                 addresses.putLong(address(texts.getLast()));
             }
             execv(address(texts.getFirst()), address(addresses.clear()));
-        } catch (IOException | LinkageError notHere) {
+            Reference.reachabilityFence(texts);
+            Reference.reachabilityFence(addresses);
+        } catch (IOException | LinkageError | IllegalCallerException notHere) {
             // the caller has another way
         }
     }

@@ -46,23 +46,26 @@ final class CommandPeer implements AutoCloseable {
      *
      * @param bind where to listen, null for who only asks
      * @param secretFile of the cluster that is asked or served, null if it has none
-     * @param settings {@code key=value} of the profile
+     * @param settings what the profile says beside the store's directory
      */
     static CommandPeer open(
-            Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, List<String> settings)
+            Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, ProfileReader settings)
             throws IOException {
         return open(storeDirectory, bind, secretFile, settings, newIdentity());
     }
 
-    /** The same, known to others by a key that lasts. */
+    /** The same. @param settings {@code key=value} of the profile */
     static CommandPeer open(
-            Path storeDirectory,
-            @Nullable Endpoint bind,
-            @Nullable Path secretFile,
-            List<String> settings,
-            Identity identity)
+            Path storeDirectory, @Nullable Endpoint bind, @Nullable Path secretFile, List<String> settings)
             throws IOException {
-        return open(storeDirectory, bind, secretFile, settings, CompletableFuture.completedFuture(identity));
+        var reader = new ProfileReader();
+        settings.forEach(reader::set);
+        return open(storeDirectory, bind, secretFile, reader);
+    }
+
+    /** For who only asks, and is known to others by a key that lasts. */
+    static CommandPeer open(Path storeDirectory, @Nullable Path secretFile, Identity identity) throws IOException {
+        return open(storeDirectory, null, secretFile, new ProfileReader(), CompletableFuture.completedFuture(identity));
     }
 
     /**
@@ -90,14 +93,13 @@ final class CommandPeer implements AutoCloseable {
             Path storeDirectory,
             @Nullable Endpoint bind,
             @Nullable Path secretFile,
-            List<String> settings,
+            ProfileReader settings,
             CompletableFuture<Identity> identity)
             throws IOException {
         var hasher = CompletableFuture.supplyAsync(BlockHashers::best, CommandPeer::beside);
         ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
-        var reader = new ProfileReader();
-        settings.forEach(reader::set);
-        Profile profile = reader.storeDirectory(storeDirectory.toAbsolutePath()).read();
+        Profile profile =
+                settings.storeDirectory(storeDirectory.toAbsolutePath()).read();
         Vertx vertx = Vertx.vertx(new VertxOptions().setPreferNativeTransport(true));
         ShardStore store;
         try {

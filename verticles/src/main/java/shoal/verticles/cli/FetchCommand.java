@@ -30,6 +30,7 @@ import shoal.codec.wire.StreamKind;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Local;
 import shoal.verticles.client.Blocking;
+import shoal.verticles.config.ProfileReader;
 import shoal.verticles.piecefetcher.PieceFetcherVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.quic.PeerRefusedException;
@@ -164,25 +165,26 @@ final class FetchCommand implements Callable<Integer> {
         }
     }
 
-    private List<String> settings() {
-        var settings = new ArrayList<String>();
-        if (stallSeconds != STALL_SECONDS) { // what stands in a profile by default is right, and need not be checked
-            settings.add("torrent.stallSeconds=" + stallSeconds);
+    /** What stands in a profile by default is right, and need not be checked. */
+    private ProfileReader settings() {
+        var settings = new ProfileReader();
+        if (stallSeconds != STALL_SECONDS) {
+            settings.option("--stall-seconds", "torrent.stallSeconds", stallSeconds);
         }
         if (rate != 0) {
-            settings.add("download.bytesPerSecond=" + rate);
+            settings.option("--rate", "download.bytesPerSecond", rate);
         }
         if (peerRate != 0) {
-            settings.add("download.bytesPerSecondPerPeer=" + peerRate);
+            settings.option("--peer-rate", "download.bytesPerSecondPerPeer", peerRate);
         }
         if (!lookIn.isEmpty()) {
-            settings.add("store.lookIn="
-                    + JsonMapper.shared()
-                            .writeValueAsString(
-                                    lookIn.stream().map(Path::toString).toList()));
+            settings.option(
+                    "--look-in",
+                    "store.lookIn",
+                    lookIn.stream().map(Path::toString).toList());
         }
         if (!webSeeds.isEmpty()) {
-            settings.add("torrent.webSeeds=" + JsonMapper.shared().writeValueAsString(webSeeds));
+            settings.option("--web-seed", "torrent.webSeeds", webSeeds);
         }
         return settings;
     }

@@ -91,6 +91,8 @@ public final class Main {
             message = message + " does not exist.";
         } else if (told instanceof java.nio.file.AccessDeniedException) {
             message = message + " may not be read or written by this user.";
+        } else if (told instanceof java.nio.file.FileAlreadyExistsException) {
+            message = message + " exists already, and is not what is needed there. Move it aside, or name another.";
         } else if (message == null || message.isBlank()) {
             message = told.getClass().getSimpleName() + " (run with --log-level debug for its origin)";
         }

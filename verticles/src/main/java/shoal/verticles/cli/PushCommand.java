@@ -73,7 +73,7 @@ final class PushCommand implements Callable<Integer> {
         }
         Path scratch = Files.createTempDirectory("shoal-push-");
         var progress = new TransferProgress(json);
-        try (CommandPeer peer = CommandPeer.open(scratch, null, secretFile, List.of(), key)) {
+        try (CommandPeer peer = CommandPeer.open(scratch, secretFile, key)) {
             PushSender sender = Blocking.await(
                     peer.endpoint.connect(target).compose(connection -> PushSender.open(peer.vertx, connection)));
             for (Path file : files) {

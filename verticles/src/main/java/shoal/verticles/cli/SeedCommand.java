@@ -24,6 +24,7 @@ import shoal.codec.metainfo.MagnetLink;
 import shoal.verticles.bus.Addresses;
 import shoal.verticles.bus.Local;
 import shoal.verticles.client.Blocking;
+import shoal.verticles.config.ProfileReader;
 import shoal.verticles.fileserver.FileServerVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.store.StoredFile;
@@ -95,13 +96,14 @@ final class SeedCommand implements Callable<Integer> {
             Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(store)));
         }
         var bind = new Endpoint(host, port);
-        CommandPeer peer = CommandPeer.open(
-                store,
-                bind,
-                secretFile,
-                rate == 0 && peerRate == 0
-                        ? List.of()
-                        : List.of("upload.bytesPerSecond=" + rate, "upload.bytesPerSecondPerPeer=" + peerRate));
+        var settings = new ProfileReader();
+        if (rate != 0) {
+            settings.option("--rate", "upload.bytesPerSecond", rate);
+        }
+        if (peerRate != 0) {
+            settings.option("--peer-rate", "upload.bytesPerSecondPerPeer", peerRate);
+        }
+        CommandPeer peer = CommandPeer.open(store, bind, secretFile, settings);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> Blocking.await(peer.endpoint.close())));
         var seeded = new ArrayList<StoredFile>();
         for (Path file : files) {

@@ -117,6 +117,25 @@ class TransferCommandsTest {
         }
         refused("Pass --from HOST:PORT.", "fetch", "shard-0.gguf");
         refused("is no address", "fetch", "shard-0.gguf", "--from", "nowhere");
+        refused(
+                "--stall-seconds: torrent.stallSeconds is 0, allowed is a whole number 1..86400.",
+                "fetch",
+                "shard-0.gguf",
+                "--from",
+                "127.0.0.1:1",
+                "--stall-seconds",
+                "0",
+                "--out",
+                directory.resolve("g").toString());
+        refused("--rate: upload.bytesPerSecond is -1", "seed", file.toString(), "--rate", "-1");
+        refused(
+                "shard-0.gguf exists already, and is not what is needed there.",
+                "fetch",
+                "shard-0.gguf",
+                "--from",
+                "127.0.0.1:1",
+                "--out",
+                file.toString());
         refused("does not exist.", "seed", directory.resolve("missing.gguf").toString());
     }
 
