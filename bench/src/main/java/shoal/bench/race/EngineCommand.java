@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -252,10 +251,7 @@ public final class EngineCommand extends BenchCommand {
                         "load s", side.loadSeconds());
             }
         });
-        FileType type = Arrays.stream(FileType.values())
-                .filter(each -> each.name().equals(name))
-                .findFirst()
-                .orElse(null);
+        boolean fourBits = hasFourBits(file);
         String first = ours.keySet().iterator().next();
         List<Runs> others = runs.entrySet().stream()
                 .filter(each -> !ours.containsKey(each.getKey()))
@@ -272,13 +268,13 @@ public final class EngineCommand extends BenchCommand {
                 report.ratio(what + "prompt", prefill, best ? 1.5 : 1.0);
             }
             if (!Double.isNaN(decode)) {
-                report.ratio(what + "generation", decode, best ? (FOUR_BITS.contains(type) ? 1.1 : 1.3) : 1.0);
+                report.ratio(what + "generation", decode, best ? (fourBits ? 1.1 : 1.3) : 1.0);
             }
         }
         report.ratio(
                 name + ", " + count + " threads, " + first + ": share of read bandwidth in generation",
                 median(of(runs, first).decode) * bytesPerToken / bandwidth,
-                FOUR_BITS.contains(type) ? 0.6 : 0.8);
+                fourBits ? 0.6 : 0.8);
     }
 
     private static Runs of(Map<String, Runs> runs, String contestant) {
@@ -311,6 +307,14 @@ public final class EngineCommand extends BenchCommand {
         return sorted.length == 0
                 ? Double.NaN
                 : sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+
+    /** Whether most of its matrices have four bits, as the file says itself. */
+    private static boolean hasFourBits(Path file) throws IOException {
+        try (ModelFile opened = ModelFile.open(file)) {
+            int type = opened.header().intValue("general.file_type", -1);
+            return FOUR_BITS.stream().anyMatch(each -> each.id() == type);
+        }
     }
 
     /** The bytes of weights that one token must see: all but the embedding's other rows, and the experts not chosen. */

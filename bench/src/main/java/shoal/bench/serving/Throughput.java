@@ -117,6 +117,7 @@ final class Throughput {
         var theirs = new ArrayList<Double>();
         var parts = new ArrayList<Double>();
         var shares = new ArrayList<Double>();
+        client.ask(prompt(settings.prompt()), 1); // the first one since the times of batches are known
         for (int round = 0; round < settings.rounds(); round++) {
             progress.accept("prefill: round " + (round + 1) + " of " + settings.rounds() + " …");
             Work before = client.work();

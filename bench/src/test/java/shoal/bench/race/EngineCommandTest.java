@@ -68,6 +68,11 @@ class EngineCommandTest {
         assertTrue(json.get("rows").get(0).get("generated tokens/s").asDouble() > 0);
         assertEquals(5, json.get("ratios").size(), json.toString());
         assertTrue(json.get("notes").get(0).asString().contains("bad failed: bad ended with 3: boom"), json.toString());
+
+        String options = "--threads 1 --kernels vector --prompt 8 --generate 4 --rounds 1 --no-memory --json";
+        String files = " --model " + folder.resolve("llama-tiny-Q8_0.gguf") + " --peer good=" + good;
+        var ofFile = new CommandLine(new EngineCommand());
+        assertEquals(0, ofFile.execute((options + files).split(" ")), "a file is taken as it is named");
     }
 
     @Test
