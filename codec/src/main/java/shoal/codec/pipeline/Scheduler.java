@@ -91,8 +91,10 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
          * @param pages of keys and values that the stage with the least room can hold
          * @param fresh stages that know nothing of earlier sequences
          * @param copies what those among them were sent of keys and values before
+         * @param tried whether a token has passed them just now; else one does before all others
          */
-        record Ready(Epoch epoch, int stages, int pages, Set<Integer> fresh, Map<Integer, CopiedPages> copies)
+        record Ready(
+                Epoch epoch, int stages, int pages, Set<Integer> fresh, Map<Integer, CopiedPages> copies, boolean tried)
                 implements Input {}
 
         /** A stage, or the way to it, is gone. */
@@ -130,7 +132,7 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
 
         record Fail(long session, ErrorCode code, String message) implements Effect {}
 
-        /** A token has passed all stages of this epoch. */
+        /** Stages of this epoch are ready, and a token has passed all of them. */
         record Proven(Epoch epoch) implements Effect {}
 
         /** The stages of this epoch do not do what they should. Stages are to be found anew. */
@@ -346,8 +348,12 @@ public final class Scheduler implements Machine<Scheduler.Input, Scheduler.Effec
         residents.pool.setCapacity(ready.pages());
         takeOver(fresh, ready.copies());
         residents.shrink();
-        state = State.TRYING;
+        state = ready.tried() ? State.RUNNING : State.TRYING;
         tellReleased(); // of earlier epochs: whoever is told now takes nothing of them any more
+        if (ready.tried()) {
+            news.add(new Effect.Proven(ready.epoch()));
+            return;
+        }
         var canary = new MicroBatch(
                 nextNumber++,
                 List.of(new Slice(CANARY, 0, 1, true)),

@@ -58,7 +58,7 @@ class SchedulerOrderTest {
                 new Input.Submit(new Scheduler.Request(
                         SESSION, PROMPT, PROMPT.size(), SamplingState.START, 3, Set.of(), Sampling.GREEDY, 0, "user")),
                 0);
-        List<Effect> canary = feed(new Input.Ready(Epoch.FIRST, 2, 100, Set.of(0, 1), Map.of()), 0);
+        List<Effect> canary = feed(new Input.Ready(Epoch.FIRST, 2, 100, Set.of(0, 1), Map.of(), false), 0);
         List<Effect> prompt = back(canary, 0, 50_000);
         List<Effect> second = back(prompt, PROMPT.size(), 40_000);
         assertInstanceOf(Effect.Send.class, second.getFirst());

@@ -30,6 +30,7 @@ class SchedulerSimTest {
         world.hopMicros = 1 + dice.nextInt(5000);
         world.logBytes = dice.nextInt(3) == 0 ? 600 : 1 << 20;
         world.copies = dice.nextBoolean() ? dice.nextDouble() : 0;
+        world.tried = dice.nextBoolean();
         world.copiesLost = dice.nextInt(3) == 0 ? 0.3 : 0;
         world.pages = dice.nextBoolean() ? 12 + dice.nextInt(12) : 1000;
         world.start();

@@ -47,6 +47,10 @@ final class ServingWorld {
     double copiesLost;
 
     long copyNanos = 1000;
+
+    /** Whether stages are said to have been tried already. */
+    boolean tried;
+
     Set<Integer> endTokens = Set.of(StageModel.END);
     int recoveries;
     int mostUnderWay;
@@ -219,7 +223,7 @@ final class ServingWorld {
         for (StageModel machine : machines) {
             machine.join(epoch);
         }
-        driver.feed(new Scheduler.Input.Ready(epoch, stages, pages, fresh, held));
+        driver.feed(new Scheduler.Input.Ready(epoch, stages, pages, fresh, held, tried));
     }
 
     private void carryOut(Scheduler.Effect effect) {

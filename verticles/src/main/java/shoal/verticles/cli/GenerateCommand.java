@@ -5,6 +5,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -47,7 +48,11 @@ final class GenerateCommand implements Callable<Integer> {
                 description = "A GGUF file; the whole model runs in this process.")
         private @Nullable Path model;
 
-        @Option(names = "--at", paramLabel = "HOST:PORT", description = "A running coordinator's address.")
+        @Option(
+                names = "--at",
+                paramLabel = "HOST:PORT",
+                description =
+                        "A running coordinator's address; or several, with commas between: the first that can answers.")
         private @Nullable String at;
     }
 
@@ -154,7 +159,9 @@ final class GenerateCommand implements Callable<Integer> {
         ClusterSecret secret = secretFile == null ? null : ClusterSecret.read(secretFile);
         try (var client = new GenerateClient(secret, "shoal " + ShoalCommand.Version.number())) {
             var answer = client.generate(
-                    Endpoint.parse(at), new Frame.Generate(prompt, tokens, sampling, stops()), text -> show(out, text));
+                    Arrays.stream(at.split(",")).map(Endpoint::parse).toList(),
+                    new Frame.Generate(prompt, tokens, sampling, stops()),
+                    text -> show(out, text));
             var result = result(answer.promptTokens(), answer.tokens(), answer.text());
             result.put("stopped", answer.stopped().name().toLowerCase(Locale.ROOT));
             if (sampling.logprobs() > 0) {

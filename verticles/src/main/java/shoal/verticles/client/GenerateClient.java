@@ -1,19 +1,15 @@
 package shoal.verticles.client;
 
-import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import shoal.codec.base.Endpoint;
-import shoal.codec.wire.ErrorCode;
 import shoal.codec.wire.Frame;
 import shoal.codec.wire.Role;
-import shoal.codec.wire.StreamKind;
 import shoal.verticles.identity.ClusterSecret;
 import shoal.verticles.identity.Identity;
 import shoal.verticles.quic.PeerRefusedException;
@@ -52,55 +48,17 @@ public final class GenerateClient implements AutoCloseable {
     }
 
     /**
-     * Blocks until the answer is whole.
+     * Blocks until the answer is whole. When the coordinator is lost in the middle of it, another one of its cluster that takes over is
+     * asked the same and goes on: what it says again is compared, and not heard twice.
      *
+     * @param coordinators one or several; the first that can answers
      * @param heard gets each piece of text as it comes, on another thread
      * @throws PeerRefusedException with the coordinator's reason
      */
-    public Answer generate(Endpoint coordinator, Frame.Generate request, Consumer<String> heard) {
-        Promise<Answer> whole = Promise.promise();
-        endpoint.connect(coordinator)
-                .compose(peer -> peer.open(StreamKind.GENERATE))
-                .onFailure(whole::tryFail)
-                .onSuccess(stream -> {
-                    var tokens = new ArrayList<Integer>();
-                    var pieces = new ArrayList<Frame.GeneratedToken>();
-                    var text = new StringBuilder();
-                    var started = new Frame.GenerationStarted[1];
-                    stream.onFrame(frame -> {
-                        switch (frame) {
-                            case Frame.GenerationStarted start -> started[0] = start;
-                            case Frame.GeneratedToken piece -> {
-                                tokens.add(piece.token());
-                                pieces.add(piece);
-                                text.append(piece.text());
-                                heard.accept(piece.text());
-                            }
-                            case Frame.GenerationDone done -> {
-                                text.append(done.text());
-                                heard.accept(done.text());
-                                whole.tryComplete(new Answer(
-                                        started[0] == null ? List.of() : started[0].promptTokens(),
-                                        started[0] == null ? List.of() : started[0].stages(),
-                                        List.copyOf(tokens),
-                                        List.copyOf(pieces),
-                                        text.toString(),
-                                        done.stopped(),
-                                        done.firstTokenMicros(),
-                                        done.totalMicros()));
-                            }
-                            case Frame.Refused(ErrorCode code, String message) ->
-                                whole.tryFail(new PeerRefusedException(code, message));
-                            default ->
-                                whole.tryFail(new PeerRefusedException(
-                                        ErrorCode.MALFORMED, coordinator + " answered with " + frame.type() + "."));
-                        }
-                    });
-                    stream.onClose(() -> whole.tryFail(new PeerRefusedException(
-                            ErrorCode.LOST, coordinator + " went away before the answer was whole. Ask again.")));
-                    stream.send(request).onSuccess(_ -> stream.end());
-                });
-        return Blocking.await(whole.future());
+    public Answer generate(List<Endpoint> coordinators, Frame.Generate request, Consumer<String> heard) {
+        var asking = new Asking(vertx, endpoint, request, heard);
+        vertx.runOnContext(_ -> asking.begin(coordinators));
+        return Blocking.await(asking.whole());
     }
 
     @Override

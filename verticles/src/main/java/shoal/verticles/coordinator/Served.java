@@ -251,7 +251,8 @@ final class Served {
         }
         wires.placed(this, order(orders));
         tellSpares();
-        driver.feed(new Input.Ready(now.epoch(), accepted.size(), pages, fresh, copies));
+        // a pipeline is used once a canary has passed through it, and one that is tried has nothing but its canary
+        driver.feed(new Input.Ready(now.epoch(), accepted.size(), pages, fresh, copies, true));
     }
 
     /** Who stands by for each stage, null for nobody: the stages copy their keys and values there. */

@@ -188,7 +188,7 @@ public final class Demo {
         try (var client = new GenerateClient(null, tools.software())) {
             screen.text(options.prompt());
             answer = client.generate(
-                    endpoint(coordinatorReady),
+                    List.of(endpoint(coordinatorReady)),
                     new Frame.Generate(options.prompt(), options.tokens(), options.sampling()),
                     this::hear);
             screen.text("\n\n");

@@ -169,7 +169,7 @@ class PipelineStageTest {
             for (PipelineStage stage : stages) {
                 stage.join(epoch);
             }
-            inputs.add(new Input.Ready(epoch, STAGES, 1000, fresh, copies));
+            inputs.add(new Input.Ready(epoch, STAGES, 1000, fresh, copies, false));
         }
 
         void takeOver(int stage) {
