@@ -72,7 +72,7 @@ public final class RoleProcess {
     private @Nullable CommandBus bus;
     private volatile boolean inHaste;
     private volatile @Nullable String lostDevice;
-    private @Nullable String api;
+    private volatile @Nullable String api;
 
     /** @param events whether to tell on standard output what happens, one JSON object a line */
     public RoleProcess(Profile profile, Role role, String software, boolean events) {
@@ -114,6 +114,11 @@ public final class RoleProcess {
     /** Tells it to end, as a signal would. */
     public void end() {
         end.countDown();
+    }
+
+    /** Where it answers programs over HTTP once it is ready, or null if it does not. */
+    public @Nullable String api() {
+        return api;
     }
 
     /** Waits until it can be talked to. @throws IOException if that takes longer */
