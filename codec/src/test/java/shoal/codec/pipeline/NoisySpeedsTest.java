@@ -178,6 +178,27 @@ final class NoisySpeedsTest {
                 LikeSpeeds.of(List.of(new LikeSpeeds.Told(id(0), "old", null))).isEmpty());
     }
 
+    /** Two programs that have just started, one of which has waited for its compiler. */
+    @Test
+    void aFirstMeasurementTellsLikeNodesNotApart() {
+        var ahead = new SpeedWindow();
+        var behind = new SpeedWindow();
+        ahead.add(3_130, 0);
+        behind.add(1_000, 0);
+        Map<NodeId, LikeSpeeds.Settled> settled = LikeSpeeds.of(List.of(
+                new LikeSpeeds.Told(id(0), "one", ahead.estimate()),
+                new LikeSpeeds.Told(id(1), "one", behind.estimate())));
+        assertEquals(3_130, settled.get(id(1)).bytesPerSecond());
+        for (int slice = 1; slice < SpeedWindow.FEW; slice++) {
+            ahead.add(3_130, slice * SpeedWindow.SLICE_NANOS);
+            behind.add(1_000, slice * SpeedWindow.SLICE_NANOS);
+        }
+        settled = LikeSpeeds.of(List.of(
+                new LikeSpeeds.Told(id(0), "one", ahead.estimate()),
+                new LikeSpeeds.Told(id(1), "one", behind.estimate())));
+        assertEquals(1_000, settled.get(id(1)).bytesPerSecond(), "it stays so");
+    }
+
     @Test
     void doubtShrinksWithMeasurementsThatAgree() {
         var window = new SpeedWindow();
@@ -191,7 +212,7 @@ final class NoisySpeedsTest {
             before = estimate.mayReach();
         }
         assertEquals(1100, before);
-        assertEquals(3000, SpeedWindow.Estimate.told(1000, 1_000_000).mayReach());
+        assertEquals(10_000, SpeedWindow.Estimate.told(1000, 1_000_000).mayReach());
         assertThrows(IllegalArgumentException.class, () -> SpeedWindow.Estimate.told(1000, 999));
     }
 }
