@@ -36,8 +36,8 @@ import shoal.verticles.config.Profile;
 public final class StageHost implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(StageHost.class);
 
-    /** Names the one order of sums of all CPU kernels. */
-    private static final String SUM_ORDER = "lanes-16";
+    /** Names the one order of sums of all CPU kernels; another name when {@code SumOrder} changes, by whatever bit. */
+    private static final String SUM_ORDER = "lanes-16, constants scaled first";
 
     private static final int MAX_PAGES = 1 << 24;
 
