@@ -72,8 +72,8 @@ final class Swarm implements AutoCloseable {
             log = home.resolve("log");
             var command = new ArrayList<String>();
             command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-            command.addAll(Relaunch.ownRoleFlags());
-            command.addAll(List.of("-Dshoal.relaunched=true", "-Xmx1g", "-cp", Relaunch.ownClassPath()));
+            command.addAll(Relaunch.FLAGS);
+            command.addAll(List.of("-Dshoal.relaunched=true", "-Xmx1g", "-cp", System.getProperty("java.class.path")));
             command.add("shoal.verticles.cli.Main");
             command.addAll(arguments);
             command.addAll(List.of("--events", "--exit-with-stdin", "--port", "0", "--cluster", "bench"));

@@ -20,11 +20,11 @@ public final class SpeedWindow {
     /** Fewer slices say nothing about each other. */
     static final int FEW = 4;
 
-    /** The truth is then never taken to be further away; noise beyond it is a slow machine. */
+    /** When all count, the truth is never taken to be further away; noise beyond it is a slow machine. */
     static final double MOST_DOUBT = 3;
 
-    /** While there are fewer, the truth may lie as far away: a program that has just started also waits for its own compiler. */
-    static final double FIRST_DOUBT = 10;
+    /** Until then it may lie as far away: a program that has just started also waits for its own compiler. */
+    static final double FIRST_DOUBT = 16;
 
     private static final double LEAST_DOUBT = 1.1;
     private static final double DOUBT_OF_COUNT = 12;
@@ -51,12 +51,13 @@ public final class SpeedWindow {
 
         /** One that a machine tells of itself; more doubt than there can be is not believed. */
         public static Estimate told(long bytesPerSecond, long mayReach) {
-            return new Estimate(bytesPerSecond, Math.min(mayReach, Math.round(bytesPerSecond * FIRST_DOUBT)));
+            return new Estimate(
+                    bytesPerSecond, Math.min(mayReach, doubtful(bytesPerSecond).mayReach()));
         }
 
         /** One that stands alone: nobody knows how busy the machine was. */
         public static Estimate doubtful(long bytesPerSecond) {
-            return new Estimate(bytesPerSecond, Math.round(bytesPerSecond * MOST_DOUBT));
+            return new Estimate(bytesPerSecond, Math.round(bytesPerSecond * FIRST_DOUBT));
         }
     }
 
@@ -91,7 +92,8 @@ public final class SpeedWindow {
         double slow = sorted[count / 10];
         double differ = Math.pow(fastest / slow, DOUBT_OF_DIFFERENCE);
         double doubt = count < SLICES ? Math.max(differ, 1 + DOUBT_OF_COUNT / count) : differ;
-        double clamped = count < FEW ? FIRST_DOUBT : Math.clamp(doubt, LEAST_DOUBT, MOST_DOUBT);
+        double most = count < SLICES ? FIRST_DOUBT : MOST_DOUBT;
+        double clamped = count < FEW ? most : Math.clamp(doubt, LEAST_DOUBT, most);
         return new Estimate(Math.round(fastest), Math.round(fastest * clamped));
     }
 }

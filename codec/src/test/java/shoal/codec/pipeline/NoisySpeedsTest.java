@@ -163,7 +163,7 @@ final class NoisySpeedsTest {
 
     @Test
     void whoIsUnknownCountsAsItsKind() {
-        var fast = SpeedWindow.Estimate.doubtful(9_000);
+        var fast = SpeedWindow.Estimate.doubtful(90_000);
         var slow = SpeedWindow.Estimate.doubtful(1_000);
         Map<NodeId, LikeSpeeds.Settled> settled = LikeSpeeds.of(List.of(
                 new LikeSpeeds.Told(id(0), "old", slow),
@@ -173,7 +173,7 @@ final class NoisySpeedsTest {
                 new LikeSpeeds.Told(id(4), "other", null)));
         assertEquals(1_000, settled.get(id(0)).bytesPerSecond());
         assertEquals(1_000, settled.get(id(3)).bytesPerSecond(), "as its kind");
-        assertEquals(9_000, settled.get(id(4)).bytesPerSecond(), "as the one in the middle");
+        assertEquals(90_000, settled.get(id(4)).bytesPerSecond(), "as the one in the middle");
         assertTrue(
                 LikeSpeeds.of(List.of(new LikeSpeeds.Told(id(0), "old", null))).isEmpty());
     }
@@ -183,14 +183,14 @@ final class NoisySpeedsTest {
     void aFirstMeasurementTellsLikeNodesNotApart() {
         var ahead = new SpeedWindow();
         var behind = new SpeedWindow();
-        ahead.add(3_130, 0);
+        ahead.add(5_000, 0);
         behind.add(1_000, 0);
         Map<NodeId, LikeSpeeds.Settled> settled = LikeSpeeds.of(List.of(
                 new LikeSpeeds.Told(id(0), "one", ahead.estimate()),
                 new LikeSpeeds.Told(id(1), "one", behind.estimate())));
-        assertEquals(3_130, settled.get(id(1)).bytesPerSecond());
+        assertEquals(5_000, settled.get(id(1)).bytesPerSecond());
         for (int slice = 1; slice < SpeedWindow.FEW; slice++) {
-            ahead.add(3_130, slice * SpeedWindow.SLICE_NANOS);
+            ahead.add(5_000, slice * SpeedWindow.SLICE_NANOS);
             behind.add(1_000, slice * SpeedWindow.SLICE_NANOS);
         }
         settled = LikeSpeeds.of(List.of(
@@ -212,7 +212,7 @@ final class NoisySpeedsTest {
             before = estimate.mayReach();
         }
         assertEquals(1100, before);
-        assertEquals(10_000, SpeedWindow.Estimate.told(1000, 1_000_000).mayReach());
+        assertEquals(16_000, SpeedWindow.Estimate.told(1000, 1_000_000).mayReach());
         assertThrows(IllegalArgumentException.class, () -> SpeedWindow.Estimate.told(1000, 999));
     }
 }

@@ -78,16 +78,10 @@ public final class Relaunch {
         return withNotes(FLAGS, jar, ROLE_NOTES);
     }
 
-    /** {@link #roleFlags} for a process that runs what this one does; its class path is {@link #ownClassPath}. */
-    public static List<String> ownRoleFlags() {
+    /** {@link #roleFlags} for a process that runs what this one does. */
+    static List<String> ownRoleFlags() {
         Path jar = jar();
         return jar == null ? FLAGS : roleFlags(jar);
-    }
-
-    /** The jar, or what this process has where it does not run from the jar. */
-    public static String ownClassPath() {
-        Path jar = jar();
-        return jar == null ? System.getProperty("java.class.path") : jar.toString();
     }
 
     /** Notes of another jar or JVM are of no use, and no reason for a word either. */
