@@ -1,6 +1,7 @@
 package shoal.verticles.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -51,9 +52,10 @@ final class Streams implements AutoCloseable {
         List<Told> told() throws Exception {
             var told = new ArrayList<Told>();
             for (Future<List<String>> each : lines) {
-                List<String> events = each.get(BOUND.toSeconds(), TimeUnit.SECONDS).stream()
-                        .filter(line -> line.startsWith("data: "))
-                        .toList();
+                List<String> all = each.get(BOUND.toSeconds(), TimeUnit.SECONDS);
+                List<String> events =
+                        all.stream().filter(line -> line.startsWith("data: ")).toList();
+                assertFalse(events.isEmpty(), () -> "no answer, but: " + String.join("\n", all));
                 assertEquals("data: [DONE]", events.getLast(), () -> String.join("\n", events));
                 List<JsonNode> chunks = events.stream()
                         .limit(events.size() - 1)
