@@ -23,7 +23,10 @@ public final class SpeedWindow {
     /** When all count, the truth is never taken to be further away; noise beyond it is a slow machine. */
     static final double MOST_DOUBT = 3;
 
-    /** Until then it may lie as far away: a program that has just started also waits for its own compiler. */
+    /** Until then it may lie further away: a program that has just started also waits for its own compiler. */
+    private static final double EARLY_DOUBT = 6;
+
+    /** So far while there are but a few. */
     static final double FIRST_DOUBT = 16;
 
     private static final double LEAST_DOUBT = 1.1;
@@ -92,8 +95,8 @@ public final class SpeedWindow {
         double slow = sorted[count / 10];
         double differ = Math.pow(fastest / slow, DOUBT_OF_DIFFERENCE);
         double doubt = count < SLICES ? Math.max(differ, 1 + DOUBT_OF_COUNT / count) : differ;
-        double most = count < SLICES ? FIRST_DOUBT : MOST_DOUBT;
-        double clamped = count < FEW ? most : Math.clamp(doubt, LEAST_DOUBT, most);
+        double clamped =
+                count < FEW ? FIRST_DOUBT : Math.clamp(doubt, LEAST_DOUBT, count < SLICES ? EARLY_DOUBT : MOST_DOUBT);
         return new Estimate(Math.round(fastest), Math.round(fastest * clamped));
     }
 }
