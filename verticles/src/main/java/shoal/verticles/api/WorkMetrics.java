@@ -26,22 +26,17 @@ final class WorkMetrics {
         head(text, "shoal_stage_batches_total", "counter", "Micro-batches that a stage has computed");
         stages(text, work, "shoal_stage_batches_total", Local.StageWork::batches);
         head(text, "shoal_replayed_positions_total", "counter", "Positions sent once more to stages that took over");
-        for (Local.ModelWork model : work.models()) {
-            line(
-                    text,
-                    "shoal_replayed_positions_total{model=\"%s\"} %d",
-                    escaped(model.model()),
-                    model.replayedPositions());
-        }
+        models(text, work, "shoal_replayed_positions_total", Local.ModelWork::replayedPositions);
         head(text, "shoal_copied_positions_total", "counter", "Positions of which stages that took over had copies");
-        for (Local.ModelWork model : work.models()) {
-            line(
-                    text,
-                    "shoal_copied_positions_total{model=\"%s\"} %d",
-                    escaped(model.model()),
-                    model.copiedPositions());
-        }
+        models(text, work, "shoal_copied_positions_total", Local.ModelWork::copiedPositions);
         return text.toString();
+    }
+
+    private static void models(
+            StringBuilder text, Local.Work work, String metric, Function<Local.ModelWork, Object> value) {
+        for (Local.ModelWork model : work.models()) {
+            line(text, "%s{model=\"%s\"} %s", metric, escaped(model.model()), value.apply(model));
+        }
     }
 
     private static void stages(
