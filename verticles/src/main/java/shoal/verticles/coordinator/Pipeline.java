@@ -3,8 +3,10 @@ package shoal.verticles.coordinator;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import shoal.codec.base.Contact;
 import shoal.codec.base.Epoch;
+import shoal.codec.base.LayerRange;
 import shoal.codec.base.NodeId;
 import shoal.codec.metainfo.ModelManifest;
 import shoal.codec.wire.Frame;
@@ -27,12 +29,16 @@ record Pipeline(Epoch epoch, List<Hop> hops) {
         return hops.stream().map(hop -> hop.node().id()).collect(Collectors.toUnmodifiableSet());
     }
 
-    /** Which layers a node runs, to be read. */
-    String layersOf(NodeId node) {
+    /** Which layers a node runs. */
+    Stream<LayerRange> rangesOf(NodeId node) {
         return hops.stream()
                 .filter(hop -> hop.node().id().equals(node))
-                .map(hop -> hop.shard().layers().toString())
-                .collect(Collectors.joining(", "));
+                .map(hop -> hop.shard().layers());
+    }
+
+    /** Which layers a node runs, to be read. */
+    String layersOf(NodeId node) {
+        return rangesOf(node).map(LayerRange::toString).collect(Collectors.joining(", "));
     }
 
     List<Frame.StageEntry> entries() {

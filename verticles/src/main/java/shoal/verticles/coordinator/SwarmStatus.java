@@ -4,10 +4,14 @@ import io.vertx.core.Future;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.TreeSet;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import shoal.codec.base.LayerRange;
 import shoal.codec.base.NodeId;
 import shoal.codec.command.Command;
 import shoal.codec.command.Result;
@@ -19,7 +23,10 @@ import shoal.verticles.bus.CommandBus;
 import shoal.verticles.bus.Local;
 import shoal.verticles.config.Profile;
 
-/** Which machines are there, and what each does now. Who is lost, or does not answer, is not shown. */
+/**
+ * Which machines are there, and what each does now. Who is lost is not shown. A node that is too busy to answer, but not lost, is shown
+ * as it was last heard of; any other machine that does not answer is not shown.
+ */
 final class SwarmStatus {
     private static final Duration TIMEOUT = Duration.ofSeconds(1);
 
@@ -30,6 +37,7 @@ final class SwarmStatus {
     private final Members members;
     private final Watch watch;
     private final Supplier<@Nullable Pipeline> pipeline;
+    private final Map<NodeId, Result.Capabilities> lastHeard = new HashMap<>();
 
     SwarmStatus(
             CommandBus bus,
@@ -63,24 +71,45 @@ final class SwarmStatus {
                                     signed -> ids.add(signed.record().provider().id()));
                     ids.add(self);
                     ids.removeIf(watch::isLost);
-                    var states = new ArrayList<Local.NodeState>();
+                    lastHeard.keySet().retainAll(ids);
                     var asking = new ArrayList<Future<?>>();
                     for (NodeId id : ids) {
                         asking.add(commands.ask(id, new Command.GetCapabilities(), Result.Capabilities.class, TIMEOUT)
-                                .onSuccess(machine -> states.add(stateOf(machine))));
+                                .onSuccess(machine -> lastHeard.put(id, machine))
+                                .onFailure(_ -> silent(id)));
                     }
                     return Future.join(asking).transform(_ -> {
-                        states.removeIf(state -> watch.isLost(state.node()));
+                        var states = new ArrayList<Local.NodeState>();
+                        for (NodeId id : ids) {
+                            Result.Capabilities machine = lastHeard.get(id);
+                            if (machine != null && !watch.isLost(id)) {
+                                states.add(stateOf(machine));
+                            }
+                        }
                         states.sort(Comparator.comparing(Local.NodeState::role).thenComparing(Local.NodeState::node));
                         return Future.succeededFuture(states);
                     });
                 });
     }
 
+    private void silent(NodeId id) {
+        Result.Capabilities known = members.get(id);
+        if (known == null) {
+            lastHeard.remove(id);
+        } else {
+            lastHeard.putIfAbsent(id, known);
+        }
+    }
+
     private Local.NodeState stateOf(Result.Capabilities machine) {
         Pipeline through = pipeline.get();
-        var layers = machine.loaded().stream().map(Result.LoadedShard::layers).toList();
         boolean serves = through != null && through.runsOn(machine.node());
+        List<LayerRange> layers = Stream.concat(
+                        machine.loaded().stream().map(Result.LoadedShard::layers),
+                        through == null ? Stream.of() : through.rangesOf(machine.node()))
+                .distinct()
+                .sorted()
+                .toList();
         Availability availability = watch.availability(machine.node());
         String state = !machine.role().equals(Role.NODE.text())
                 ? "ready"

@@ -161,6 +161,7 @@ final class Watch {
                 case Liveness.Effect.Beat(int number) -> beat(number);
                 case Liveness.Effect.Lost(String why) -> {
                     lost = true;
+                    reopen();
                     listener.lost(contact.id(), why);
                 }
                 case Liveness.Effect.Back() -> {
@@ -208,12 +209,23 @@ final class Watch {
                     });
         }
 
+        /** The next beat goes out on a stream of its own. */
+        private void reopen() {
+            FrameStream open = stream;
+            stream = null;
+            if (open != null) {
+                open.reset();
+            }
+        }
+
         private void heard(FrameStream from, Frame frame) {
             if (stopped) {
                 return;
             }
             if (!(frame instanceof Frame.BeatBack back)) {
-                if (!(frame instanceof Frame.Refused)) {
+                if (frame instanceof Frame.Refused) {
+                    reopen(); // it may not be wholly up yet
+                } else {
                     from.refuse(
                             ErrorCode.UNSUPPORTED, "a coordinator takes answers to beats here, not " + frame.type());
                 }

@@ -192,28 +192,36 @@ final class ApiIT {
         assertEquals(
                 "stories", get("/models", 200).path("data").get(0).path("id").asString());
         assertEquals("ok", get("/health", 200).path("status").asString());
-        JsonNode all = get("/shoal/nodes", 200);
         var expected = new TreeMap<Long, String>();
         for (Program.Running one : processes) {
             JsonNode ready = one.awaitEvent("ready");
-            expected.put(
-                    ready.path("pid").asLong(),
-                    ready.path("role").asString() + " " + ready.path("id").asString());
+            expected.put(ready.path("pid").asLong(), roleAndId(ready));
         }
-        var listed = new TreeMap<Long, String>();
+        long until = System.nanoTime() + BOUND.toNanos();
+        JsonNode all = get("/shoal/nodes", 200);
+        while (!expected.equals(rolesAndIds(all)) && System.nanoTime() < until) { // a busy machine may answer late
+            all = get("/shoal/nodes", 200);
+        }
+        assertEquals(expected, rolesAndIds(all));
         var layers = new TreeMap<Integer, Integer>();
         for (JsonNode node : all.path("nodes")) {
-            listed.put(
-                    node.path("pid").asLong(),
-                    node.path("role").asString() + " " + node.path("id").asString());
             boolean serves = node.path("state").asString().equals("serving");
             assertEquals(serves, node.path("epoch").isInt(), node::toString);
             node.path("layers")
                     .forEach(range ->
                             layers.put(range.get(0).asInt(), range.get(1).asInt()));
         }
-        assertEquals(expected, listed);
         assertEquals(2, layers.size(), all::toString);
+    }
+
+    private static TreeMap<Long, String> rolesAndIds(JsonNode all) {
+        var listed = new TreeMap<Long, String>();
+        all.path("nodes").forEach(node -> listed.put(node.path("pid").asLong(), roleAndId(node)));
+        return listed;
+    }
+
+    private static String roleAndId(JsonNode node) {
+        return node.path("role").asString() + " " + node.path("id").asString();
     }
 
     private void badRequests() throws Exception {

@@ -110,6 +110,15 @@ final class WatchTest {
         }
     }
 
+    /** A node may be found in the DHT before all of it is up. */
+    @Test
+    void oneThatTakesNoBeatsYetIsAskedAgain() {
+        watch(node.contact(), Epoch.FIRST);
+        assertTrue(next(News.Lost.class).why().startsWith("it has been silent for "));
+        guard();
+        assertEquals(new News.Back(node.nodeId()), next(News.Back.class));
+    }
+
     @Test
     void aSlowPathIsNotTakenForADeadNode() {
         guard();
