@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import shoal.bench.report.BenchCommand;
+import shoal.bench.report.FatJar;
 import shoal.bench.report.Machine;
 import shoal.bench.report.Report;
 
@@ -98,13 +99,9 @@ public final class TransferCommand extends BenchCommand {
             throw new IllegalArgumentException("--size is " + sizes + ", --leechers " + leechers + ", --rounds "
                     + rounds + "; allowed are 1 or more, and at most 64 receivers.");
         }
-        Path jar = Stream.of(System.getProperty("java.class.path").split(java.io.File.pathSeparator))
-                .map(Path::of)
-                .filter(path -> path.endsWith("shoal.jar"))
-                .findFirst()
+        Path jar = FatJar.onClassPath()
                 .orElseThrow(
-                        () -> new IllegalStateException("shoal.jar is not on the class path; start by ./shoal bench"))
-                .toAbsolutePath();
+                        () -> new IllegalStateException("shoal.jar is not on the class path; start by ./shoal bench"));
         Path java = Path.of(System.getProperty("java.home"), "bin", "java");
         Path base = directory == null ? Path.of(System.getProperty("java.io.tmpdir")) : directory;
         Files.createDirectories(base);

@@ -19,6 +19,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import shoal.bench.report.FatJar;
 import shoal.verticles.cli.Relaunch;
 import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
@@ -70,11 +71,7 @@ final class Swarm implements AutoCloseable {
             this.name = name;
             Path home = Files.createDirectories(directory.resolve(name));
             log = home.resolve("log");
-            var command = new ArrayList<String>();
-            command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-            command.addAll(Relaunch.FLAGS);
-            command.addAll(List.of("-Dshoal.relaunched=true", "-Xmx1g", "-cp", System.getProperty("java.class.path")));
-            command.add("shoal.verticles.cli.Main");
+            List<String> command = program("-Xmx1g");
             command.addAll(arguments);
             command.addAll(List.of("--events", "--exit-with-stdin", "--port", "0", "--cluster", "bench"));
             process = new ProcessBuilder(command)
@@ -177,13 +174,25 @@ final class Swarm implements AutoCloseable {
         }
     }
 
-    private void split(Path model, int shards, Path seeds) throws IOException, InterruptedException {
+    /** The program as users start it, with the notes of its build; or as it lies on the class path. */
+    private static List<String> program(String... flags) {
+        Path jar = FatJar.onClassPath().orElse(null);
         var command = new ArrayList<String>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(Relaunch.FLAGS);
-        command.addAll(List.of("-Dshoal.relaunched=true", "-cp", System.getProperty("java.class.path")));
-        command.addAll(List.of("shoal.verticles.cli.Main", "split", model.toString()));
-        command.addAll(List.of("--shards", String.valueOf(shards), "--out", seeds.toString()));
+        command.addAll(jar == null ? Relaunch.FLAGS : Relaunch.roleFlags(jar));
+        command.addAll(List.of(flags));
+        command.add("-Dshoal.relaunched=true");
+        command.addAll(
+                jar == null
+                        ? List.of("-cp", System.getProperty("java.class.path"), "shoal.verticles.cli.Main")
+                        : List.of("-jar", jar.toString()));
+        return command;
+    }
+
+    private void split(Path model, int shards, Path seeds) throws IOException, InterruptedException {
+        List<String> command = program();
+        command.addAll(
+                List.of("split", model.toString(), "--shards", String.valueOf(shards), "--out", seeds.toString()));
         Path log = directory.resolve("split.log");
         Process process = new ProcessBuilder(command)
                 .redirectErrorStream(true)

@@ -66,18 +66,22 @@ public final class LayerWeights {
 
     /** Bytes that a token passes in these layers of a model or a shard, as {@link Part#tokenBytes}. */
     public static long tokenBytes(Gguf file, LayerRange layers) {
+        return passed(file, layers).stream().mapToLong(TensorInfo::sizeBytes).sum();
+    }
+
+    /** The tensors of these layers of a model or a shard that each token passes. */
+    public static List<TensorInfo> passed(Gguf file, LayerRange layers) {
         int count = SplitPlanner.layerCount(file);
         boolean last = layers.last() == count - 1;
         boolean tied = file.tensor("output.weight") == null;
-        long bytes = 0;
-        for (TensorInfo tensor : file.tensors()) {
-            int layer = SplitPlanner.layerOf(tensor.name(), count);
-            boolean passes = layer >= 0
-                    ? layers.contains(layer)
-                    : last && SplitPlanner.belongs(tensor.name(), false, true, tied);
-            bytes += passes ? tensor.sizeBytes() : 0;
-        }
-        return bytes;
+        return file.tensors().stream()
+                .filter(tensor -> {
+                    int layer = SplitPlanner.layerOf(tensor.name(), count);
+                    return layer >= 0
+                            ? layers.contains(layer)
+                            : last && SplitPlanner.belongs(tensor.name(), false, true, tied);
+                })
+                .toList();
     }
 
     /**

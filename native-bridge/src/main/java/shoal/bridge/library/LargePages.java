@@ -17,7 +17,7 @@ import java.util.stream.Stream;
  * fewer addresses then, and reads ahead across what used to be the ends of pages.
  *
  * <p>The system decides per file when its bytes first come to memory: in large pages where the file system can (ext4 since Linux
- * 6.16, XFS, Btrfs) and somebody asked before, or where they were written 2 MiB at a time. What came in small pages stays in them.
+ * 6.16, XFS, Btrfs) and somebody asked before, or where they were written 2 MiB at a time. What came in small pages stays in them, unless {@link PageSettling} has it come again.
  * Mappings of such files begin at a multiple of 2 MiB by themselves since Linux 5.18. Everywhere else all this changes nothing.
  */
 public final class LargePages {
@@ -48,11 +48,16 @@ public final class LargePages {
      * @return whether the system took it as a wish; no promise
      */
     public static boolean ask(MemorySegment mapped) {
-        if (mapped.byteSize() < BYTES || ADVISE.isEmpty()) {
+        return mapped.byteSize() >= BYTES && advise(mapped, HUGE);
+    }
+
+    /** As madvise(2). @return whether the system took it */
+    static boolean advise(MemorySegment mapped, int advice) {
+        if (ADVISE.isEmpty()) {
             return false;
         }
         try {
-            return (int) ADVISE.get().invokeExact(mapped, mapped.byteSize(), HUGE) == 0;
+            return (int) ADVISE.get().invokeExact(mapped, mapped.byteSize(), advice) == 0;
         } catch (Throwable failure) {
             throw new IllegalStateException("madvise can't be called", failure);
         }

@@ -9,10 +9,12 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import shoal.bridge.library.LargePages;
+import shoal.bridge.library.PageSettling;
 import shoal.codec.base.MalformedException;
 import shoal.codec.gguf.Gguf;
 import shoal.codec.gguf.GgufReader;
@@ -29,6 +31,7 @@ public final class ModelFile implements TensorSource, AutoCloseable {
     private final Map<String, MemorySegment> tensors;
     private final Presence presence;
     private final List<MemorySegment> mapped;
+    private final List<PageSettling> settlings = new ArrayList<>();
 
     private ModelFile(
             Arena arena,
@@ -152,6 +155,26 @@ public final class ModelFile implements TensorSource, AutoCloseable {
         return bytes;
     }
 
+    /**
+     * What has these tensors come to memory in large pages, if they did not; it ends with this file.
+     *
+     * @param path where the file lies now, it may be moved; of a set of files nothing is done
+     */
+    public PageSettling settling(Path path, List<TensorInfo> tensors) {
+        var blocks = new BitSet();
+        if (mapped.size() == 1) {
+            for (TensorInfo tensor : tensors) {
+                long offset = header.fileOffset(tensor);
+                blocks.set(
+                        (int) (offset / LargePages.BYTES),
+                        (int) ((offset + tensor.sizeBytes() - 1) / LargePages.BYTES) + 1);
+            }
+        }
+        var settling = new PageSettling(path, mapped.getFirst(), blocks);
+        settlings.add(settling);
+        return settling;
+    }
+
     /** Bytes of the file, or of all files of the set. */
     public long sizeBytes() {
         return mapped.stream().mapToLong(MemorySegment::byteSize).sum();
@@ -167,6 +190,7 @@ public final class ModelFile implements TensorSource, AutoCloseable {
 
     @Override
     public void close() {
+        settlings.forEach(PageSettling::close);
         arena.close();
     }
 }

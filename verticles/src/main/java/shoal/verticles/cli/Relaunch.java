@@ -74,7 +74,7 @@ public final class Relaunch {
     }
 
     /** {@link #FLAGS} for a process that runs this jar. */
-    static List<String> roleFlags(Path jar) {
+    public static List<String> roleFlags(Path jar) {
         return withNotes(FLAGS, jar, ROLE_NOTES);
     }
 

@@ -1,12 +1,13 @@
 package shoal.verticles.inferencestage;
 
+import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * Has the open stages measured for some milliseconds now and then, while nothing else computes: every two seconds at first, then less
- * often, and never more than a hundredth of the time. One event loop.
+ * often, and never more than a hundredth of the time. In between, weights that were fetched settle in large pages. One event loop.
  */
 final class IdleSlices {
     private static final Logger LOG = LoggerFactory.getLogger(IdleSlices.class);
@@ -60,20 +61,28 @@ final class IdleSlices {
 
     private void look() {
         long now = System.nanoTime();
-        if (working > 0 || now - workedNanos < QUIET_NANOS || now - nextNanos < 0 || !host.hasStages()) {
+        if (working > 0 || now - workedNanos < QUIET_NANOS || !host.hasStages()) {
             return;
         }
+        if (now - nextNanos >= 0) {
+            idle(host::measure).onComplete(_ -> {
+                long took = System.nanoTime() - now;
+                long pause = ++taken < FIRST_SLICES ? FIRST_PAUSE_NANOS : LAST_PAUSE_NANOS;
+                nextNanos = System.nanoTime() + Math.max(pause, PAUSE_TO_SLICE * took);
+            });
+        } else if (host.isUnsettled(now)) {
+            idle(host::settle);
+        }
+    }
+
+    /** Does a little on the computing thread; that is no work that more of is likely to follow. */
+    private Future<?> idle(Runnable task) {
         workBegins();
-        compute.run(() -> {
-                    host.measure();
+        return compute.run(() -> {
+                    task.run();
                     return null;
                 })
-                .onFailure(failure -> LOG.debug("how fast layers run was not measured: {}", failure.toString()))
-                .onComplete(_ -> {
-                    working--; // not work that more of is likely to follow
-                    long took = System.nanoTime() - now;
-                    long pause = ++taken < FIRST_SLICES ? FIRST_PAUSE_NANOS : LAST_PAUSE_NANOS;
-                    nextNanos = System.nanoTime() + Math.max(pause, PAUSE_TO_SLICE * took);
-                });
+                .onFailure(failure -> LOG.debug("what is done when nothing else is failed: {}", failure.toString()))
+                .onComplete(_ -> working--);
     }
 }

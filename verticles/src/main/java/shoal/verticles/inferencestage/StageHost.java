@@ -16,6 +16,7 @@ import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
+import shoal.bridge.library.PageSettling;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageMemory;
@@ -40,6 +41,9 @@ public final class StageHost implements AutoCloseable {
     private static final String SUM_ORDER = "lanes-16, constants scaled first";
 
     private static final int MAX_PAGES = 1 << 24;
+
+    /** Short: somebody may come who waits for a stage. */
+    private static final long SETTLING_NANOS = 50_000_000;
 
     private final Kernels kernels;
     private final String kernelsName;
@@ -69,8 +73,15 @@ public final class StageHost implements AutoCloseable {
      *
      * @param kind of its weights
      * @param tokenBytes that a token passes
+     * @param settling of the bytes that a token passes; of the computing thread
      */
-    record Open(Local.LoadedShard shard, ModelFile file, Stage stage, String kind, long tokenBytes) {}
+    record Open(
+            Local.LoadedShard shard, ModelFile file, Stage stage, String kind, long tokenBytes, PageSettling settling) {
+        void close() {
+            stage.close();
+            file.close();
+        }
+    }
 
     /** One that does not measure how fast it is. */
     public StageHost(Profile.Compute compute) {
@@ -156,6 +167,7 @@ public final class StageHost implements AutoCloseable {
         ModelFile file = openFile(wish);
         long needed = 0;
         try {
+            PageSettling settling = file.settling(wish.file(), LayerWeights.passed(file.header(), wish.layers()));
             needed = reserve(file, wish.layers());
             Local.Coming coming = wish.coming();
             TensorSource tensors = coming == null ? file : new ComingTensors(file, wish.layers(), coming);
@@ -163,7 +175,7 @@ public final class StageHost implements AutoCloseable {
             if (!stage.placement().isEmpty()) {
                 LOG.info("layers {}, counted from 0: {}", wish.layers(), stage.placement());
             }
-            return add(wish, file, stage, needed);
+            return add(wish, file, stage, settling, needed);
         } catch (UncheckedIOException notComing) {
             file.close();
             throw notComing.getCause();
@@ -212,7 +224,8 @@ public final class StageHost implements AutoCloseable {
     }
 
     /** The stage is open from now on, unless somebody else has opened the same meanwhile, or all is closed. */
-    private synchronized Local.LoadedShard add(Local.OpenStage wish, ModelFile file, Stage stage, long needed) {
+    private synchronized Local.LoadedShard add(
+            Local.OpenStage wish, ModelFile file, Stage stage, PageSettling settling, long needed) {
         Local.LoadedShard known = known(wish);
         if (known != null || closed) {
             stage.close();
@@ -230,7 +243,8 @@ public final class StageHost implements AutoCloseable {
                 file,
                 stage,
                 LayerWeights.kind(file.header()),
-                LayerWeights.tokenBytes(file.header(), wish.layers())));
+                LayerWeights.tokenBytes(file.header(), wish.layers()),
+                settling));
         open = List.copyOf(more);
         return shard;
     }
@@ -247,6 +261,22 @@ public final class StageHost implements AutoCloseable {
             Open chosen = all.get(measuredNext++ % all.size());
             note(chosen, StageSpeed.tokenNanos(chosen.stage()));
             book.keep(System.nanoTime());
+        }
+    }
+
+    /** Whether {@link #settle} would do something now. */
+    boolean isUnsettled(long nowNanos) {
+        return kernels.keepsSumOrder() // else it is not this memory that they read
+                && open.stream().anyMatch(known -> known.settling().isDue(nowNanos));
+    }
+
+    /** Has weights come to memory in large pages, for some milliseconds; on the computing thread. */
+    void settle() {
+        for (Open known : open) {
+            if (known.settling().isDue(System.nanoTime())) {
+                known.settling().step(SETTLING_NANOS);
+                return;
+            }
         }
     }
 
@@ -328,8 +358,7 @@ public final class StageHost implements AutoCloseable {
                     && known.shard().layers().equals(layers)) {
                 open = open.stream().filter(other -> other != known).toList();
                 tokenizers.remove(piecesRoot);
-                known.stage().close();
-                known.file().close();
+                known.close();
                 return true;
             }
         }
@@ -352,10 +381,7 @@ public final class StageHost implements AutoCloseable {
         closed = true;
         List<Open> closing = open;
         open = List.of();
-        closing.forEach(known -> {
-            known.stage().close();
-            known.file().close();
-        });
+        closing.forEach(Open::close);
         kernels.close();
     }
 }

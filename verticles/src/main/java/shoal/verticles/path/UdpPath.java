@@ -93,7 +93,7 @@ public final class UdpPath implements AutoCloseable {
         }
     }
 
-    private final Conditions conditions;
+    private volatile Conditions conditions;
     private final InetSocketAddress target;
     private final SplittableRandom random;
     private final Selector selector;
@@ -133,6 +133,11 @@ public final class UdpPath implements AutoCloseable {
     /** Where to send to. */
     public Endpoint entrance() {
         return entrance;
+    }
+
+    /** What the path does to what comes from now on. */
+    public void become(Conditions next) {
+        conditions = next;
     }
 
     /** From now on nothing comes through, or again what the conditions let through. */
@@ -232,6 +237,7 @@ public final class UdpPath implements AutoCloseable {
     }
 
     private void take(Lane lane, DatagramChannel out, SocketAddress to, SocketAddress sender) {
+        Conditions conditions = this.conditions;
         long now = System.nanoTime();
         int size = input.remaining();
         long due = now;

@@ -27,7 +27,7 @@ import shoal.codec.base.Endpoint;
 import shoal.verticles.path.UdpPath;
 import tools.jackson.databind.JsonNode;
 
-/** Machines freeze, rest, leave and come, and ways between them break, while answers are under way, and no answer notices. */
+/** Machines freeze, rest, leave and come, and ways between them become slow or break, while answers are under way, and no answer notices. */
 final class GuestsIT {
     private static final int STREAMS = 4;
     private static final int TOKENS = 100;
@@ -97,6 +97,7 @@ final class GuestsIT {
         try (var streams = new Streams(base, TOKENS)) {
             List<String> undisturbed = streams.begin(STREAMS).texts();
             standsBy(streams, 1);
+            slowDown(streams, undisturbed);
             part(streams, undisturbed);
             standsBy(streams, 1);
             freeze(streams, undisturbed);
@@ -109,6 +110,16 @@ final class GuestsIT {
             streams.awaitSwarm(swarm -> swarm.path("generations").asInt() == 0);
             loseTheRendezvous(streams, undisturbed);
         }
+    }
+
+    /** Ways to all nodes become long and lose datagrams, and short again. */
+    private void slowDown(Streams streams, List<String> undisturbed) throws Exception {
+        Streams.UnderWay answers = streams.begin(STREAMS);
+        answers.awaitAll();
+        paths.values().forEach(path -> path.become(UdpPath.Conditions.of(0.01, 20)));
+        assertEquals(undisturbed, answers.texts(), () -> "slow ways, seed " + seed + "\n" + coordinator.said());
+        assertEquals(undisturbed, streams.begin(STREAMS).texts(), () -> "still slow, seed " + seed);
+        paths.values().forEach(path -> path.become(UdpPath.Conditions.of(0, 0)));
     }
 
     /** Two stages do not reach each other any more, though the coordinator reaches both. */
