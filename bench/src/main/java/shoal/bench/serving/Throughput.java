@@ -21,8 +21,10 @@ final class Throughput {
     /** Tokens that a swarm generates before any counts: the JVMs' compilers must have seen the way of a token. */
     private static final int WARM_UP_TOKENS = 1024;
 
-    /** With a large model the way weighs little. */
-    private static final long WARM_UP_NANOS = 6_000_000_000L;
+    /** With a large model the way weighs little; but fetched weights are to settle, and compilers to come to an end. */
+    private static final long WARM_UP_NANOS = 20_000_000_000L;
+
+    private static final long SETTLING_MILLIS = 8_000;
 
     private static final double DECODE_AIM = 0.95;
     private static final double PREFILL_AIM = 0.9;
@@ -74,6 +76,7 @@ final class Throughput {
                 tokens += settings.tokens()) {
             client.ask(prompt(8), settings.tokens());
         }
+        Thread.sleep(SETTLING_MILLIS);
     }
 
     /** A text of about so many tokens that no stage has seen before. */

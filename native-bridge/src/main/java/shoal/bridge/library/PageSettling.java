@@ -34,9 +34,9 @@ public final class PageSettling implements AutoCloseable {
     private static final double NEARLY_ALL = 0.9;
 
     /** What had not been written to the disk yet, or was mapped by others, may be later. */
-    private static final int PASSES = 3;
+    private static final int PASSES = 5;
 
-    private static final long BETWEEN_PASSES_NANOS = 10_000_000_000L;
+    private static final long BETWEEN_PASSES_NANOS = 3_000_000_000L;
 
     /** A disk that takes so long for so many blocks in a row is slow, or has other things to do. */
     private static final long SLOW_NANOS = 30_000_000;
