@@ -34,6 +34,7 @@ import shoal.verticles.config.ProfileReader;
 import shoal.verticles.piecefetcher.PieceFetcherVerticle;
 import shoal.verticles.pieceserver.PieceServerVerticle;
 import shoal.verticles.quic.PeerRefusedException;
+import shoal.verticles.store.StoredFile;
 import tools.jackson.databind.json.JsonMapper;
 
 /** Gets one file from peers whose addresses are given. */
@@ -157,8 +158,10 @@ final class FetchCommand implements Callable<Integer> {
             } finally {
                 progress.endLine();
             }
-            boolean whole = peer.store.find(fetched.piecesRoot()).orElseThrow().isWhole();
-            Path path = whole ? place(peer, fetched.path(), target.name) : fetched.path();
+            StoredFile stored = peer.store.find(fetched.piecesRoot()).orElseThrow();
+            boolean whole = stored.isWhole();
+            String known = target.name == null ? stored.metainfo().name() : target.name;
+            Path path = whole ? place(peer, fetched.path(), known) : fetched.path();
             String note = whole ? "" : ", layers " + layers + " of the model, in a sparse file";
             tellEnd(bytes(fetched.bytesBySource()), path, fetched.size(), progress, note);
             return CommandLine.ExitCode.OK;
@@ -304,9 +307,9 @@ final class FetchCommand implements Callable<Integer> {
     }
 
     /** Moves the file out of the store, to where the user wants it. */
-    private Path place(CommandPeer peer, Path fetched, @Nullable String name) throws IOException {
+    private Path place(CommandPeer peer, Path fetched, String name) throws IOException {
         boolean ours = fetched.startsWith(peer.store.shardsDirectory());
-        Path target = out.resolve(ours || name == null ? String.valueOf(fetched.getFileName()) : name);
+        Path target = out.resolve(ours ? String.valueOf(fetched.getFileName()) : name);
         if (!ours) {
             return link(fetched, target);
         }

@@ -84,7 +84,10 @@ class TransferCommandsTest {
     void fetchTakesANameAnInfoHashAndAMagnetLink() throws Exception {
         byte[] bytes = new byte[200_001];
         new Random(3).nextBytes(bytes);
+        System.arraycopy("GGUF".getBytes(StandardCharsets.US_ASCII), 0, bytes, 0, 4);
         Path file = Files.write(directory.resolve("shard-0.gguf"), bytes);
+        Path elsewhere = Files.createDirectory(directory.resolve("elsewhere"));
+        Files.write(elsewhere.resolve("another name.gguf"), bytes);
         try (CommandPeer seeder =
                 CommandPeer.open(directory.resolve("store"), new Endpoint("127.0.0.1", 0), null, List.of())) {
             Metainfo metainfo = seeder.store.adopt(file).metainfo();
@@ -97,6 +100,9 @@ class TransferCommandsTest {
             fetched(bytes, "c", 0, "fetch", metainfo.piecesRoot().toHex().toUpperCase(), "--from", address);
             fetched(bytes, "d", 0, "fetch", magnet);
             fetched(bytes, "d", bytes.length, "fetch", magnet);
+            String infoHash = metainfo.infoHash().toHex();
+            fetched(bytes, "h", bytes.length, "fetch", infoHash, "--from", address, "--look-in", elsewhere.toString());
+            assertTrue(Files.exists(directory.resolve("h/shard-0.gguf")), "it has the name that it was asked for");
             refused(
                     "nobody who was asked has a file named 'other.gguf'. There are [shard-0.gguf].",
                     "fetch",
