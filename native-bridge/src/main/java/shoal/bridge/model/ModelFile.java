@@ -13,6 +13,7 @@ import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import shoal.bridge.library.LargePages;
 import shoal.bridge.library.PageSettling;
 import shoal.codec.base.MalformedException;
@@ -31,7 +32,7 @@ public final class ModelFile implements TensorSource, AutoCloseable {
     private final Map<String, MemorySegment> tensors;
     private final Presence presence;
     private final List<MemorySegment> mapped;
-    private final List<PageSettling> settlings = new ArrayList<>();
+    private @Nullable PageSettling settling;
 
     private ModelFile(
             Arena arena,
@@ -156,11 +157,11 @@ public final class ModelFile implements TensorSource, AutoCloseable {
     }
 
     /**
-     * What has these tensors come to memory in large pages, if they did not; it ends with this file.
+     * From now on {@link #settle} has these tensors come to memory in large pages, if they did not.
      *
      * @param path where the file lies now, it may be moved; of a set of files nothing is done
      */
-    public PageSettling settling(Path path, List<TensorInfo> tensors) {
+    public void willSettle(Path path, List<TensorInfo> tensors) {
         var blocks = new BitSet();
         if (mapped.size() == 1) {
             for (TensorInfo tensor : tensors) {
@@ -170,9 +171,19 @@ public final class ModelFile implements TensorSource, AutoCloseable {
                         (int) ((offset + tensor.sizeBytes() - 1) / LargePages.BYTES) + 1);
             }
         }
-        var settling = new PageSettling(path, mapped.getFirst(), blocks);
-        settlings.add(settling);
-        return settling;
+        settling = new PageSettling(path, mapped.getFirst(), blocks);
+    }
+
+    /** Whether {@link #settle} would do something now. */
+    public boolean isUnsettled(long nowNanos) {
+        return settling != null && settling.isDue(nowNanos);
+    }
+
+    /** Brings tensors to memory in large pages for so many nanoseconds; on one thread, while nobody closes this. */
+    public void settle(long budgetNanos) {
+        if (settling != null) {
+            settling.step(budgetNanos);
+        }
     }
 
     /** Bytes of the file, or of all files of the set. */
@@ -190,7 +201,9 @@ public final class ModelFile implements TensorSource, AutoCloseable {
 
     @Override
     public void close() {
-        settlings.forEach(PageSettling::close);
+        if (settling != null) {
+            settling.close();
+        }
         arena.close();
     }
 }

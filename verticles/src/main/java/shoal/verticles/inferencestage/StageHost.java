@@ -16,7 +16,6 @@ import shoal.bridge.kernel.CacheType;
 import shoal.bridge.kernel.KernelChoice;
 import shoal.bridge.kernel.KernelSettings;
 import shoal.bridge.kernel.Kernels;
-import shoal.bridge.library.PageSettling;
 import shoal.bridge.model.ModelFile;
 import shoal.bridge.model.Stage;
 import shoal.bridge.model.StageMemory;
@@ -73,10 +72,8 @@ public final class StageHost implements AutoCloseable {
      *
      * @param kind of its weights
      * @param tokenBytes that a token passes
-     * @param settling of the bytes that a token passes; of the computing thread
      */
-    record Open(
-            Local.LoadedShard shard, ModelFile file, Stage stage, String kind, long tokenBytes, PageSettling settling) {
+    record Open(Local.LoadedShard shard, ModelFile file, Stage stage, String kind, long tokenBytes) {
         void close() {
             stage.close();
             file.close();
@@ -167,7 +164,7 @@ public final class StageHost implements AutoCloseable {
         ModelFile file = openFile(wish);
         long needed = 0;
         try {
-            PageSettling settling = file.settling(wish.file(), LayerWeights.passed(file.header(), wish.layers()));
+            file.willSettle(wish.file(), LayerWeights.passed(file.header(), wish.layers()));
             needed = reserve(file, wish.layers());
             Local.Coming coming = wish.coming();
             TensorSource tensors = coming == null ? file : new ComingTensors(file, wish.layers(), coming);
@@ -175,7 +172,7 @@ public final class StageHost implements AutoCloseable {
             if (!stage.placement().isEmpty()) {
                 LOG.info("layers {}, counted from 0: {}", wish.layers(), stage.placement());
             }
-            return add(wish, file, stage, settling, needed);
+            return add(wish, file, stage, needed);
         } catch (UncheckedIOException notComing) {
             file.close();
             throw notComing.getCause();
@@ -224,8 +221,7 @@ public final class StageHost implements AutoCloseable {
     }
 
     /** The stage is open from now on, unless somebody else has opened the same meanwhile, or all is closed. */
-    private synchronized Local.LoadedShard add(
-            Local.OpenStage wish, ModelFile file, Stage stage, PageSettling settling, long needed) {
+    private synchronized Local.LoadedShard add(Local.OpenStage wish, ModelFile file, Stage stage, long needed) {
         Local.LoadedShard known = known(wish);
         if (known != null || closed) {
             stage.close();
@@ -243,8 +239,7 @@ public final class StageHost implements AutoCloseable {
                 file,
                 stage,
                 LayerWeights.kind(file.header()),
-                LayerWeights.tokenBytes(file.header(), wish.layers()),
-                settling));
+                LayerWeights.tokenBytes(file.header(), wish.layers())));
         open = List.copyOf(more);
         return shard;
     }
@@ -267,14 +262,14 @@ public final class StageHost implements AutoCloseable {
     /** Whether {@link #settle} would do something now. */
     boolean isUnsettled(long nowNanos) {
         return kernels.keepsSumOrder() // else it is not this memory that they read
-                && open.stream().anyMatch(known -> known.settling().isDue(nowNanos));
+                && open.stream().anyMatch(known -> known.file().isUnsettled(nowNanos));
     }
 
     /** Has weights come to memory in large pages, for some milliseconds; on the computing thread. */
     void settle() {
         for (Open known : open) {
-            if (known.settling().isDue(System.nanoTime())) {
-                known.settling().step(SETTLING_NANOS);
+            if (known.file().isUnsettled(System.nanoTime())) {
+                known.file().settle(SETTLING_NANOS);
                 return;
             }
         }
