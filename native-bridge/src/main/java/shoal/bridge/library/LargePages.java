@@ -17,7 +17,8 @@ import java.util.stream.Stream;
  * fewer addresses then, and reads ahead across what used to be the ends of pages.
  *
  * <p>The system decides per file when its bytes first come to memory: in large pages where the file system can (ext4 since Linux
- * 6.16, XFS, Btrfs) and somebody asked before, or where they were written 2 MiB at a time. What came in small pages stays in them, unless {@link PageSettling} has it come again.
+ * 6.16, XFS, Btrfs) and somebody asked before, or where they were written 2 MiB at a time. What came in small pages stays in them,
+ * unless {@link PageSettling} has it come again.
  * Mappings of such files begin at a multiple of 2 MiB by themselves since Linux 5.18. Everywhere else all this changes nothing.
  */
 public final class LargePages {

@@ -129,7 +129,7 @@ public final class PageSettling implements AutoCloseable {
                 ValueLayout.JAVA_LONG,
                 ValueLayout.JAVA_INT);
 
-        private final int descriptor;
+        private int descriptor;
 
         Opened(Path file) {
             try (Arena arena = Arena.ofConfined()) {
@@ -160,7 +160,9 @@ public final class PageSettling implements AutoCloseable {
         @Override
         public void close() {
             try {
-                int _ = isOpen() ? (int) CLOSE.invokeExact(descriptor) : -1;
+                int open = descriptor;
+                descriptor = -1; // the system may give the same number to another file now
+                int _ = open < 0 ? -1 : (int) CLOSE.invokeExact(open);
             } catch (Throwable failure) {
                 throw new IllegalStateException("close can't be called", failure);
             }
