@@ -35,7 +35,7 @@ public final class GpuCommand extends BenchCommand {
     @Option(names = "--tiny", description = "Tiny models: only to see that all runs. So it is on a CPU.")
     private boolean tiny;
 
-    @Option(names = "--large", paramLabel = "MODEL", description = "A recipe of shoal random; default llama-7b.")
+    @Option(names = "--large", paramLabel = "MODEL", description = "A shape of shoal make-model; default llama-7b.")
     private @Nullable String large;
 
     @Option(names = "--small", paramLabel = "MODEL", description = "To measure graphs with; default llama-1b.")
